@@ -11,14 +11,14 @@ from robustbench_fl.analysis.grid import CLEAN
 
 ENOUGH_SEEDS = 5
 """With fewer a percentile bootstrap covers clearly less than it says."""
-_SORT = {
+SORT = {
     "worst_accuracy": "accuracy under the worst attack of each block, mean over blocks",
     "worst_accuracy_honest": (
         "accuracy under the worst attack of each block, picked on one half of the seeds and "
         "reported on the other, mean over blocks"
     ),
 }
-_POLICY = {
+POLICY = {
     "exclude": "rules that lack cells, or were infeasible where others were not, are not ranked",
     "worst": "lacking and infeasible cells count as the lowest accuracy of any rule in their world",
     "zero": "lacking and infeasible cells count as accuracy 0",
@@ -28,11 +28,11 @@ _POLICY = {
 def leaderboard(cells: pd.DataFrame, found: pd.DataFrame, score: str, several: bool, missing: Missing) -> str:
     """Return the caption of a leaderboard."""
     sentences = [
-        f"Sorted by {score}: {_SORT[score]}.",
+        f"Sorted by {score}: {SORT[score]}.",
         _intervals(cells, several),
         _extent(cells),
         *_apart(cells),
-        f"Missing cells ({missing}): {_POLICY[missing]}.",
+        f"Missing cells ({missing}): {POLICY[missing]}.",
         *_effects(cells, found),
         *_attack_success(cells),
         *mixed(cells),

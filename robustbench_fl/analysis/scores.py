@@ -102,7 +102,7 @@ def resample(table: pd.DataFrame) -> Resampled | None:
     totals = {name: _Average(len(rules)) for name in (*_SCORES, "worst_accuracy_honest")}
     for _, cells in rows.groupby("_world"):
         seeds = sorted(cells["seed"].unique())
-        drawn = bootstrap.resampled(len(seeds), bootstrap.RESAMPLES, stream("bootstrap", _named(cells)))
+        drawn = draws(cells, len(seeds))
         weights, which = bootstrap.distinct(np.concatenate([np.ones((1, len(seeds))), drawn]))
         for _, block in cells.groupby("_block"):
             values = _dense(block, rules, seeds)
@@ -113,6 +113,14 @@ def resample(table: pd.DataFrame) -> Resampled | None:
     _blank_holes(results, rows, rules)
     point = {name: result[:, 0] for name, result in results.items()}
     return Resampled(rules, point, {name: result[:, 1:] for name, result in results.items()})
+
+
+def draws(cells: pd.DataFrame, n_seeds: int) -> Array:
+    """Return how often each of `n_seeds` seeds is drawn in each resample of the world of `cells`.
+
+    Shape [n_resamples, n_seeds]. They depend on the world's settings and on nothing else.
+    """
+    return bootstrap.resampled(n_seeds, bootstrap.RESAMPLES, stream("bootstrap", _named(cells)))
 
 
 def _named(cells: pd.DataFrame) -> str:
