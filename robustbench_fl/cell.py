@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from robustbench_fl.record import SCHEMA
 
 ENGINE_VERSION = 1
 """Raised whenever the simulation's numbers change."""
+
+_ABSENT = object()
 
 ASSUMED_F = {"exact": 1.0, "0.5x": 0.5, "2x": 2.0, "none": None}
 """What the server believes: the true share of malicious clients times this, or nothing."""
@@ -48,6 +51,15 @@ class Settings:
         Share of the training data held out for choosing hyper-parameters.
     root_size : int
         Training samples held out for the server's root set.
+    lr_schedule : str
+        How `lr` changes over the rounds; this and the next two are texts of
+        :mod:`robustbench_fl.recipes`.
+    server : str
+        What the server makes of the aggregate.
+    augment : str
+        How training images are varied.
+    proximal_mu : float
+        Weight μ of FedProx's term μ/2 ‖w − w_t‖² in the clients' loss.
     """
 
     clients: int = 20
@@ -64,11 +76,28 @@ class Settings:
     eval_last: int = 5
     validation: float = 0.1
     root_size: int = 100
+    lr_schedule: str = "constant"
+    server: str = "sgd"
+    augment: str = "none"
+    proximal_mu: float = 0.0
 
     @property
     def participants(self) -> int:
         """Clients in one round."""
         return max(1, round(self.participation * self.clients))
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Settings:
+        """Return the settings that a stored identity holds."""
+        return cls(**{**ADDED, **{name: stored[name] for name in cls.__dataclass_fields__ if name in stored}})
+
+
+ADDED: Mapping[str, Any] = MappingProxyType(
+    {name: getattr(Settings(), name) for name in ("lr_schedule", "server", "augment", "proximal_mu")}
+)
+"""Settings that came after the first cells were stored, and what holds where an identity lacks them.
+
+They enter an identity only where they differ from this, so that the keys of older cells stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +164,13 @@ def identity(methods: Mapping[str, Any], cell: Mapping[str, Any], settings: Sett
     cell : mapping
         ``malicious``, ``assumed_f`` and ``seed``.
     settings : Settings
-        The rest.
+        The rest; those of :data:`ADDED` only where they differ from it.
     """
+    stated = {name: value for name, value in vars(settings).items() if ADDED.get(name, _ABSENT) != value}
     return {
         "schema": SCHEMA,
         "engine": ENGINE_VERSION,
         **methods,
-        **vars(settings),
+        **stated,
         **cell,
     }

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, fie
 
 from robustbench_fl.cell import ASSUMED_F
 from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.recipes import CHOICES, canonical_choice
 from robustbench_fl.spec import Value, format_chain, format_value, parse_chains
 
 METHOD_AXES = ("dataset", "model", "partition", "aggregator", "attack")
@@ -62,6 +63,10 @@ class Grid(BaseModel):
     eval_last: list[Whole] = [5]
     validation: list[Annotated[Number, Ge(0), Lt(1)]] = [0.1]
     root_size: list[Annotated[int, Ge(0), Le(LARGEST)]] = [100]
+    lr_schedule: list[str] = ["constant"]
+    server: list[str] = ["sgd"]
+    augment: list[str] = ["none"]
+    proximal_mu: list[Annotated[Number, Ge(0), Le(LARGEST)]] = [0.0]
 
     @field_validator("*")
     @classmethod
@@ -266,14 +271,17 @@ def _listed(key: str, value: Any, where: str) -> list[Any]:
     if key == "seeds":
         return parse_seeds(value)
     items = value if isinstance(value, list) else [value]
-    if key not in METHOD_AXES:
+    if key not in METHOD_AXES and key not in CHOICES:
         return items
     texts: list[str] = []
     for number, item in enumerate(items, 1):
         place = f"{where}, {key}" + (f" #{number}" if len(items) > 1 else "")
         if not isinstance(item, str):
-            raise UsageError(f"{place}: a method is given as text, such as 'krum', got {item!r}.")
-        texts += map(format_chain, parse_chains(item, place))
+            example = next(iter(CHOICES.get(key, ("krum",))))
+            what = "a choice" if key in CHOICES else "a method"
+            raise UsageError(f"{place}: {what} is given as text, such as {example!r}, got {item!r}.")
+        for chain in parse_chains(item, place):
+            texts.append(canonical_choice(key, chain, place) if key in CHOICES else format_chain(chain))
     return texts
 
 

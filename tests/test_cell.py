@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from robustbench_fl.cell import Cell, Settings
+from robustbench_fl.cell import ADDED, Cell, Settings
 from robustbench_fl.config import make_sweep
 from robustbench_fl.plan import expand
 
@@ -100,6 +100,10 @@ OTHER = {
     "eval_last": 1,
     "validation": 0.2,
     "root_size": 0,
+    "lr_schedule": "cosine",
+    "server": "momentum",
+    "augment": "crop_flip",
+    "proximal_mu": 0.1,
 }
 
 
@@ -120,7 +124,22 @@ def test_identity_is_complete_plain_json():
     assert found["aggregator"] == [{"name": "trimmed_mean", "version": 1, "params": {"trim": 0.1}}]
     assert found["attack"]["params"]["placement"] == "random"
     assert found["assumed_f"] is None
-    assert {"schema", "engine", "seed", "malicious", *Settings.__dataclass_fields__} < set(found)
+    assert {"schema", "engine", "seed", "malicious", *Settings.__dataclass_fields__} - {*ADDED} < set(found)
+
+
+def test_settings_added_later_enter_the_identity_where_they_differ_from_before():
+    assert not {*ADDED} & {*cell().identity}
+    same = {"lr_schedule": "constant", "server": "sgd", "augment": "none", "proximal_mu": 0}
+    assert cell(**same).key == cell().key
+    assert cell(server="fedavgm").identity["server"] == "momentum(beta=0.9)"
+    assert cell(server="fedavgm").key == cell(server="momentum( beta = 0.90 )").key
+    assert cell(lr_schedule="cosine").key != cell(lr_schedule="cosine(end=0.1)").key
+
+
+@pytest.mark.parametrize("values", [{}, {"server": "fedadam", "lr_schedule": "step(every=3)", "lr": 0.2}])
+def test_settings_come_back_from_an_identity(values):
+    found = cell(**values)
+    assert Settings.of(json.loads(json.dumps(found.identity))) == found.settings
 
 
 def test_keys_do_not_depend_on_the_hash_seed():

@@ -110,7 +110,9 @@ def test_bad_seeds(value, said):
 
 
 def test_seed_flags_may_be_repeated():
-    flags = dict.fromkeys([*options._METHODS, *options._NUMBERS, "alpha", "assumed_f", "name"], ())
+    flags = dict.fromkeys(
+        [*options._METHODS, *options._NUMBERS, *options._CHOICES, "alpha", "assumed_f", "name"], ()
+    )
     given = {**flags, "aggregator": ("krum",), "attack": ("alie",)}
     assert options.sweep_of(None, {**given, "seeds": ("3",)}).grids[0].seeds == [0, 1, 2]
     assert options.sweep_of(None, {**given, "seeds": ("3", "7:9")}).grids[0].seeds == [3, 7, 8]
@@ -121,6 +123,8 @@ def test_help_names_the_true_defaults():
         stated = re.search(r"\[default: (.*)\]", text)
         (default,) = Grid.model_fields[name].default
         assert (kind(stated[1]) if stated else None) == default, name
+    for name, text in options._CHOICES.items():
+        assert [re.search(r"\[default: (.*)\]", text)[1]] == Grid.model_fields[name].default
     for name, (_, text) in options._METHODS.items():
         if stated := re.search(r"\[default: (.*)\]", text):
             assert Grid.model_fields[name].default == [stated[1]]
@@ -169,7 +173,7 @@ def test_help_names_the_true_defaults():
         (
             "grid",
             [{"lr": 1}, {"lrr": 1}],
-            "Unknown key 'lrr' in sweep.toml, [[grid]] #2. Did you mean lr or server_lr?",
+            "Unknown key 'lrr' in sweep.toml, [[grid]] #2. Did you mean lr or lr_schedule or server_lr?",
         ),
     ],
 )

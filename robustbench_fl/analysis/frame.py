@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl.cell import ASSUMED_F
+from robustbench_fl.cell import ADDED, ASSUMED_F
 
 LABELS = ("dataset", "model", "partition")
 FLOATS = (
@@ -75,6 +75,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = [_row(record) for record in records]
     names = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
+    _state_added(rows, names)
     table = pd.DataFrame(rows, columns=list(names))
     kinds: dict[str, Any] = dict.fromkeys(FLOATS, "float64")
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
@@ -99,6 +100,13 @@ def digest(table: pd.DataFrame) -> str:
     """Return 12 hex digits that name the set of finished cells a table was made from."""
     keys = sorted(set(table.loc[table["accuracy"].notna(), "key"].astype(str)))
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12]
+
+
+def _state_added(rows: list[dict[str, Any]], names: Iterable[str]) -> None:
+    """Write out settings that some cells' identities state and others leave at what held before them."""
+    added = {name: value for name, value in ADDED.items() if name in names}
+    for row in rows if added else ():
+        row |= {name: row.get(name, value) for name, value in added.items()}
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _cell_of(record: dict[str, Any]) -> Cell:
     from robustbench_fl.plan import plan_cell
 
     stored = record["cell"]
-    settings = Settings(**{name: stored[name] for name in Settings.__dataclass_fields__})
+    settings = Settings.of(stored)
     point = {name: stored[name] for name in ("malicious", "assumed_f", "seed")}
     cell = plan_cell(**record["labels"], **point, settings=settings).cell
     if cell.key != record["key"]:

@@ -33,11 +33,19 @@ _NUMBERS: dict[str, tuple[str | None, type, str]] = {
     "lr": (None, float, "Clients' learning rate.  [default: 0.05]"),
     "momentum": (None, float, "Clients' momentum.  [default: 0]"),
     "weight_decay": (None, float, "Clients' weight decay.  [default: 0]"),
+    "proximal_mu": (None, float, "Weight of FedProx's proximal term.  [default: 0]"),
     "server_lr": (None, float, "Factor of the server's step.  [default: 1]"),
     "eval_every": (None, int, "Rounds between evaluations.  [default: 1]"),
     "eval_last": (None, int, "Final figures are means over so many last evaluations.  [default: 5]"),
     "validation": (None, float, "Share of the training data held out for validation.  [default: 0.1]"),
     "root_size": (None, int, "Samples held out for the server's root set.  [default: 100]"),
+}
+_CHOICES = {
+    "lr_schedule": "Clients' learning rate over the rounds: constant, cosine(end=0), linear(end=0) or "
+    "step(every=10, factor=0.1).  [default: constant]",
+    "server": "What the server makes of the aggregate: sgd, momentum(beta=0.9) or "
+    "fedadam(beta1=0.9, beta2=0.99, tau=0.001).  [default: sgd]",
+    "augment": "Training images: none or crop_flip(padding=4).  [default: none]",
 }
 
 
@@ -62,6 +70,7 @@ def sweep_options(function: F) -> F:
         *(_listed(name, short, "SPEC", text) for name, (short, text) in _METHODS.items()),
         _listed("alpha", None, "NUMBER", "Short for -p balanced_dirichlet(alpha=NUMBER)."),
         *(_listed(name, short, "NUMBER", text) for name, (short, _, text) in _NUMBERS.items()),
+        *(_listed(name, None, "SPEC", text) for name, text in _CHOICES.items()),
         _listed("assumed_f", None, "MODE", "exact, 0.5x, 2x or none.  [default: exact]"),
         _listed("seeds", None, "SEEDS", "5 (0 to 4), 1000:1020, or 3,7,11.  [default: 0:1]"),
         click.option("--name", help="The sweep's name.  [default: the file's stem, or sweep]"),
@@ -96,7 +105,7 @@ def _listed(name: str, short: str | None, metavar: str, text: str) -> Callable[[
 
 def _overrides(flags: dict[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {"name": flags["name"]} if flags.get("name") else {}
-    for name in _METHODS:
+    for name in (*_METHODS, *_CHOICES):
         if flags[name]:
             given[name] = list(flags[name])
     if flags["alpha"]:

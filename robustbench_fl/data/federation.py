@@ -70,6 +70,11 @@ class Federation:
         return self.train_images.bright
 
     @property
+    def dark(self) -> Tensor:
+        """Black after normalisation, float32 [channels]: what lies around an image."""
+        return self.train_images.dark
+
+    @property
     def device(self) -> str:
         """Where images and labels are, ``"cpu"`` or ``"cuda:0"``."""
         return str(self.train_labels.device)

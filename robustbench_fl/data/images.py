@@ -38,6 +38,8 @@ class ImageStore:
         Channels, height, width.
     bright : float32 Tensor [channels]
         What full brightness becomes.
+    dark : float32 Tensor [channels]
+        What black becomes.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ImageStore:
         self._scale = (1 / (full_scale * std64)).float().to(device)
         self._shift = (-mean64 / std64).float().to(device)
         self.bright = ((1 - mean64) / std64).float().flatten().to(device)
+        self.dark = self._shift.flatten()
         self._values = torch.from_numpy(np.ascontiguousarray(raw)).to(device)
         self._normalised = keep_float if keep_float is not None else 4 * raw.size <= _FLOAT_BYTES
         if self._normalised:

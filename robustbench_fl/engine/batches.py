@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.data.federation import Federation
+from robustbench_fl.engine.augmentation import seen_from
 from robustbench_fl.engine.jobs import Jobs
 
 
@@ -59,6 +60,8 @@ class Batches:
         """
         rows = slice(low, high)
         images = self.federation.images(self.jobs.samples[rows, step, :width])
+        if self.jobs.views is not None:
+            images = seen_from(images, self.jobs.views[rows, step, :width], self.federation.dark)
         if self.jobs.triggered is None or self.jobs.triggers is None:
             return images
         marked = self.jobs.triggered[rows, step, :width, None, None] & self.jobs.triggers[rows, None]
@@ -108,7 +111,7 @@ def longest_first(jobs: Jobs) -> tuple[Jobs, Tensor | None]:
             triggers=pick(jobs.triggers),
             targets=pick(jobs.targets),
             gradient_masks=pick(jobs.gradient_masks),
-            keys=tuple(jobs.keys[i] for i in order.tolist()) if jobs.keys else (),
+            views=pick(jobs.views),
         ),
         order,
     )

@@ -31,12 +31,15 @@ class Descent:
         Momentum buffers, zeros at the start; changed in place.
     masks : list of Tensor, optional
         Factor of every gradient coordinate.
+    anchors : list of Tensor, optional
+        Where the parameters were at first, which a proximal term pulls them back to.
     """
 
     tensors: list[Tensor]
     recipe: Recipe
     buffers: list[Tensor] | None
     masks: list[Tensor] | None
+    anchors: list[Tensor] | None = None
 
     @classmethod
     def begin(cls, model: Model, start: Tensor, recipe: Recipe, mask: Tensor | None) -> Descent:
@@ -56,12 +59,13 @@ class Descent:
         tensors = [t.clone(memory_format=torch.contiguous_format) for t in model.split(start)]
         buffers = [torch.zeros_like(t) for t in tensors] if recipe.momentum else None
         masks = None if mask is None else model.split(mask)
-        return cls(tensors=tensors, recipe=recipe, buffers=buffers, masks=masks)
+        anchors = model.split(start) if recipe.proximal_mu else None
+        return cls(tensors=tensors, recipe=recipe, buffers=buffers, masks=masks, anchors=anchors)
 
     @property
     def plain(self) -> bool:
         """Whether a step depends on nothing but parameters and gradient."""
-        return self.buffers is None and self.masks is None
+        return self.buffers is None and self.masks is None and self.anchors is None
 
     def first(self, n: int) -> Descent:
         """Return the descent of the first `n` stacked clients, on views of the same memory."""
@@ -74,15 +78,19 @@ class Descent:
             recipe=self.recipe,
             buffers=cut(self.buffers),
             masks=cut(self.masks),
+            anchors=cut(self.anchors),
         )
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Follow `gradients` of the loss once, as ``torch.optim.SGD`` does."""
+        """Follow `gradients` of the loss once, as ``torch.optim.SGD`` does, and the proximal term."""
         recipe, moves = self.recipe, tuple(gradients)
         if self.masks is not None:
             moves = torch._foreach_mul(moves, self.masks)
         if recipe.weight_decay:
             moves = torch._foreach_add(moves, self.tensors, alpha=recipe.weight_decay)
+        if self.anchors is not None:
+            drift = torch._foreach_sub(self.tensors, self.anchors)
+            moves = torch._foreach_add(moves, drift, alpha=recipe.proximal_mu)
         if self.buffers is not None:
             torch._foreach_mul_(self.buffers, recipe.momentum)
             torch._foreach_add_(self.buffers, moves)

@@ -25,6 +25,12 @@ class Recipe:
         Steps in one round, in place of `local_epochs`; passes follow each other, freshly shuffled.
     momentum, weight_decay : float
         Of SGD, in PyTorch's form; the momentum buffer is fresh in every round.
+    proximal_mu : float
+        Weight μ of the proximal term μ/2 ‖w − w_start‖² of the loss (T. Li et al., "Federated
+        Optimization in Heterogeneous Networks", MLSys 2020, Equation 2).
+    padding : int, optional
+        Pixels by which every image is shifted at most; it is also mirrored every other time. By
+        default images are learned as they are.
     """
 
     lr: float = 0.05
@@ -33,6 +39,8 @@ class Recipe:
     local_steps: int | None = None
     momentum: float = 0.0
     weight_decay: float = 0.0
+    proximal_mu: float = 0.0
+    padding: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,8 @@ class Jobs:
         The label of triggered samples.
     gradient_masks : float Tensor [k, n_params], optional
         Factor of every gradient coordinate.
-    keys : tuple of int
-        One stream key a job, for whatever the training draws itself (augmentation).
+    views : int64 Tensor [k, steps, b, 3], optional
+        How every image is looked at: rows and columns it is shifted by, and 1 where it is mirrored.
     """
 
     samples: Tensor
@@ -67,7 +75,7 @@ class Jobs:
     triggers: Tensor | None = None
     targets: Tensor | None = None
     gradient_masks: Tensor | None = None
-    keys: tuple[int, ...] = ()
+    views: Tensor | None = None
 
     def __len__(self) -> int:
         """Return k."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from robustbench_fl.api import Poison, Trigger
 from robustbench_fl.data.federation import Federation
+from robustbench_fl.engine.augmentation import drawn_views
 from robustbench_fl.engine.jobs import Jobs, Recipe
 from robustbench_fl.errors import UsageError
 from robustbench_fl.seeding import Label, stream
@@ -55,7 +57,10 @@ def make_jobs(
     """
     pools = [federation.clients[i] for i in client_ids]
     samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round)
-    jobs = Jobs(samples=_tensor(samples, federation), keys=tuple(int(i) for i in client_ids))
+    views = drawn_views(samples, client_ids, recipe, seed, round)
+    jobs = Jobs(
+        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
+    )
     rank = {int(client): j for j, client in enumerate(poisoned_ids)}
     ranks = np.array([rank.get(int(client), -1) for client in client_ids])
     if poison is None or not (ranks >= 0).any():
@@ -64,15 +69,14 @@ def make_jobs(
     on = (ranks >= 0)[:, None] & ((passes % 2 == 1) if poison.passes == "odd" else True)
     label_maps, mapped = _label_maps(federation, poison, on)
     triggered, triggers, targets = _backdoor(federation, poison, samples, ranks, on)
-    return Jobs(
-        samples=jobs.samples,
+    return replace(
+        jobs,
         label_maps=label_maps,
         mapped=mapped,
         triggered=triggered,
         triggers=triggers,
         targets=targets,
         gradient_masks=_gradient_masks(federation, poison, ranks),
-        keys=jobs.keys,
     )
 
 
@@ -85,7 +89,10 @@ def make_root_jobs(federation: Federation, recipe: Recipe, seed: int, round: int
         As in :func:`make_jobs`.
     """
     samples, _ = _draw([federation.root], [_ROOT], recipe, seed, round)
-    return Jobs(samples=_tensor(samples, federation), keys=(-1,))
+    views = drawn_views(samples, [_ROOT], recipe, seed, round)
+    return Jobs(
+        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
+    )
 
 
 def _draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,13 @@ from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.detection import Tally
 from robustbench_fl.engine.jobs import Recipe
+from robustbench_fl.engine.optimiser import direction, initial_state
 from robustbench_fl.engine.schedule import make_jobs, make_root_jobs
 from robustbench_fl.engine.scores import ScoreBoard
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.training import Engine, train
 from robustbench_fl.models.model import Model
+from robustbench_fl.recipes import Schedule, ServerOptimiser, choice
 from robustbench_fl.seeding import stream
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ class Simulation:
             local_steps=self.settings.local_steps,
             momentum=self.settings.momentum,
             weight_decay=self.settings.weight_decay,
+            proximal_mu=self.settings.proximal_mu,
+            padding=getattr(choice("augment", self.settings.augment), "padding", None),
         )
+        self.schedule: Schedule = choice("lr_schedule", self.settings.lr_schedule)
+        self.optimiser: ServerOptimiser = choice("server", self.settings.server)
         order = federation.malicious_order(
             cell.dataset, cell.partition, cell.seed, placement=self.attack.placement
         )
@@ -124,6 +130,7 @@ class Simulation:
         )
         self.rule_state = self.rule.init_state(self.server_spec)
         self.attack_state = self.attack.init_state(self.attack_spec)
+        self.optimiser_state = initial_state(self.optimiser, self.params)
         self.timers = Timers()
         self.tally = Tally(self.malicious)
         self.counts = dict.fromkeys(
@@ -186,8 +193,14 @@ class Simulation:
         return updates
 
     def _train_clients(self, ids: list[int], poison: Poison | None, poisoned: list[int]) -> Tensor:
-        jobs = make_jobs(self.federation, ids, self.recipe, self.cell.seed, self.round, poison, poisoned)
-        return train(self.model, self.federation, self.params, jobs, self.recipe, engine=self.engine)
+        recipe = self._recipe_now()
+        jobs = make_jobs(self.federation, ids, recipe, self.cell.seed, self.round, poison, poisoned)
+        return train(self.model, self.federation, self.params, jobs, recipe, engine=self.engine)
+
+    def _recipe_now(self) -> Recipe:
+        """Return the recipe with this round's learning rate."""
+        factor = self.schedule.at(self.round, self.settings.rounds)
+        return replace(self.recipe, lr=factor * self.recipe.lr)
 
     def _attacked(
         self,
@@ -271,10 +284,9 @@ class Simulation:
 
         def update() -> Tensor:
             if not cache:
-                jobs = make_root_jobs(self.federation, self.recipe, self.cell.seed, self.round)
-                trained = train(
-                    self.model, self.federation, self.params, jobs, self.recipe, engine=self.engine
-                )
+                recipe = self._recipe_now()
+                jobs = make_root_jobs(self.federation, recipe, self.cell.seed, self.round)
+                trained = train(self.model, self.federation, self.params, jobs, recipe, engine=self.engine)
                 cache.append(trained[0])
             return cache[0]
 
@@ -289,7 +301,7 @@ class Simulation:
         malicious_seen = int(self.malicious[clients][verdict.seen].sum())
         self.counts["underestimated_rounds"] += verdict.f is not None and malicious_seen > verdict.f
         outcome = verdict.aggregation
-        self.counts["kept_model_rounds"] += outcome is None or not bool(outcome.aggregate.any())
+        self.counts["kept_model_rounds"] += _keeps_model(outcome)
         seen = clients[verdict.seen]
         if self.rule.detector:
             rejected = _numpy(outcome.rejected) if outcome else None
@@ -309,9 +321,17 @@ class Simulation:
             }
 
     def _step_of(self, verdict: Verdict) -> Tensor:
-        if verdict.aggregation is None:
+        """Return the change of the global parameters; a rule that keeps the model stops the optimiser too."""
+        if _keeps_model(verdict.aggregation):
             return torch.zeros_like(self.params)
-        return self.settings.server_lr * verdict.aggregation.aggregate.to(self.params.dtype)
+        assert verdict.aggregation is not None
+        aggregate = verdict.aggregation.aggregate.to(self.params.dtype)
+        move, self.optimiser_state = direction(self.optimiser, aggregate, self.optimiser_state)
+        return self.settings.server_lr * move
+
+
+def _keeps_model(outcome: Aggregation | None) -> bool:
+    return outcome is None or not bool(outcome.aggregate.any())
 
 
 def _numpy(values: Tensor | None) -> np.ndarray | None:

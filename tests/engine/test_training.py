@@ -31,6 +31,8 @@ CASES = {
     "momentum": (Recipe(lr=0.05, batch_size=16, momentum=0.9, local_epochs=2), None),
     "decay": (Recipe(lr=0.1, batch_size=16, weight_decay=0.01), None),
     "both": (Recipe(lr=0.05, batch_size=16, momentum=0.9, weight_decay=0.01, local_epochs=2), None),
+    "proximal": (Recipe(lr=0.1, batch_size=16, proximal_mu=0.7, local_epochs=2), None),
+    "augmented": (Recipe(lr=0.1, batch_size=16, padding=2, local_epochs=2), None),
     "label map": (Recipe(lr=0.1, batch_size=16), Poison(label_map=tuple((c + 1) % 10 for c in range(10)))),
     "odd label map": (
         Recipe(lr=0.1, batch_size=16, local_epochs=3),
@@ -42,7 +44,10 @@ CASES = {
         Poison(triggers=(TRIGGER,), target=3, share=0.4, passes="odd"),
     ),
     "everything": (
-        Recipe(lr=0.05, batch_size=16, momentum=0.5, weight_decay=0.01, local_epochs=None, local_steps=9),
+        Recipe(
+            **{"lr": 0.05, "batch_size": 16, "momentum": 0.5, "weight_decay": 0.01, "proximal_mu": 0.3},
+            **{"padding": 3, "local_epochs": None, "local_steps": 9},
+        ),
         Poison(label_map=tuple(9 - c for c in range(10)), triggers=(TRIGGER, OTHER), target=1, share=0.5),
     ),
 }
@@ -64,6 +69,20 @@ def torch_module(model: Model) -> nn.Module:
     )
 
 
+def view_of(image: np.ndarray, down: int, right: int, mirrored: int) -> np.ndarray:
+    """Cut a window out of a raw image with a wide black border."""
+    _, height, width = image.shape
+    wide = np.pad(image, ((0, 0), (9, 9), (9, 9)))
+    window = wide[:, 9 + down : 9 + down + height, 9 + right : 9 + right + width]
+    return window[:, :, ::-1] if mirrored else window
+
+
+def drawn(recipe, client, steps):
+    rng = stream("augment", 3, 5, client)
+    moves = rng.integers(-recipe.padding, recipe.padding + 1, (steps, recipe.batch_size, 2))
+    return moves, rng.integers(0, 2, (steps, recipe.batch_size))
+
+
 def one_client(model, federation, start, client, recipe, poison, rank, mask) -> Tensor:
     """Train one client from the definitions alone: DataLoader-like batches, nn.Module, optim.SGD."""
     module = torch_module(model)
@@ -72,6 +91,9 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
         module.parameters(), recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     arrays, b = federation.arrays, recipe.batch_size
+    per_pass = -(-len(federation.clients[client]) // b)
+    steps = recipe.local_steps or recipe.local_epochs * per_pass
+    moves, mirrored = drawn(recipe, client, steps) if recipe.padding else (None, None)
     rng = stream("batches", 3, 5, client)
     done = passes = 0
     while True:
@@ -79,7 +101,10 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
         order = rng.permutation(federation.clients[client])
         for low in range(0, len(order), b):
             picked = order[low : low + b]
-            images = torch.from_numpy(arrays.train_images[picked].astype(np.float64) / arrays.full_scale)
+            raw = arrays.train_images[picked]
+            if recipe.padding:
+                raw = np.stack([view_of(x, *moves[done, j], mirrored[done, j]) for j, x in enumerate(raw)])
+            images = torch.from_numpy(raw.astype(np.float64) / arrays.full_scale)
             images = (images - arrays.mean[0]) / arrays.std[0]
             labels = torch.from_numpy(arrays.train_labels[picked])
             if poison is not None and rank is not None and (poison.passes == "all" or passes % 2):
@@ -96,6 +121,8 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
                 flat = nn.utils.parameters_to_vector([p.grad for p in module.parameters()]) * mask
                 for parameter, part in zip(module.parameters(), model.split(flat), strict=True):
                     parameter.grad = part.clone()
+            drift = nn.utils.parameters_to_vector(module.parameters()) - start
+            (recipe.proximal_mu / 2 * drift.square().sum()).backward()  # adds to the gradients
             optimiser.step()
             done += 1
             if done == recipe.local_steps:
