@@ -186,7 +186,8 @@ def run_cell(
     """
     from robustbench_fl.config import make_sweep
     from robustbench_fl.plan import expand
-    from robustbench_fl.runner.execute import Environment, execute
+    from robustbench_fl.runner.environment import Environment
+    from robustbench_fl.runner.execute import execute
 
     point = {
         "aggregator": aggregator, "attack": attack, "dataset": dataset, "model": model,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from itertools import product
 from typing import Any
@@ -15,26 +14,8 @@ from robustbench_fl.config import METHOD_AXES, Grid, Sweep
 from robustbench_fl.errors import UsageError
 from robustbench_fl.groups import ungrouped
 from robustbench_fl.models.model import Model
+from robustbench_fl.planned import Planned
 from robustbench_fl.spec import parse_chain
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell of the plan.
-
-    Parameters
-    ----------
-    cell : Cell
-        The grid point.
-    facts : mapping
-        What tables say about its methods (:class:`~robustbench_fl.record.Facts`).
-    infeasible : str, optional
-        Why it cannot run.
-    """
-
-    cell: Cell
-    facts: Mapping[str, Any]
-    infeasible: str | None = None
 
 
 def expand(sweep: Sweep) -> list[Planned]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl import build
-from robustbench_fl.config import Sweep, make_sweep, to_toml, united
-from robustbench_fl.errors import UsageError
-from robustbench_fl.plan import Planned, canonical, expand
+from robustbench_fl.apart import Apart
+from robustbench_fl.config import Sweep, to_toml
+from robustbench_fl.planned import Planned
+from robustbench_fl.planning import plan_of
 from robustbench_fl.record import FINAL, CellRecord
 from robustbench_fl.runner.backend import Backend
 from robustbench_fl.store import Store
@@ -38,7 +38,14 @@ class Prepared:
     todo: list[Planned]
 
 
-def prepare(sweep: Sweep, store: Store, *, source: str = "", retry_failed: bool = False) -> Prepared:
+def prepare(
+    sweep: Sweep,
+    store: Store,
+    *,
+    source: str = "",
+    retry_failed: bool = False,
+    apart: Apart | None = None,
+) -> Prepared:
     """Unite `sweep` with what `store` holds and find the cells to run.
 
     Parameters
@@ -51,48 +58,29 @@ def prepare(sweep: Sweep, store: Store, *, source: str = "", retry_failed: bool 
         Where the sweep was read from, for error messages.
     retry_failed : bool
         Whether cells that failed or ran out of time are run again.
+    apart : Apart, optional
+        The process that knows methods.
 
     Raises
     ------
     UsageError
         If the folder holds a sweep with other settings, or a method is unknown.
     """
-    asked = whole = canonical(sweep, source)
-    if before := store.read_sweep():
-        whole = united(_held(before, store), asked)
-    plan = expand(whole)
+    found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder))
     statuses = store.statuses()
-    asked_keys = {planned.cell.key for planned in (plan if whole == asked else expand(asked))}
     retried = RETRIED | ({"failed", "timeout"} if retry_failed else frozenset())
     todo = [
         planned
-        for planned in plan
-        if planned.cell.key in asked_keys and _is_due(statuses.get(planned.cell.key), retried)
+        for planned in found.cells
+        if (found.asked is None or planned.cell.key in found.asked)
+        and _is_due(statuses.get(planned.cell.key), retried)
     ]
-    return Prepared(whole, plan, todo)
+    return Prepared(found.sweep, found.cells, todo)
 
 
-def _held(before: dict[str, Any], store: Store) -> Sweep:
-    """Return the sweep that the folder of `store` holds."""
-    try:
-        return canonical(make_sweep(before, {}, "sweep.toml of the folder"))
-    except UsageError as error:
-        raise UsageError(
-            f"The sweep that {str(store.folder)!r} holds cannot be read: {error}\n"
-            "Give the --plugin files it was run with, or choose another folder with --out."
-        ) from None
-
-
-def require_data(prepared: Prepared, data_dir: Path, *, download: bool) -> None:
-    """Make sure that the data sets of the cells to run are there, before anything runs.
-
-    Raises
-    ------
-    MissingDataError
-        With what was looked for, where, and how to get it.
-    """
-    for dataset in {planned.cell.dataset for planned in prepared.todo if planned.infeasible is None}:
-        build.make("datasets", dataset).prepare(data_dir, download=download)
+def datasets(prepared: Prepared) -> list[str]:
+    """Return the data sets of the cells to run."""
+    return sorted({planned.cell.dataset for planned in prepared.todo if planned.infeasible is None})
 
 
 def run(prepared: Prepared, store: Store, backend: Backend, on_record: Callable[[CellRecord], None]) -> None:

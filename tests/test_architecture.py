@@ -122,7 +122,10 @@ ABOVE = rb("config", "plan", "sweep", "store", "runner", "analysis", "report", "
             (*ABOVE, *rb("engine", "data", "models", "aggregators", "attacks")),
         ),
         (rb("config"), rb("plan", "sweep", "store", "runner", "engine", "analysis", "report", "cli")),
-        (rb("plan"), rb("sweep", "store", "runner", "engine", "analysis", "report", "cli")),
+        (
+            rb("plan", "planning", "planned"),
+            rb("sweep", "store", "runner", "engine", "analysis", "report", "cli"),
+        ),
         (rb("store"), rb("config", "plan", "sweep", "runner", "engine", "analysis", "report", "cli")),
         (rb("runner", "sweep"), rb("analysis", "report", "cli", "notebook")),
         (
@@ -191,9 +194,13 @@ def _lines(path: Path) -> int:
     return len(path.read_text().splitlines())
 
 
-def test_analysis_and_reports_do_without_torch():
+MAIN_PROCESS = rb("apart", "planned", "planning", "sweep", "runner.backend", "runner.local")
+
+
+def test_analysis_and_reports_and_the_main_process_do_without_torch():
     names = [name for name in MODULES if within(name, *rb("analysis", "report", "store", "record"))]
-    assert len(names) > 4
+    names += [name for name in MODULES if name in MAIN_PROCESS]
+    assert len(names) > 4 + len(MAIN_PROCESS)
     code = (
         "import importlib, sys\n"
         "sys.modules['torch'] = None\n"  # an import of torch raises

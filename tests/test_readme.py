@@ -13,7 +13,8 @@ from robustbench_fl.cli.main import cli
 from robustbench_fl.config import make_sweep, read_sweep
 from robustbench_fl.plan import expand
 from robustbench_fl.report.tables import render
-from robustbench_fl.runner.execute import Environment, execute
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import execute
 from robustbench_fl.store import Store
 
 ROOT = Path(__file__).parent.parent

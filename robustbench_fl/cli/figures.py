@@ -80,7 +80,7 @@ def _draw_synthetic(folder: Path, key: str, data_dir: Path | None, plugins: tupl
     from robustbench_fl.report.canvas import COLOURS
     from robustbench_fl.report.contact import contact_sheet
     from robustbench_fl.report.write import FIGURES
-    from robustbench_fl.runner.execute import Environment
+    from robustbench_fl.runner.environment import Environment
     from robustbench_fl.runner.synthetic import learned_samples
 
     for path in plugins:

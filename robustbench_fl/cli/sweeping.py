@@ -14,6 +14,7 @@ from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
+    from robustbench_fl.apart import Apart
     from robustbench_fl.engine.training import Engine
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import Prepared
@@ -71,23 +72,27 @@ def sweep(
     Every flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
+    from robustbench_fl.apart import Apart
     from robustbench_fl.notebook import default_data_dir
-    from robustbench_fl.runner.execute import Environment, chosen_device
+    from robustbench_fl.planning import prepare_data
+    from robustbench_fl.runner.environment import Environment, chosen_device
     from robustbench_fl.runner.local import LocalBackend
-    from robustbench_fl.sweep import require_data, run
+    from robustbench_fl.sweep import datasets, run
 
-    prepared, store = _prepare(file, out, plugins, flags, retry_failed)
-    click.echo(_headline(prepared, store))
-    if dry_run:
-        click.echo(_plan_text(prepared, store, "table"))
-        return 0
-    environment = Environment(
-        data_dir=data_dir or default_data_dir(), download=download, engine=engine,
-        device=chosen_device(device),
-        plugins=tuple(path.resolve() for path in plugins),
-    )  # fmt: skip
     workers = _jobs(jobs)
-    require_data(prepared, environment.data_dir, download=download)
+    with Apart(plugins) as apart:
+        prepared, store = _prepare(file, out, apart, flags, retry_failed)
+        click.echo(_headline(prepared, store))
+        if dry_run:
+            click.echo(_plan_text(prepared, store, "table"))
+            return 0
+        environment = Environment(
+            data_dir=data_dir or default_data_dir(), download=download, engine=engine,
+            device="cpu" if device == "cpu" or not prepared.todo else apart.call(chosen_device, device),
+            plugins=tuple(path.resolve() for path in plugins),
+        )  # fmt: skip
+        if needed := datasets(prepared):
+            apart.call(prepare_data, needed, environment.data_dir, download=download)
     if prepared.todo:
         from robustbench_fl.cli.progress import Progress
 
@@ -106,25 +111,25 @@ def plan(file: Path | None, out: Path | None, plugins: tuple[Path, ...], format_
 
     Takes what `sweep` takes. Times come from the finished cells of the folder.
     """
-    prepared, store = _prepare(file, out, plugins, flags, retry_failed=False)
+    from robustbench_fl.apart import Apart
+
+    with Apart(plugins) as apart:
+        prepared, store = _prepare(file, out, apart, flags, retry_failed=False)
     if format_ == "table":
         click.echo(_headline(prepared, store))
     click.echo(_plan_text(prepared, store, format_))
 
 
 def _prepare(
-    file: Path | None, out: Path | None, plugins: tuple[Path, ...], flags: dict[str, Any], retry_failed: bool
+    file: Path | None, out: Path | None, apart: Apart, flags: dict[str, Any], retry_failed: bool
 ) -> tuple[Prepared, Store]:
-    from robustbench_fl import registry
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import default_folder, prepare
 
-    for path in plugins:
-        registry.load_plugin(path)
     asked = sweep_of(file, flags)
     store = Store(out or default_folder(asked.name))
     source = file.name if file else ""
-    return prepare(asked, store, source=source, retry_failed=retry_failed), store
+    return prepare(asked, store, source=source, retry_failed=retry_failed, apart=apart), store
 
 
 def _headline(prepared: Prepared, store: Store) -> str:

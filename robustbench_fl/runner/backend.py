@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from robustbench_fl.plan import Planned
+from robustbench_fl.planned import Planned
 from robustbench_fl.record import CellRecord
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -22,57 +22,15 @@ from robustbench_fl.data.contracts import Arrays
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.engine.outcome import outcome
 from robustbench_fl.engine.simulation import Methods, Simulation
-from robustbench_fl.engine.training import Engine
-from robustbench_fl.errors import RobustbenchError, UsageError
-from robustbench_fl.plan import Planned
-from robustbench_fl.provenance import provenance, without_paths
-from robustbench_fl.record import CellRecord, Facts, Labels
+from robustbench_fl.errors import RobustbenchError
+from robustbench_fl.planned import Planned
+from robustbench_fl.provenance import without_paths
+from robustbench_fl.record import CellRecord
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.recording import record
 
 LONGEST_REASON = 500
 """Characters of a failure's first line that tables show; the traceback holds the rest."""
-
-
-Device = Literal["cpu", "cuda"]
-
-
-def chosen_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
-    """Return where to compute: with ``auto`` on a GPU if there is one.
-
-    Raises
-    ------
-    UsageError
-        If a GPU is asked for and PyTorch finds none.
-    """
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: PyTorch finds no GPU on this machine. Use --device cpu or auto.")
-    return wanted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """What a run needs that does not change its numbers.
-
-    Parameters
-    ----------
-    data_dir : Path
-        Where data sets look for their files.
-    download : bool
-        Whether missing files may be fetched.
-    engine : {"auto", "stacked", "loop"}
-        How clients are trained.
-    device : {"cpu", "cuda"}
-        Where tensors live.
-    plugins : tuple of Path
-        Python files whose methods are registered first.
-    """
-
-    data_dir: Path
-    download: bool = False
-    engine: Engine = "auto"
-    device: Device = "cpu"
-    plugins: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,19 +108,6 @@ def prepared(cell: Cell, environment: Environment) -> Simulation:
         attack=build.make("attacks", cell.attack),
     )
     return Simulation(cell, federation, methods, engine=environment.engine)
-
-
-def record(planned: Planned, environment: Environment, **parts: Any) -> CellRecord:
-    """Return the validated record of a planned cell."""
-    cell = planned.cell
-    return CellRecord(
-        key=cell.key,
-        cell=dict(cell.identity),
-        labels=Labels(**cell.labels),
-        facts=Facts(**planned.facts),
-        provenance={**provenance(), "engine": environment.engine, "device": environment.device},
-        **parts,
-    )
 
 
 @lru_cache(maxsize=2)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from robustbench_fl.plan import Planned
+from robustbench_fl.planned import Planned
+from robustbench_fl.processes import follow_parent, single_threaded_environment
 from robustbench_fl.record import CellRecord
-from robustbench_fl.runner.execute import Environment, execute, record
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.recording import record
 
 
 @dataclass
@@ -96,7 +93,7 @@ class LocalBackend:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self.environment), daemon=True)
-        with _single_threaded_environment():
+        with single_threaded_environment():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -125,13 +122,13 @@ class LocalBackend:
 
 
 def _work(pipe: Connection, environment: Environment) -> None:
-    """Run cells until the pipe closes. Ctrl-C is the parent's to handle."""
+    """Run cells until the pipe closes. Only this process imports torch, not the one that starts it."""
     import torch
 
     from robustbench_fl import registry
+    from robustbench_fl.runner.execute import execute
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _follow_parent()
+    follow_parent()
     torch.set_num_threads(1)
     for path in environment.plugins:
         registry.load_plugin(path)
@@ -145,30 +142,3 @@ def _work(pipe: Connection, environment: Environment) -> None:
             pipe.send(result)
         except BrokenPipeError:
             return
-
-
-def _follow_parent() -> None:
-    """End this process when its parent dies, even in the middle of a cell."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch(sentinel: int) -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
-
-
-@contextlib.contextmanager
-def _single_threaded_environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -14,7 +14,8 @@ from robustbench_fl.api import Aggregation, ServerView
 from robustbench_fl.cell import Cell
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.errors import UsageError
-from robustbench_fl.runner.execute import Environment, one_thread, prepared
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import one_thread, prepared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from robustbench_fl.aggregators.fedredefense import reconstruct
 from robustbench_fl.cli.figures import _cell_of
 from robustbench_fl.cli.main import cli
 from robustbench_fl.errors import UsageError
-from robustbench_fl.runner.execute import Environment, simulate
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import simulate
 from robustbench_fl.runner.synthetic import learned_samples
 from robustbench_fl.store import Store
 

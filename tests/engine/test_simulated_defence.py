@@ -13,7 +13,8 @@ from robustbench_fl.config import make_sweep
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.plan import expand
-from robustbench_fl.runner.execute import Environment, simulate
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import simulate
 
 
 @pytest.fixture(scope="module")

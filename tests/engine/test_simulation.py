@@ -19,7 +19,8 @@ from robustbench_fl.config import make_sweep
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.plan import expand
 from robustbench_fl.registry import load_plugin
-from robustbench_fl.runner.execute import Environment, execute, simulate
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import execute, simulate
 
 SMALL: dict[str, Any] = {"clients": 8, "rounds": 3, "root_size": 50}
 

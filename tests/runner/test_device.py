@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_fl.errors import UsageError
-from robustbench_fl.runner.execute import chosen_device
+from robustbench_fl.runner.environment import chosen_device
 
 
 def test_auto_takes_a_gpu_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

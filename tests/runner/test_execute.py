@@ -9,9 +9,11 @@ import torch
 
 from robustbench_fl.config import make_sweep
 from robustbench_fl.errors import PartitionError
-from robustbench_fl.plan import Planned, expand
+from robustbench_fl.plan import expand
+from robustbench_fl.planned import Planned
 from robustbench_fl.runner import execute as runner
-from robustbench_fl.runner.execute import LONGEST_REASON, Environment, execute
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.execute import LONGEST_REASON, execute
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""What the main process asks of methods: the plan of a sweep, and whether its data is there.
+
+Every function here imports torch when it is called, so a sweep calls them through
+:class:`~robustbench_fl.apart.Apart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustbench_fl.config import Sweep, make_sweep, united
+from robustbench_fl.errors import UsageError
+from robustbench_fl.planned import Planned
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep's cells.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What was asked for, united with what the folder held; every method in its canonical text.
+    cells : list of Planned
+        Every cell of it once, in the order of its axes.
+    asked : frozenset of str, optional
+        Keys of the cells that were asked for now, ``None`` where these are all.
+    """
+
+    sweep: Sweep
+    cells: list[Planned]
+    asked: frozenset[str] | None = None
+
+
+def plan_of(asked: Sweep, held: dict[str, Any] | None, source: str, folder: str) -> Plan:
+    """Return the plan of `asked` in a folder that holds the sweep `held`.
+
+    Parameters
+    ----------
+    asked : Sweep
+        As read.
+    held : dict, optional
+        The table of the folder's ``sweep.toml``, ``None`` for a new folder.
+    source, folder : str
+        Where both were read from, for error messages.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a sweep with other settings, or a method is unknown.
+    """
+    from robustbench_fl.plan import canonical, expand
+
+    wanted = whole = canonical(asked, source)
+    if held:
+        whole = united(_canonical_held(held, folder), wanted)
+    cells = expand(whole)
+    if whole == wanted:
+        return Plan(whole, cells)
+    return Plan(whole, cells, frozenset(planned.cell.key for planned in expand(wanted)))
+
+
+def prepare_data(datasets: Iterable[str], data_dir: Path, *, download: bool) -> None:
+    """Make sure that data sets are there, before anything runs.
+
+    Raises
+    ------
+    MissingDataError
+        With what was looked for, where, and how to get it.
+    """
+    from robustbench_fl import build
+
+    for dataset in datasets:
+        build.make("datasets", dataset).prepare(data_dir, download=download)
+
+
+def _canonical_held(held: dict[str, Any], folder: str) -> Sweep:
+    """Return the sweep that a folder holds."""
+    from robustbench_fl.plan import canonical
+
+    try:
+        return canonical(make_sweep(held, {}, "sweep.toml of the folder"))
+    except UsageError as error:
+        raise UsageError(
+            f"The sweep that {folder!r} holds cannot be read: {error}\n"
+            "Give the --plugin files it was run with, or choose another folder with --out."
+        ) from None
