@@ -12,6 +12,7 @@ from robustbench_fl import __version__
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.figures import figures
+from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import leaderboard, matrix, pack, show, status, tables, unpack
 from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.errors import RobustbenchError, UsageError
@@ -34,7 +35,8 @@ def cli() -> None:
 
 
 for command in (
-    sweep, plan, status, leaderboard, matrix, show, tables, figures, pack, unpack, list_, describe, check,
+    sweep, plan, status, leaderboard, matrix, show, tables, report, figures, pack, unpack, list_, describe,
+    check,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,50 @@
+"""``report``: one page that holds a whole sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_fl.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.analysis.coverage import Missing
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write.  [default: DIR/report.html]",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["exclude", "worst", "zero"]),
+    default="exclude",
+    show_default=True,
+    help="Leave rules with missing cells unranked, or count those cells as the worst of their world or as 0.",
+)
+def report(folder: Path, out: Path | None, missing: Missing) -> None:
+    """Write one self-contained page: leaderboard, matrix, and every cell with its curves.
+
+    It sorts and filters, needs no network and no server: open it in a browser, attach it, or put it
+    anywhere as it is.
+    """
+    from robustbench_fl.cli.results import command_of
+    from robustbench_fl.report.page.write import NAME, write_page
+    from robustbench_fl.store import Store
+
+    store = Store.existing(folder)
+    path = out or folder / NAME
+    if path.is_dir():
+        raise UsageError(f"--out must name a file, but {str(path)!r} is a folder. Try {str(path / NAME)!r}.")
+    sweep = store.read_sweep() or {}
+    size = write_page(
+        store.records(), path, str(sweep.get("name") or folder.resolve().name), command_of, missing
+    )
+    click.echo(f"{path}  ({size / 1e6:.2g} MB; open it in a browser)")
