@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ from robustbench_fl.config import Sweep, to_toml
 from robustbench_fl.planned import Planned
 from robustbench_fl.planning import plan_of
 from robustbench_fl.record import FINAL, CellRecord
-from robustbench_fl.runner.backend import Backend
+from robustbench_fl.runner.backend import Backend, Tell, ignore
+from robustbench_fl.runner.policy import Existing, due
+from robustbench_fl.runner.stopping import Stop
 from robustbench_fl.store import Store
-
-RETRIED = frozenset({"interrupted", "oom"})
-"""Statuses that the next run takes up again by itself."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,14 @@ class Prepared:
         Every cell of it.
     todo : list of Planned
         Those to run now.
+    finished : frozenset of str
+        Keys of those among them that have a final result, which only another one replaces.
     """
 
     sweep: Sweep
     plan: list[Planned]
     todo: list[Planned]
+    finished: frozenset[str] = frozenset()
 
 
 def prepare(
@@ -43,6 +46,7 @@ def prepare(
     store: Store,
     *,
     source: str = "",
+    existing: Existing = "missing",
     retry_failed: bool = False,
     apart: Apart | None = None,
 ) -> Prepared:
@@ -56,8 +60,8 @@ def prepare(
         Where it is, or will be, stored.
     source : str
         Where the sweep was read from, for error messages.
-    retry_failed : bool
-        Whether cells that failed or ran out of time are run again.
+    existing, retry_failed
+        Which cells with a record are run again: :func:`robustbench_fl.runner.policy.due`.
     apart : Apart, optional
         The process that knows methods.
 
@@ -68,14 +72,14 @@ def prepare(
     """
     found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder))
     statuses = store.statuses()
-    retried = RETRIED | ({"failed", "timeout"} if retry_failed else frozenset())
+    is_due = due(existing, retry_failed=retry_failed)
     todo = [
         planned
         for planned in found.cells
-        if (found.asked is None or planned.cell.key in found.asked)
-        and _is_due(statuses.get(planned.cell.key), retried)
+        if (found.asked is None or planned.cell.key in found.asked) and is_due(statuses.get(planned.cell.key))
     ]
-    return Prepared(found.sweep, found.cells, todo)
+    final = (key for planned in todo if statuses.get(key := planned.cell.key) in FINAL)
+    return Prepared(found.sweep, found.cells, todo, frozenset(final))
 
 
 def datasets(prepared: Prepared) -> list[str]:
@@ -83,12 +87,37 @@ def datasets(prepared: Prepared) -> list[str]:
     return sorted({planned.cell.dataset for planned in prepared.todo if planned.infeasible is None})
 
 
-def run(prepared: Prepared, store: Store, backend: Backend, on_record: Callable[[CellRecord], None]) -> None:
-    """Write the plan, run what is to do, and store each record as it comes."""
+def run(
+    prepared: Prepared,
+    store: Store,
+    backend: Backend,
+    on_record: Callable[[CellRecord], None],
+    stop: Stop | None = None,
+    tell: Tell = ignore,
+) -> None:
+    """Write the plan, run what is to do, and store each record as it comes.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        What to do.
+    store : Store
+        Where to.
+    backend : Backend
+        Where cells run.
+    on_record : callable
+        Called with every record, after it is stored.
+    stop : Stop, optional
+        Ends the run early.
+    tell : callable
+        Hears what happens to cells before their records.
+    """
     store.write_plan(to_toml(prepared.sweep), [plan_row(planned) for planned in prepared.plan])
-    for record in backend.run(prepared.todo):
-        store.write(record)
-        on_record(record)
+    with closing(backend.run(prepared.todo, stop or Stop(), tell)) as records:
+        for record in records:
+            if record.status in FINAL or record.key not in prepared.finished:
+                store.write(record)
+            on_record(record)
 
 
 def plan_row(planned: Planned) -> dict[str, Any]:
@@ -100,10 +129,6 @@ def plan_row(planned: Planned) -> dict[str, Any]:
         "labels": cell.labels,
         "facts": dict(planned.facts),
     }
-
-
-def _is_due(status: str | None, retried: frozenset[str]) -> bool:
-    return status is None or (status not in FINAL and status in retried)
 
 
 def default_folder(name: str) -> Path:

@@ -6,74 +6,81 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import click
 
+from robustbench_fl.durations import duration_text
 from robustbench_fl.record import CellRecord
+from robustbench_fl.runner.backend import Event
+from robustbench_fl.runner.observing import Observer, Pace
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Progress:
-    """Counts finished cells.
+class Progress(Observer):
+    """Shows finished cells, failures, the rate and the time left.
 
     Parameters
     ----------
-    total : int
-        Cells to run.
+    pace : Pace
+        Counts the cells; to be notified of records before this observer.
     folder : Path
-        Named when the run is interrupted.
+        Named when the run is stopped.
     """
 
-    def __init__(self, total: int, folder: Path) -> None:
-        self.total = total
+    def __init__(self, pace: Pace, folder: Path) -> None:
+        self.pace = pace
         self.folder = folder
-        self.statuses: Counter[str] = Counter()
-        self._started = self._printed = time.monotonic()
+        self.notes: Counter[str] = Counter()
+        self._printed = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="cell", dynamic_ncols=True)
+            self._bar = tqdm(
+                total=pace.total,
+                unit="cell",
+                dynamic_ncols=True,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+            )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self, *, stopped: bool) -> None:
+        """Remove the bar; if the run was stopped, say how to go on."""
         if self._bar is not None:
             self._bar.close()
-        if kind is not None:
+        if stopped:
             click.echo(
-                f"Stopped with {self.finished} of {self.total} cells finished and stored in {self.folder}. "
-                "The same command goes on from there.",
+                f"Stopped with {self.pace.count - self.notes['interrupted']} of {self.pace.total} cells "
+                f"finished and stored in {self.folder}. The same command goes on from there.",
                 err=True,
             )
 
-    @property
-    def finished(self) -> int:
-        """Cells finished so far."""
-        return self.statuses.total()
+    def happened(self, event: Event) -> None:
+        """Count workers that died: their cells are tried again, which takes time."""
+        if event.kind == "worker_lost":
+            self.notes["worker lost"] += 1
 
-    def add(self, record: CellRecord) -> None:
-        """Count one finished cell."""
-        self.statuses[record.status] += 1
-        bad = {k: v for k, v in self.statuses.items() if k not in ("done", "infeasible")}
+    def finished(self, record: CellRecord) -> None:
+        """Show one more finished cell."""
+        if record.status not in ("done", "infeasible"):
+            self.notes[record.status] += 1
         if self._bar is not None:
+            self._bar.set_postfix_str(self._speed(), refresh=False)
             self._bar.update()
-            if bad:
-                self._bar.set_postfix(bad)
             return
         now = time.monotonic()
-        if now - self._printed >= _SECONDS_BETWEEN_LINES or self.finished == self.total:
+        if now - self._printed >= _SECONDS_BETWEEN_LINES or self.pace.count == self.pace.total:
             self._printed = now
-            elapsed = now - self._started
-            left = elapsed / self.finished * (self.total - self.finished)
-            notes = "".join(f", {count} {status}" for status, count in bad.items())
             click.echo(
-                f"{self.finished}/{self.total} cells, {elapsed:.0f} s, about {left:.0f} s left{notes}",
+                f"{self.pace.count}/{self.pace.total} cells in {duration_text(self.pace.elapsed)}, "
+                f"{self._speed()}",
                 err=True,
             )
+
+    def _speed(self) -> str:
+        parts = []
+        if rate := self.pace.rate:
+            parts.append(f"{rate:.3g} cells/s" if rate >= 1 else f"{duration_text(1 / rate)} a cell")
+        if left := self.pace.seconds_left:
+            parts.append(f"about {duration_text(left)} left")
+        return ", ".join([*parts, *(f"{count} {what}" for what, count in self.notes.items())])

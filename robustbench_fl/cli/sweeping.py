@@ -11,11 +11,13 @@ import click
 
 from robustbench_fl.cli.options import sweep_of, sweep_options
 from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.cli.running import Running, Watch, run_options
 from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.apart import Apart
     from robustbench_fl.engine.training import Engine
+    from robustbench_fl.runner.policy import Existing
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import Prepared
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to compute; auto = a GPU if there is one.",
 )
-@click.option("--retry-failed", is_flag=True, help="Run failed cells again too.")
+@run_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 def sweep(
     file: Path | None,
@@ -61,7 +63,7 @@ def sweep(
     download: bool,
     engine: Engine,
     device: Literal["auto", "cpu", "cuda"],
-    retry_failed: bool,
+    running: Running,
     dry_run: bool,
     out: Path | None,
     plugins: tuple[Path, ...],
@@ -81,7 +83,7 @@ def sweep(
 
     workers = _jobs(jobs)
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags, retry_failed)
+        prepared, store = _prepare(file, out, apart, flags, running.existing, running.retry_failed)
         click.echo(_headline(prepared, store))
         if dry_run:
             click.echo(_plan_text(prepared, store, "table"))
@@ -93,13 +95,10 @@ def sweep(
         )  # fmt: skip
         if needed := datasets(prepared):
             apart.call(prepare_data, needed, environment.data_dir, download=download)
-    if prepared.todo:
-        from robustbench_fl.cli.progress import Progress
-
-        with Progress(len(prepared.todo), store.folder) as progress:
-            run(prepared, store, LocalBackend(workers, environment), progress.add)
-    else:
-        run(prepared, store, LocalBackend(workers, environment), lambda record: None)
+    watch = Watch(running, prepared, store, workers)
+    with watch.watching():
+        backend = LocalBackend(workers, environment, running.policy, watch.logs.keep)
+        run(prepared, store, backend, watch.finished, watch.stop, watch.tell)
     return _finish(store)
 
 
@@ -114,14 +113,19 @@ def plan(file: Path | None, out: Path | None, plugins: tuple[Path, ...], format_
     from robustbench_fl.apart import Apart
 
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags, retry_failed=False)
+        prepared, store = _prepare(file, out, apart, flags)
     if format_ == "table":
         click.echo(_headline(prepared, store))
     click.echo(_plan_text(prepared, store, format_))
 
 
 def _prepare(
-    file: Path | None, out: Path | None, apart: Apart, flags: dict[str, Any], retry_failed: bool
+    file: Path | None,
+    out: Path | None,
+    apart: Apart,
+    flags: dict[str, Any],
+    existing: Existing = "missing",
+    retry_failed: bool = False,
 ) -> tuple[Prepared, Store]:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import default_folder, prepare
@@ -129,7 +133,9 @@ def _prepare(
     asked = sweep_of(file, flags)
     store = Store(out or default_folder(asked.name))
     source = file.name if file else ""
-    return prepare(asked, store, source=source, retry_failed=retry_failed, apart=apart), store
+    return prepare(
+        asked, store, source=source, existing=existing, retry_failed=retry_failed, apart=apart
+    ), store
 
 
 def _headline(prepared: Prepared, store: Store) -> str:

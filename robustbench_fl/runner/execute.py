@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,10 +29,15 @@ from robustbench_fl.planned import Planned
 from robustbench_fl.provenance import without_paths
 from robustbench_fl.record import CellRecord
 from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.listening import Listener
+from robustbench_fl.runner.policy import RunPolicy
 from robustbench_fl.runner.recording import record
 
 LONGEST_REASON = 500
 """Characters of a failure's first line that tables show; the traceback holds the rest."""
+
+_FEWER = 8
+"""Divides the clients trained as one batch where memory did not suffice."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +58,118 @@ class World:
         return cls(cell.dataset, cell.partition, cell.seed, held.clients, held.root_size, held.validation)
 
 
-def execute(planned: Planned, environment: Environment) -> CellRecord:
+class CellTimeout(RobustbenchError):
+    """A cell has used up its time between two rounds."""
+
+
+def execute(
+    planned: Planned,
+    environment: Environment,
+    policy: RunPolicy | None = None,
+    listener: Listener | None = None,
+) -> CellRecord:
     """Run `planned` and return its record; a failure is a record too.
 
-    Only ``KeyboardInterrupt`` and ``SystemExit`` pass through.
+    A cell that runs out of memory begins anew once, with fewer clients trained as one batch. Only
+    ``KeyboardInterrupt`` and ``SystemExit`` pass through.
+
+    Parameters
+    ----------
+    planned : Planned
+        The cell.
+    environment : Environment
+        Where it runs.
+    policy : RunPolicy, optional
+        Its timeout is checked after every round.
+    listener : Listener, optional
+        Hears how the cell gets on.
     """
     if planned.infeasible:
         return record(planned, environment, status="infeasible", reason=planned.infeasible)
-    with warnings.catch_warnings(record=True) as caught, one_thread():
-        warnings.simplefilter("always")
+    listener = listener or Listener()
+    with _warnings_heard(listener) as said, one_thread():
         imports = _peak_before_first_cell()
+        after_round = _watched(planned.cell.settings.rounds, policy or RunPolicy(), listener)
         try:
-            simulation = simulate(planned.cell, environment)
+            simulation = _simulated(planned.cell, environment, listener, after_round)
             parts = outcome(simulation, peak_memory_mb=round(_peak_memory_mb() - imports, 1))
+        except CellTimeout as error:
+            parts = {"status": "timeout", "reason": str(error)}
         except Exception as error:
             parts = _failure(error, environment)
-    said = {
-        _printable(str(warning.message), environment)
-        for warning in caught
-        if issubclass(warning.category, UserWarning)
-    }
-    return record(planned, environment, warnings=sorted(said), **parts)
+    warned = {_printable(text, environment) for text in said}
+    return record(planned, environment, warnings=sorted(warned), **parts)
+
+
+def _watched(rounds: int, policy: RunPolicy, listener: Listener) -> Callable[[int], None]:
+    """Return what is called after every round, with the cell's clock started."""
+    began = time.monotonic()
+
+    def after_round(finished: int) -> None:
+        listener.round_finished(finished)
+        if policy.timeout is None or finished == rounds or time.monotonic() - began < policy.timeout:
+            return
+        raise CellTimeout(
+            f"Stopped after {policy.timeout:g} s (--timeout) with {finished} of {rounds} rounds finished."
+        )
+
+    return after_round
+
+
+def _simulated(
+    cell: Cell, environment: Environment, listener: Listener, after_round: Callable[[int], None]
+) -> Simulation:
+    """Return the finished simulation; if memory does not suffice, of a second try with less of it."""
+    try:
+        return simulate(cell, environment, after_round)
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        why = f"Out of memory ({_printable(_first_line(error), environment)})."
+    # Only here is what the first try held set free.
+    gc.collect()
+    if environment.device == "cuda":
+        torch.cuda.empty_cache()
+    listener.retrying(f"{why} With fewer clients a batch.")
+    return simulate(cell, environment, after_round, fewer=_FEWER)
+
+
+@contextmanager
+def _warnings_heard(listener: Listener) -> Iterator[set[str]]:
+    """Tell `listener` of every new warning, and collect the messages of those meant for users."""
+    heard: set[str] = set()
+    for_users: set[str] = set()
+
+    def hear(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        text = f"{category.__name__}: {message}"
+        if text not in heard:
+            heard.add(text)
+            listener.warned(text)
+        if issubclass(category, UserWarning):
+            for_users.add(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = hear
+        yield for_users
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on a CPU
+
+
+def _first_line(error: Exception) -> str:
+    reason = str(error) if isinstance(error, RobustbenchError) else f"{type(error).__name__}: {error}"
+    return reason.strip().partition("\n")[0][:LONGEST_REASON]
 
 
 def _failure(error: Exception, environment: Environment) -> dict[str, Any]:
     """Return what is recorded of a cell that raised."""
-    oom = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    oom |= isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on a CPU
-    reason = str(error) if isinstance(error, RobustbenchError) else f"{type(error).__name__}: {error}"
     return {
-        "status": "oom" if oom else "failed",
-        "reason": _printable(reason, environment).strip().partition("\n")[0][:LONGEST_REASON],
+        "status": "oom" if _out_of_memory(error) else "failed",
+        "reason": _printable(_first_line(error), environment)[:LONGEST_REASON],
         "traceback": _printable(traceback.format_exc(), environment),
     }
 
@@ -92,14 +180,31 @@ def _printable(text: str, environment: Environment) -> str:
     return without_paths(text, *folders).encode(errors="backslashreplace").decode()
 
 
-def simulate(cell: Cell, environment: Environment) -> Simulation:
-    """Return the finished simulation of `cell`."""
-    simulation = prepared(cell, environment)
-    simulation.run()
+def simulate(
+    cell: Cell,
+    environment: Environment,
+    after_round: Callable[[int], None] | None = None,
+    fewer: int = 1,
+) -> Simulation:
+    """Return the finished simulation of `cell`.
+
+    Parameters
+    ----------
+    cell : Cell
+        What to simulate.
+    environment : Environment
+        Where.
+    after_round : callable, optional
+        Called with the rounds finished.
+    fewer : int
+        Divides how many clients are trained as one batch.
+    """
+    simulation = prepared(cell, environment, fewer)
+    simulation.run(after_round)
     return simulation
 
 
-def prepared(cell: Cell, environment: Environment) -> Simulation:
+def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation:
     """Return the simulation of `cell` before its first round."""
     federation = _federation(World.of(cell), environment)
     methods = Methods(
@@ -107,7 +212,7 @@ def prepared(cell: Cell, environment: Environment) -> Simulation:
         rule=build.make("aggregators", cell.aggregator),
         attack=build.make("attacks", cell.attack),
     )
-    return Simulation(cell, federation, methods, engine=environment.engine)
+    return Simulation(cell, federation, methods, engine=environment.engine, fewer=fewer)
 
 
 @lru_cache(maxsize=2)

@@ -29,7 +29,9 @@ def status_and_reason(planned: Planned, monkeypatch: pytest.MonkeyPatch, fail: o
 
 
 def test_memory_that_torch_cannot_get_is_oom(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    status, reason = status_and_reason(planned, monkeypatch, lambda *_: torch.empty(2**60, dtype=torch.uint8))
+    status, reason = status_and_reason(
+        planned, monkeypatch, lambda *_, **__: torch.empty(2**60, dtype=torch.uint8)
+    )
     assert status == "oom"
     assert "can't allocate memory" in reason
 
@@ -47,7 +49,7 @@ def test_memory_that_torch_cannot_get_is_oom(planned: Planned, monkeypatch: pyte
 def test_a_reason_is_one_line_without_folders(
     planned: Planned, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str, reason: str
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **more: object) -> None:
         raise error
 
     assert status_and_reason(planned, monkeypatch, fail) == (status, reason)

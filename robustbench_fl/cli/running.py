@@ -1,0 +1,192 @@
+"""The flags that say how a sweep is run, and who watches it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from robustbench_fl.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.record import CellRecord
+    from robustbench_fl.runner.backend import Event
+    from robustbench_fl.runner.logs import Logs
+    from robustbench_fl.runner.observing import Observer
+    from robustbench_fl.runner.policy import Existing, RunPolicy
+    from robustbench_fl.runner.stopping import Stop
+    from robustbench_fl.store import Store
+    from robustbench_fl.sweep import Prepared
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--timeout", metavar="TIME", help="Longest a cell may take: 90s, 30m, 2h.  [default: none]"),
+    click.option(
+        "--retry-timeouts",
+        type=click.IntRange(0, 100),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Run a cell that timed out again, alone, up to N times.",
+    ),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails."),
+    click.option(
+        "--max-failures", type=click.IntRange(1), metavar="N", help="Stop when N cells have failed."
+    ),
+    click.option(
+        "--existing",
+        type=click.Choice(["missing", "always", "never"]),
+        default="missing",
+        show_default=True,
+        help="Cells with a record: run those without a result (missing), run all again (always), "
+        "leave all alone, failed or not (never).",
+    ),
+    click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
+    click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
+    click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a sweep is run.
+
+    Parameters
+    ----------
+    policy : RunPolicy
+        Timeouts, retries, limits.
+    existing : {"missing", "always", "never"}
+        What becomes of cells that have a record.
+    retry_failed : bool
+        Whether failed cells are missing ones too.
+    events : str, optional
+        Where events go.
+    """
+
+    policy: RunPolicy
+    existing: Existing
+    retry_failed: bool
+    events: str | None
+
+
+def run_options(function: F) -> F:
+    """Add the flags of this module; `function` gets them as one argument, ``running``."""
+    names = list(inspect.signature(_running).parameters)
+
+    @functools.wraps(function)
+    def wrapper(**arguments: Any) -> Any:
+        return function(running=_running(**{name: arguments.pop(name) for name in names}), **arguments)
+
+    decorated: Any = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def _running(
+    *,
+    timeout: str | None,
+    retry_timeouts: int,
+    fail_fast: bool,
+    max_failures: int | None,
+    existing: Existing,
+    retry_failed: bool,
+    keep_logs: bool,
+    events: str | None,
+) -> Running:
+    from robustbench_fl.durations import seconds_of
+    from robustbench_fl.runner.policy import RunPolicy
+
+    if retry_timeouts and timeout is None:
+        raise UsageError("--retry-timeouts has nothing to retry without a --timeout.")
+    if fail_fast and max_failures not in (None, 1):
+        raise UsageError(
+            f"--fail-fast stops at the first failure, --max-failures at {max_failures}: give one."
+        )
+    if retry_failed and existing == "never":
+        raise UsageError(
+            "--existing never leaves failed cells alone, --retry-failed runs them again: give one."
+        )
+    policy = RunPolicy(
+        timeout=None if timeout is None else seconds_of(timeout, "--timeout"),
+        retry_timeouts=retry_timeouts,
+        max_failures=1 if fail_fast else max_failures,
+        keep_logs=keep_logs,
+    )
+    return Running(policy, existing, retry_failed, events)
+
+
+class Watch:
+    """Everything that watches one run.
+
+    Parameters
+    ----------
+    running : Running
+        As the user wants it.
+    prepared : Prepared
+        What is to be run.
+    store : Store
+        Where to.
+    jobs : int
+        Number of workers.
+    """
+
+    def __init__(self, running: Running, prepared: Prepared, store: Store, jobs: int) -> None:
+        from robustbench_fl.cli.progress import Progress
+        from robustbench_fl.runner.events import EventLog
+        from robustbench_fl.runner.logs import Logs
+        from robustbench_fl.runner.observing import FailureLimit, Pace
+        from robustbench_fl.runner.stopping import Stop
+
+        weights = {planned.cell.key: float(planned.infeasible is None) for planned in prepared.todo}
+        pace = Pace(weights)
+        self.stop: Stop = Stop()
+        self.logs: Logs = Logs(store.folder, keep_all=running.policy.keep_logs)
+        self.events = EventLog(running.events, pace) if running.events else None
+        self.progress = Progress(pace, store.folder) if running.events != "-" and prepared.todo else None
+        limit = running.policy.max_failures
+        watching = (pace, self.logs, self.events, self.progress, limit and FailureLimit(limit, self.stop))
+        self._observers: list[Observer] = [observer for observer in watching if observer]
+        if self.events:
+            self.events.started(prepared.sweep.name, jobs)
+
+    def tell(self, event: Event) -> None:
+        """Show everybody what happened."""
+        for observer in self._observers:
+            observer.happened(event)
+
+    def finished(self, record: CellRecord) -> None:
+        """Show everybody a record."""
+        for observer in self._observers:
+            observer.finished(record)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Let signals stop the run within; say in the end how it ended.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If a signal stopped the run.
+        """
+        how = "error"
+        try:
+            with self.stop.on_signals():
+                yield
+            how = self.stop.reason or "completed"
+        except KeyboardInterrupt:
+            how = "KeyboardInterrupt"
+            raise
+        finally:
+            if self.progress:
+                self.progress.close(stopped=how != "completed")
+            if self.events:
+                self.events.ended(how)
+        if self.stop.signal:
+            raise KeyboardInterrupt
