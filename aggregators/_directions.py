@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,13 +15,13 @@ _DUST = 1e-14
 """Distances below it are rounding of equal directions."""
 
 
-def direction_distances(updates: Tensor, offset: Tensor | None = None) -> Tensor:
+def direction_distances(updates: Tensor | Sequence[Tensor], offset: Tensor | None = None) -> Tensor:
     """Return the cosine distance ``1 − cos`` between every two rows.
 
     Parameters
     ----------
-    updates : Tensor [n, d]
-        One row a client.
+    updates : Tensor [n, d] or sequence of n Tensor [d]
+        One row a client; rows that lie apart are never brought together whole.
     offset : Tensor [d], optional
         Added to every row first: the global parameters, where models are compared.
 
@@ -37,8 +37,7 @@ def direction_distances(updates: Tensor, offset: Tensor | None = None) -> Tensor
     distance is ``½ ‖ŵ_i − ŵ_j‖²``, from the Gram matrix of the unit vectors in float64 after one
     of them is subtracted from all.
     """
-    updates = updates.detach()
-    norms = _norms(updates, offset)
+    norms = exact_norms(updates, offset)
     centre = int(norms.argsort(stable=True)[(len(norms) - 1) // 2])
     lengths = torch.where(norms > 0, norms, 1.0)[:, None]
     gram = norms.new_zeros((len(norms), len(norms)))
@@ -59,22 +58,33 @@ def inner_products(updates: Tensor, point: Tensor) -> Tensor:
     """Return ``⟨u_i, point⟩`` of every row, a float64 ``Tensor [n]``, for rows of 1e30 too."""
     products = updates.new_zeros(len(updates), dtype=torch.float64)
     start = 0
-    for block in _blocks(updates.detach(), None):
+    for block in _blocks(updates, None):
         products += block @ point[start : start + block.shape[1]].double()
         start += block.shape[1]
     return products
 
 
-def _norms(updates: Tensor, offset: Tensor | None) -> Tensor:
-    squares = updates.new_zeros(len(updates), dtype=torch.float64)
+def exact_norms(updates: Tensor | Sequence[Tensor], offset: Tensor | None = None) -> Tensor:
+    """Return the Euclidean norm of every row, a float64 ``Tensor [n]``, in float64 throughout.
+
+    Parameters
+    ----------
+    updates, offset
+        As for :func:`direction_distances`.
+    """
+    squares = torch.zeros(len(updates), dtype=torch.float64, device=updates[0].device)
     for block in _blocks(updates, offset):
         squares += block.square().sum(1)
     return squares.sqrt()
 
 
-def _blocks(updates: Tensor, offset: Tensor | None) -> Iterator[Tensor]:
-    values = _BLOCK_VALUES if updates.device.type == "cpu" else _DEVICE_VALUES
+def _blocks(updates: Tensor | Sequence[Tensor], offset: Tensor | None) -> Iterator[Tensor]:
+    values = _BLOCK_VALUES if updates[0].device.type == "cpu" else _DEVICE_VALUES
     width = max(64, values // max(1, len(updates)))
-    for start in range(0, updates.shape[1], width):
-        block = updates[:, start : start + width].double()
+    for start in range(0, len(updates[0]), width):
+        columns = slice(start, start + width)
+        if isinstance(updates, Tensor):
+            block = updates.detach()[:, columns].double()
+        else:
+            block = torch.stack([row[columns] for row in updates]).double()
         yield block if offset is None else block + offset[start : start + width].double()

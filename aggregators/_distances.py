@@ -46,6 +46,30 @@ def squared_distances(updates: Tensor) -> Tensor:
     return distances.clamp_(min=0).fill_diagonal_(0)
 
 
+def stacked_distances(stack: Tensor) -> Tensor:
+    """Return the squared distances between the rows of each of many small matrices.
+
+    Parameters
+    ----------
+    stack : Tensor [c, n, w]
+        c matrices of n rows.
+
+    Returns
+    -------
+    float64 Tensor [c, n, n]
+        As :func:`squared_distances` of each, all in float64.
+    """
+    rows = stack.double()
+    middles = rows.norm(dim=2).argsort(dim=1, stable=True)[:, (stack.shape[1] - 1) // 2]
+    rows -= rows[torch.arange(len(rows), device=rows.device), middles][:, None]
+    distances = torch.bmm(rows, rows.mT).mul_(-2)
+    squares = rows.square().sum(2)
+    distances += squares[:, :, None]
+    distances += squares[:, None]
+    distances.clamp_(min=0).diagonal(dim1=1, dim2=2).zero_()
+    return distances
+
+
 def centred_gram(updates: Tensor) -> Tensor:
     """Return the inner products of the rows after one of them is subtracted from all.
 

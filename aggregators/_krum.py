@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,14 +18,14 @@ def krum_scores(distances: Tensor, neighbours: int) -> Tensor:
 
     Parameters
     ----------
-    distances : Tensor [n, n]
+    distances : Tensor [..., n, n]
         Squared distances; the diagonal is not looked at.
     neighbours : int
         Others counted, from 1 to ``n − 1``.
 
     Returns
     -------
-    Tensor [n]
+    Tensor [..., n]
         Low for a client in the midst of others.
 
     Raises
@@ -34,16 +33,25 @@ def krum_scores(distances: Tensor, neighbours: int) -> Tensor:
     InfeasibleError
         If a client has not so many others.
     """
-    n = len(distances)
+    n = distances.shape[-1]
     if not 1 <= neighbours < n:
         raise InfeasibleError(
             f"Krum would sum {neighbours} distances, but each of {n} clients has {n - 1} others."
         )
     # A client is never its own neighbour, also where another row equals its own.
-    others = distances.clone().fill_diagonal_(torch.inf)
+    others = distances.clone()
+    others.diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
     if others.device.type == "cpu":  # for rows as short as these NumPy's sort is ten times as fast
-        return torch.from_numpy(np.sort(others.numpy(), axis=1)[:, :neighbours].sum(1))
-    return others.topk(neighbours, dim=1, largest=False).values.sum(1)
+        values = others.numpy()
+        values.sort(axis=-1)
+        return torch.from_numpy(values[..., :neighbours].sum(-1))
+    return others.topk(neighbours, dim=-1, largest=False).values.sum(-1)
+
+
+def lowest(scores: Tensor, count: int) -> Tensor:
+    """Return a ``bool Tensor [..., n]`` that is true at the `count` lowest scores, the first of equals."""
+    mask = torch.zeros_like(scores, dtype=torch.bool)
+    return mask.scatter_(-1, scores.argsort(dim=-1, stable=True)[..., :count], True)
 
 
 def neighbour_count(n: int, f: int, neighbours: Neighbours) -> int:

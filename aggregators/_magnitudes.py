@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
-_CHUNK_VALUES = 2**18
+_CHUNK_VALUES = 2**17
 """Values of whole rows looked at together; selecting among them takes several copies."""
 
 
@@ -34,5 +35,11 @@ def magnitude_thresholds(updates: Tensor, rank: int) -> Tensor:
     """
     found = updates.new_empty((len(updates), 1))
     for rows in row_chunks(updates):
-        found[rows] = updates[rows].abs().kthvalue(rank, dim=1, keepdim=True).values
+        magnitudes = updates[rows].abs()
+        if magnitudes.device.type == "cpu" and magnitudes.dtype in (torch.float32, torch.float64):
+            values = magnitudes.numpy()  # whose partition is several times as fast as torch's
+            values.partition(rank - 1, axis=1)
+            found[rows] = torch.from_numpy(values[:, rank - 1 : rank])
+        else:
+            found[rows] = magnitudes.kthvalue(rank, dim=1, keepdim=True).values
     return found

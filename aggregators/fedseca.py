@@ -10,12 +10,13 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
+from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking
 from robustbench_fl.api import Aggregation, Aggregator, ServerView
 from robustbench_fl.registry import register
 
-_BLOCK_VALUES = 2**18
+_BLOCK_VALUES = 2**17
 """Values in one block of columns."""
 
 
@@ -78,7 +79,7 @@ class FedSECA(Aggregator):
     -----
     A tie in the election elects nothing. Entries as large as the smallest one kept are kept too. The
     authors' momentum on the aggregate is left to the server. Nobody is accused; scores are 1 − ρ.
-    Time O(n² d), extra memory a block of columns and one copy of the updates' magnitudes.
+    Time O(n² d), extra memory a block of columns and the magnitudes of a few updates.
 
     References
     ----------
@@ -104,13 +105,11 @@ def _aggregated(updates: Tensor, votes: Tensor, keep: float) -> Tensor:
     step = torch.empty_like(updates[0])
     for columns in _blocks(updates):
         block = updates[:, columns]
-        elected = (votes.to(block) @ block.sign()).sign()
-        magnitudes = (block * factors).abs()
-        ordered = magnitudes.sort(0).values
-        n = len(ordered)
-        middles = 0.5 * ordered[(n - 1) // 2] + 0.5 * ordered[n // 2]
-        magnitudes = magnitudes.minimum(middles)
-        counted = (block.abs() >= least) & (block.sign() == elected) & (magnitudes > 0) & (elected != 0)
+        signs = block.sign()
+        elected = (votes.to(block) @ signs).sign()
+        magnitudes = (block * factors).abs_()
+        magnitudes = magnitudes.minimum(sorted_blocks(magnitudes, median_of_sorted))
+        counted = (block.abs() >= least) & (signs == elected) & (magnitudes > 0) & (elected != 0)
         total = torch.where(counted, magnitudes, 0.0).sum(0)
         step[columns] = elected * total / counted.sum(0).clamp(min=1)
     return step

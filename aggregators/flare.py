@@ -16,6 +16,9 @@ from robustbench_fl.registry import register
 if TYPE_CHECKING:
     from robustbench_fl.models.model import Model
 
+_KERNEL_VALUES = 2**17
+"""Values of the kernel held at a time."""
+
 Trust = Literal["softmax", "linear"]
 """How votes become weights."""
 
@@ -38,19 +41,38 @@ def mean_discrepancies(features: Tensor, sigma: float = 1.0) -> Tensor:
     """
     n, q, _ = features.shape
     broken = ~features.isfinite().flatten(1).all(1)
-    points = torch.where(broken[:, None, None], 0.0, features.double())
-    squares = points.square().sum(2)
-    means = points.new_empty((n, n))
+    points = torch.where(broken[:, None, None], 0.0, features) if bool(broken.any()) else features
+    together = max(1, _KERNEL_VALUES // q**2)
+    means = torch.empty((n, n), dtype=torch.float64, device=features.device)
     for i in range(n):
-        others = points[i:].flatten(0, 1)
-        distances = squares[i][:, None] + squares[i:].flatten() - 2 * points[i] @ others.T
-        kernel = (distances.clamp_(min=0) / (-2 * sigma**2)).exp_()
-        means[i, i:] = means[i:, i] = kernel.view(q, n - i, q).mean((0, 2))
+        for start in range(i, n, together):
+            others = points[start : start + together]
+            found = _kernel_means(points[i].double(), others.double(), sigma)
+            means[i, start : start + together] = means[start : start + together, i] = found
     own = means.diagonal()
     discrepancies = (own[:, None] + own - 2 * means).clamp(min=0)
     discrepancies[broken] = torch.inf
     discrepancies[:, broken] = torch.inf
     return discrepancies.fill_diagonal_(0)
+
+
+def _all_features(model: Model, params: Tensor, updates: Tensor, images: Tensor) -> Tensor:
+    """Return the features [n, q, h] of every client's model."""
+    first = model.features(params + updates[0], images)
+    found = first.new_empty((len(updates), *first.shape))
+    for i, update in enumerate(updates):
+        found[i] = first if i == 0 else model.features(params + update, images)
+    return found
+
+
+def _kernel_means(point: Tensor, others: Tensor, sigma: float) -> Tensor:
+    """Return the mean of ``k(x, y)`` over x in `point` [q, h] and y in each of the `others` [m, q, h]."""
+    flat = others.flatten(0, 1)
+    distances = (point @ flat.T).mul_(-2)
+    distances += flat.square().sum(1)
+    distances += point.square().sum(1)[:, None]
+    kernel = distances.clamp_(min=0).div_(-2 * sigma**2).exp_()
+    return kernel.view(len(point), len(others), -1).mean((0, 2))
 
 
 def votes(discrepancies: Tensor) -> Tensor:
@@ -96,7 +118,7 @@ class Flare(Aggregator):
     The labels of the root set are not used. A client whose features are not finite gets no votes.
     Softmax gives nobody a weight of zero, so a single update that is long enough moves the model
     wherever it wants: the rule is not robust in that sense. Scores are one minus the weight. Time n
-    forward passes and O(n² q²), extra memory n q² numbers.
+    forward passes and O(n² q²), extra memory the n q features and a block of the kernel.
 
     References
     ----------
@@ -125,7 +147,7 @@ class Flare(Aggregator):
         """Return the weighted mean."""
         model, params, images = view.model, view.params, view.root.images
         with torch.no_grad():
-            features = torch.stack([model.features(params + update, images) for update in updates])
+            features = _all_features(model, params, updates, images)
         weights = self._weights(votes(mean_discrepancies(features, self.sigma))).to(updates.dtype)
         return Aggregation(weighted_sum(weights, updates), weights=weights, scores=1 - weights), None
 

@@ -96,7 +96,9 @@ class FLDetector(Aggregator):
     are then removed too. A client is judged once it has N distances, against the others of the
     round that have. Fewer than three are never judged. Until `start`, and if
     nobody is removed, the rule is the mean, and no more robust. Scores are those averages, 2 for removed
-    clients. Time O(n d + N² d), extra memory one vector for each client ever seen and 2 N more.
+    clients. Time O(n d + N² d), extra memory a few vectors. The state is by definition each client's last
+    update, as large as the updates (twice that while a round replaces it), 2 N vectors, and the
+    model's position in each round that some client was last seen in.
 
     References
     ----------
@@ -150,17 +152,17 @@ class FLDetector(Aggregator):
         """Return the state with this round's distances of the clients that can be predicted."""
         if not state.steps:
             return state
-        products: dict[int, Tensor] = {}
+        known = [client for client in clients if client in state.updates and client not in state.removed]
+        rows = dict(zip(clients, updates, strict=True))
         lengths: dict[int, Tensor] = {}
-        for client, update in zip(clients, updates, strict=True):
-            if client not in state.updates or client in state.removed:
-                continue
-            since = state.last_round[client]
-            if since not in products:
-                moved = state.position - state.positions[since]
-                products[since] = hessian_product(state.steps, state.changes, moved)
-            difference = products[since] + state.updates[client]
-            lengths[client] = torch.linalg.vector_norm(difference.sub_(update))
+        # Round by round: one product at a time is held.
+        for since in sorted({state.last_round[client] for client in known}):
+            moved = state.position - state.positions[since]
+            product = hessian_product(state.steps, state.changes, moved)
+            for client in known:
+                if state.last_round[client] == since:
+                    difference = product + state.updates[client]
+                    lengths[client] = torch.linalg.vector_norm(difference.sub_(rows[client]))
         total = sum(sorted(float(length) for length in lengths.values()))
         distances = dict(state.distances)
         for client, length in lengths.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -48,12 +49,12 @@ def foolsgold(updates: Tensor, histories: Tensor | None = None, *, kappa: float 
     return weighted_sum(_shares(trust(updates if histories is None else histories, kappa)), updates)
 
 
-def trust(histories: Tensor, kappa: float = 1.0) -> Tensor:
+def trust(histories: Tensor | Sequence[Tensor], kappa: float = 1.0) -> Tensor:
     """Return the learning rate that FoolsGold gives each client.
 
     Parameters
     ----------
-    histories : Tensor [n, d]
+    histories : Tensor [n, d] or sequence of n Tensor [d]
         Sum of each client's updates.
     kappa : float
         Slope of the logit.
@@ -104,7 +105,8 @@ class FoolsGold(Aggregator):
     Whole updates are compared, not those of the last layer alone. Copies are told by cosines that
     are 1 up to rounding. If nobody is trusted, the model is kept. Not made against a single
     attacker, whose weight is 1. Scores are one minus the weight before normalisation. Time O(n² d),
-    extra memory one vector for each client ever seen.
+    extra memory one block of columns; with `memory` the state is, by the rule's definition, one vector
+    for each client ever seen: as large as the updates, and twice that while a round replaces it.
 
     References
     ----------
@@ -132,12 +134,15 @@ class FoolsGold(Aggregator):
         self, updates: Tensor, view: ServerView, state: Histories | None
     ) -> tuple[Aggregation, Histories | None]:
         """Return the weighted mean, and the histories with this round's updates in them."""
-        histories = updates
+        histories: Tensor | list[Tensor] = updates
         if state is not None:
             ids: tuple[int, ...] = view.client_ids
-            zero = torch.zeros_like(updates[0])
-            histories = updates + torch.stack([state.sums.get(client, zero) for client in ids])
-            latest = {client: row.clone() for client, row in zip(ids, histories, strict=True)}
+            # A tensor for each client: views of one matrix would keep all of it for the last of them.
+            latest = {
+                client: row + state.sums[client] if client in state.sums else row.clone()
+                for client, row in zip(ids, updates, strict=True)
+            }
+            histories = list(latest.values())
             state = Histories(sums={**state.sums, **latest})
         trusted = trust(histories, self.kappa)
         weights = (_shares(trusted) if self.normalise else trusted).to(updates.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -11,15 +12,16 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from robustbench_fl.aggregators._distances import stacked_distances
 from robustbench_fl.aggregators._inner import inner_rule
 from robustbench_fl.aggregators._krum import chosen
-from robustbench_fl.aggregators._rows import row_distances, weighted_sum
+from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView
 from robustbench_fl.errors import InfeasibleError
 from robustbench_fl.registry import register
 
-_GATHERED_VALUES = 2**20
-"""Values of shuffled columns copied at a time."""
+_BATCH_VALUES = 2**17
+"""Values of shuffled columns, and of distances in them, looked at together."""
 _PASSED_ON = frozenset({Need.F, Need.SAMPLE_COUNTS, Need.RAW})
 """What an inner rule may need: nothing that is as long as an update, and no memory."""
 
@@ -59,7 +61,11 @@ def gas(
     """
     if reason := _infeasible(len(updates), f):
         raise InfeasibleError(f"Gradient splitting: {reason}.")
-    return _outcome(updates, f, rule, rng, chunks).aggregate
+
+    def answers(stack: Tensor) -> Tensor:
+        return torch.stack([rule(chunk) for chunk in stack])
+
+    return _outcome(updates, f, answers, rng, chunks).aggregate
 
 
 @register("gas", aliases=("gradient_splitting",), paper="Liu 2023", year=2023, cost="n²d")
@@ -120,36 +126,52 @@ class GAS(Aggregator):
         """Return the mean of the lowest scores, and all scores."""
         rule = inner_rule(self.inner, "inner")
         inner_view = view.narrowed(rule.needs)
+        return _outcome(updates, view.f, partial(_asked, rule, inner_view), view.rng, self.chunks), None
 
-        def answer(chunk: Tensor) -> Tensor:
-            spec = ServerSpec(n_clients=len(chunk), n_params=chunk.shape[1], layer_shapes=())
-            return rule.aggregate(chunk, inner_view, rule.init_state(spec))[0].aggregate
 
-        return _outcome(updates, view.f, answer, view.rng, self.chunks), None
+def _asked(rule: Aggregator, view: ServerView, stack: Tensor) -> Tensor:
+    """Return what `rule` makes of each chunk of `stack` [c, n, width], a Tensor [c, width]."""
+    c, n, width = stack.shape
+
+    def answer(rows: Tensor) -> Tensor:
+        spec = ServerSpec(n_clients=n, n_params=rows.shape[1], layer_shapes=())
+        return rule.aggregate(rows, view, rule.init_state(spec))[0].aggregate
+
+    if rule.coordinatewise:
+        return answer(stack.transpose(0, 1).reshape(n, c * width)).view(c, width)
+    if type(rule).pairwise_weights is not Aggregator.pairwise_weights:
+        weights = rule.pairwise_weights(stacked_distances(stack), view)
+        if weights is not None:
+            return torch.bmm(weights[:, None].to(stack), stack)[:, 0]
+    return torch.stack([answer(chunk) for chunk in stack])
 
 
 def _outcome(
-    updates: Tensor, f: int, rule: Callable[[Tensor], Tensor], rng: np.random.Generator, chunks: int
+    updates: Tensor, f: int, answers: Callable[[Tensor], Tensor], rng: np.random.Generator, chunks: int
 ) -> Aggregation:
     n, d = updates.shape
     scores = updates.new_zeros(n, dtype=torch.float64)
-    for chunk in _chunks(updates, -(-d // chunks), rng):
-        scores += row_distances(chunk, rule(chunk))
+    for stack in _stacks(updates, -(-d // chunks), rng):
+        differences = stack.double() - answers(stack).double()[:, None]
+        scores += torch.linalg.vector_norm(differences, dim=2).sum(0)
     selected = chosen(scores.argsort(stable=True)[: n - f], n)
     weights = selected.to(updates.dtype) / (n - f)
     return Aggregation(weighted_sum(weights, updates), weights=weights, selected=selected, scores=scores)
 
 
-def _chunks(updates: Tensor, width: int, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Yield the columns of `updates` in random order, `width` at a time."""
+def _stacks(updates: Tensor, width: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Yield the columns of `updates` in random order as chunks [c, n, width], many at a time.
+
+    The last chunk, if it is narrower, comes alone.
+    """
     n, d = updates.shape
     order = torch.from_numpy(rng.permutation(d)).to(updates.device)
-    # Several chunks are gathered at once, and each is read contiguously.
-    step = width * max(1, _GATHERED_VALUES // (n * width))
-    for start in range(0, d, step):
-        gathered = updates.index_select(1, order[start : start + step])
-        for chunk in torch.split(gathered, width, dim=1):
-            yield chunk.contiguous()
+    step = width * max(1, _BATCH_VALUES // (n * (n + width)))
+    whole = d - d % width
+    for start, stop in [(s, min(s + step, whole)) for s in range(0, whole, step)] + [(whole, d)]:
+        if start < stop:
+            gathered = updates.index_select(1, order[start:stop])
+            yield gathered.view(n, -1, min(width, stop - start)).transpose(0, 1).contiguous()
 
 
 def _infeasible(n: int, f: int) -> str | None:

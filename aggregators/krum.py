@@ -12,6 +12,7 @@ from robustbench_fl.aggregators._krum import (
     chosen,
     krum_infeasible,
     krum_scores,
+    lowest,
     neighbour_count,
 )
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
@@ -78,6 +79,11 @@ class Krum(Aggregator):
     def infeasible(self, n_clients: int, f: int) -> str | None:
         """Krum needs ``n >= 2f + 3``."""
         return krum_infeasible(n_clients, f)
+
+    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor:
+        """Return 1 for the client of lowest score, the first of equals."""
+        count = neighbour_count(distances.shape[-1], view.f, self.neighbours)
+        return lowest(krum_scores(distances, count), 1).double()
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the chosen row, with everyone's score."""

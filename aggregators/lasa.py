@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -15,6 +16,9 @@ from robustbench_fl.aggregators._magnitudes import magnitude_thresholds, row_chu
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, LayerShapes, ServerView
 from robustbench_fl.registry import register
+
+_BLOCK_VALUES = 2**17
+"""Values of one block of columns."""
 
 Average = Literal["sparse", "dense"]
 """Which updates are averaged: those with the small entries zeroed, or the clipped ones whole."""
@@ -52,13 +56,13 @@ def lasa(
     return _by_layer(updates, layer_shapes, sparsity, norm_limit, sign_limit, average)[0]
 
 
-def sparsified(updates: Tensor, layer_shapes: LayerShapes, sparsity: float) -> Tensor:
-    """Return the updates without their smallest weights.
+def least_kept(updates: Tensor, layer_shapes: LayerShapes, sparsity: float) -> Tensor:
+    """Return the smallest magnitude that each update keeps in its weight tensors.
 
     Parameters
     ----------
     updates : Tensor [n, d]
-        One row a client. Never changed.
+        One row a client.
     layer_shapes : tuple of (str, tuple of int)
         Names and shapes of the parameter tensors.
     sparsity : float
@@ -66,21 +70,18 @@ def sparsified(updates: Tensor, layer_shapes: LayerShapes, sparsity: float) -> T
 
     Returns
     -------
-    Tensor [n, d]
-        Each row with one threshold for all tensors of two or more dimensions; vectors (biases,
-        normalisation) are left as they are. Entries equal to the threshold are kept.
+    Tensor [n, 1]
+        One threshold for all tensors of two or more dimensions; 0 if nothing is zeroed. Entries
+        equal to the threshold are kept, and vectors (biases, normalisation) are not concerned.
     """
-    mask = torch.cat(
-        [torch.full((math.prod(shape),), len(shape) > 1) for _, shape in layer_shapes]
-        or [torch.zeros(updates.shape[1], dtype=torch.bool)]
-    ).to(updates.device)
-    sparse = updates.clone()
-    dropped = int(sparsity * int(mask.sum()) + 1e-9)
+    weights = [columns for columns, shape in _layers(layer_shapes) if len(shape) > 1]
+    found = updates.new_zeros((len(updates), 1))
+    dropped = int(sparsity * sum(columns.stop - columns.start for columns in weights) + 1e-9)
     if dropped:
         for rows in row_chunks(updates):
-            threshold = magnitude_thresholds(updates[rows][:, mask], dropped + 1)
-            sparse[rows].masked_fill_(mask & (updates[rows].abs() < threshold), 0.0)
-    return sparse
+            chunk = torch.cat([updates[rows, columns] for columns in weights], 1)
+            found[rows] = magnitude_thresholds(chunk, dropped + 1)
+    return found
 
 
 @register("lasa", paper="Xu 2025", year=2025, cost="nd")
@@ -108,8 +109,8 @@ class Lasa(Aggregator):
     -----
     The purity ``½ (1 + (1 − s) Σ sign / Σ |sign|)`` of a tensor of zeros is ½. Constants in it do not
     change who deviates. Where all clients agree (standard deviation 0), all pass. No client is accused as
-    a whole; scores are the share of tensors from which it is left out. Time O(n d), extra memory two
-    copies of the updates.
+    a whole; scores are the share of tensors from which it is left out. Time O(n d), extra memory a few
+    rows and a block of columns.
 
     References
     ----------
@@ -144,30 +145,51 @@ def _by_layer(
     norms = row_norms(updates)
     factors = shrinking(norms, middle(norms))
     # What is small within an update does not depend on the factor that clips it.
-    sparse = sparsified(updates, layer_shapes, sparsity).mul_(factors.to(updates.dtype)[:, None])
-    averaged, scale = (sparse, torch.ones_like(factors)) if average == "sparse" else (updates, factors)
-    sizes = [math.prod(shape) for _, shape in layer_shapes]
+    least = least_kept(updates, layer_shapes, sparsity)
+    untouched = torch.zeros_like(least)
     step, shares = torch.empty_like(updates[0]), torch.zeros_like(norms)
-    start = 0
-    for size in sizes:
-        columns = slice(start, start + size)
-        kept = _usual(sparse[:, columns], norm_limit, sign_limit).double()
-        step[columns] = weighted_sum(scale * kept / kept.sum(), averaged[:, columns])
-        shares += kept / len(sizes)
-        start += size
+    for columns, shape in _layers(layer_shapes):
+        entries = updates[:, columns]
+        limits = least if len(shape) > 1 else untouched
+        kept = _usual(entries, limits, factors, norm_limit, sign_limit).double()
+        weights = factors * kept / kept.sum()
+        _sum_into(step[columns], weights, entries, limits if average == "sparse" else untouched)
+        shares += kept / len(layer_shapes)
     return step, shares
 
 
-def _usual(entries: Tensor, norm_limit: float, sign_limit: float) -> Tensor:
+def _layers(layer_shapes: LayerShapes) -> Iterator[tuple[slice, tuple[int, ...]]]:
+    """Yield the columns and the shape of each parameter tensor."""
+    start = 0
+    for _, shape in layer_shapes:
+        stop = start + math.prod(shape)
+        yield slice(start, stop), shape
+        start = stop
+
+
+def _usual(entries: Tensor, least: Tensor, factors: Tensor, norm_limit: float, sign_limit: float) -> Tensor:
     """Return who has a usual norm and balance of signs in one tensor; everybody if nobody has."""
-    balance = torch.empty(len(entries), dtype=torch.float64, device=entries.device)
+    lengths, balance = torch.empty_like(factors), torch.empty_like(factors)
     for rows in row_chunks(entries):
-        balance[rows] = _balance(entries[rows].sign())
+        sparse = _sparse(entries[rows], least[rows])
+        lengths[rows] = factors[rows] * row_norms(sparse)
+        balance[rows] = _balance(sparse.sign_())
     # The constants of the purity scale deviation and spread alike.
-    passing = (median_deviations(row_norms(entries)) < norm_limit) & (
+    passing = (median_deviations(lengths) < norm_limit) & (
         median_deviations(0.5 * (1 + balance)) < sign_limit
     )
     return passing if bool(passing.any()) else torch.ones_like(passing)
+
+
+def _sum_into(out: Tensor, weights: Tensor, entries: Tensor, least: Tensor) -> None:
+    """Put the weighted sum of the rows without their small entries into `out`, by blocks of columns."""
+    width = max(1, _BLOCK_VALUES // len(entries))
+    for part, block in zip(torch.split(out, width), torch.split(entries, width, dim=1), strict=True):
+        part.copy_(weighted_sum(weights, _sparse(block, least)))
+
+
+def _sparse(entries: Tensor, least: Tensor) -> Tensor:
+    return entries.masked_fill(entries.abs() < least, 0.0)
 
 
 def _balance(signs: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from robustbench_fl.aggregators._krum import (
     krum_infeasible,
     krum_picks,
     krum_scores,
+    lowest,
     neighbour_count,
 )
 from robustbench_fl.aggregators._rows import weighted_sum
@@ -101,6 +102,15 @@ class MultiKrum(Aggregator):
         if self.k is not None and self.k > n_clients:
             return f"it averages k = {self.k} updates, but there are n = {n_clients}"
         return krum_infeasible(n_clients, f)
+
+    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor | None:
+        """Return 1/k for the k clients of lowest score; not offered for picks one after another."""
+        if self.iterative:
+            return None
+        n = distances.shape[-1]
+        k = n - view.f if self.k is None else self.k
+        scores = krum_scores(distances, neighbour_count(n, view.f, self.neighbours))
+        return lowest(scores, k).double() / k
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean of the selected rows, with everyone's score."""

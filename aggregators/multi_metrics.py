@@ -9,13 +9,13 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from robustbench_fl.aggregators._directions import direction_distances
-from robustbench_fl.aggregators._rows import row_norms, weighted_sum
+from robustbench_fl.aggregators._directions import direction_distances, exact_norms
+from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
 from robustbench_fl.registry import register
 
-_COLUMNS = 2**13
-"""Columns compared at a time."""
+_BLOCK_VALUES = 2**17
+"""Values compared at a time."""
 _DUST = 1e-6
 """A spread below this share of the values is rounding of float32 rows."""
 _SINGULAR = 1e-9
@@ -57,13 +57,9 @@ def total_distances(updates: Tensor, offset: Tensor | None = None) -> Tensor:
         Sums over the others of ``(1 − cos)²``, of the L1 distance, and of the difference of the norms.
     """
     angles = direction_distances(updates, offset).square().sum(1)
-    manhattan = torch.zeros_like(angles)
-    for start in range(0, updates.shape[1], _COLUMNS):
-        block = updates[:, start : start + _COLUMNS]
-        manhattan += torch.cdist(block, block, p=1).double().sum(1)
-    norms = row_norms(updates if offset is None else updates + offset)
+    norms = exact_norms(updates, offset)
     lengths = (norms[:, None] - norms).abs().sum(1)
-    return torch.stack([angles, manhattan, lengths], 1)
+    return torch.stack([angles, _manhattan_distances(updates).sum(1), lengths], 1)
 
 
 def whitened_scores(distances: Tensor) -> Tensor:
@@ -90,6 +86,18 @@ def whitened_scores(distances: Tensor) -> Tensor:
     inverse: Tensor = torch.linalg.pinv(correlations, atol=_SINGULAR, hermitian=True)
     scores: Tensor = ((scaled @ inverse) * scaled).sum(1)
     return scores
+
+
+def _manhattan_distances(updates: Tensor) -> Tensor:
+    """Return the L1 distance between every two rows, a float64 Tensor [n, n]."""
+    n = len(updates)
+    pairs = torch.zeros(n * (n - 1) // 2, dtype=torch.float64, device=updates.device)
+    for block in torch.split(updates, max(1, _BLOCK_VALUES // n), dim=1):
+        pairs += torch.pdist(block.contiguous(), p=1).double()
+    distances = pairs.new_zeros((n, n))
+    first, second = torch.triu_indices(n, n, 1, device=updates.device)
+    distances[first, second] = pairs
+    return distances + distances.T
 
 
 @register("multi_metrics", paper="Huang 2023", year=2023, cost="n²d")

@@ -16,6 +16,8 @@ from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, ServerView
 from robustbench_fl.registry import register
 
+_BLOCK_VALUES = 2**17
+"""Values whose signs are counted at a time."""
 _LEAST_BANDWIDTH = 1e-6
 """Clients whose features agree have bandwidth 0, which mean shift refuses."""
 
@@ -98,7 +100,7 @@ class SignGuard(Aggregator):
     -----
     The bandwidth of mean shift is scikit-learn's estimate at quantile 0.5; points that no window
     holds belong to no cluster. This is the paper's plain SignGuard, without a similarity as a
-    fourth feature. Time O(n d), extra memory the slice.
+    fourth feature. Time O(n d), extra memory one block of columns.
 
     References
     ----------
@@ -134,7 +136,11 @@ def _usual_lengths(norms: Tensor, lower: float, upper: float) -> Tensor:
 
 def _sign_shares(entries: Tensor) -> np.ndarray:
     """Return the shares of positive, zero and negative entries [n, 3], each by the largest."""
-    counts = torch.stack([(entries > 0).sum(1), (entries == 0).sum(1), (entries < 0).sum(1)], 1).double()
+    counts = torch.zeros((len(entries), 3), dtype=torch.int64, device=entries.device)
+    for block in torch.split(entries, max(1, _BLOCK_VALUES // len(entries)), dim=1):
+        of_signs = [(block > 0), (block == 0), (block < 0)]
+        counts += torch.stack([found.count_nonzero(dim=1) for found in of_signs], 1)
+    counts = counts.double()
     features: np.ndarray = (counts / counts.amax(0).clamp(min=1)).cpu().numpy()
     return features
 

@@ -220,6 +220,27 @@ class Aggregator(ABC):
         """Return the state before the first round, ``None`` for a rule without memory."""
         return None
 
+    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor | None:
+        """Return the weights that follow from the distances between the clients alone.
+
+        For rules without a memory whose aggregate is ``weights @ updates``. Whoever has the
+        distances of many small matrices, or of many that hardly differ, asks this and not
+        :meth:`aggregate`.
+
+        Parameters
+        ----------
+        distances : float64 Tensor [..., n, n]
+            Squared distances between every two rows; leading dimensions are separate rounds.
+        view : ServerView
+            As for :meth:`aggregate`.
+
+        Returns
+        -------
+        float64 Tensor [..., n] or None
+            One weight a client; ``None``, unless overridden, for a rule that looks at more.
+        """
+        return None
+
     @abstractmethod
     def aggregate(self, updates: Tensor, view: ServerView, state: Any) -> tuple[Aggregation, State | None]:
         """Aggregate one round.

@@ -31,7 +31,7 @@ def test_chunks_add_up_their_distances_not_their_squares(aggregate):
 def test_against_a_loop_over_chunks(chunks, monkeypatch):
     rows = np.random.default_rng(chunks).standard_normal((9, 50)).astype(np.float32)
     rows[:2] += 0.5
-    monkeypatch.setattr(module, "_GATHERED_VALUES", 9 * 20)
+    monkeypatch.setattr(module, "_BATCH_VALUES", 9 * 40)
     order, width = np.random.default_rng(5).permutation(50), -(-50 // chunks)
     scores = np.zeros(9)
     for start in range(0, 50, width):
