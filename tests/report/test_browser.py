@@ -497,8 +497,10 @@ def test_hostile_text_stays_text(browser, record, written):
     forged["warnings"] = [HOSTILE]
     cells = [record("mean", "none", 0.9), record("mean", "ipm", 0.5), forged]
     shown = Page(browser, written("hostile", cells))
-    shown.run("[...document.querySelectorAll('#matrix td[data-at]')].find((c) => c.dataset.rule.includes('img')"
-              " && c.dataset.attack === 'ipm').click()")  # fmt: skip
+    shown.run(
+        "[...document.querySelectorAll('#matrix td[data-attack=ipm]')]"
+        ".find((cell) => cell.dataset.rule.includes('img')).click()"
+    )
     assert HOSTILE in shown.run("return document.getElementById('cell').textContent")
     assert shown.run("return document.images.length") == 0
     assert "broken" not in browser.title

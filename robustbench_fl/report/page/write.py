@@ -11,9 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from robustbench_fl import __version__
 from robustbench_fl.analysis.coverage import Missing
-from robustbench_fl.analysis.frame import settings
+from robustbench_fl.analysis.frame import frame, settings
 from robustbench_fl.files import write_atomically
 from robustbench_fl.report.page.details import commits
 from robustbench_fl.report.page.packing import packed
@@ -133,9 +135,12 @@ def _counted(n: int, noun: str) -> str:
 
 def _same(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the settings that all cells share, in words."""
-    from robustbench_fl.analysis.frame import frame
-
     table = frame(records)
-    shared = {name: table[name].iloc[0] for name in settings(table) if table[name].nunique(dropna=False) == 1}
-    texts = [f"{name.replace('_', ' ')} {value}" for name, value in shared.items() if value == value]  # NaN
-    return f"Everywhere the same: {', '.join(t for t in texts if not t.endswith(' None'))}." if texts else ""
+    names = [name for name in settings(table) if name not in ("schema", "engine")]
+    shared = {name: table[name].iloc[0] for name in names if table[name].nunique(dropna=False) == 1}
+    texts = [f"{name.replace('_', ' ')} {_said(value)}" for name, value in shared.items() if pd.notna(value)]
+    return f"Everywhere the same: {', '.join(texts)}." if texts else ""
+
+
+def _said(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,7 @@ function blocksOf(data, places) {
   for (const i of places) inner(blocks, `${data.cells.world[i]} ${data.cells.assumed[i]}`, Array).push(i);
   return [...blocks.values()].map((part, k) => ({
     label: blockLabel(data, part[0]), places: part,
-    look: { hue: HUES[k % HUES.length], dash: DASHES[Math.floor(k / HUES.length) % DASHES.length] },
+    look: { hue: HUES[k % HUES.length], dash: DASHES[(k + Math.floor(k / HUES.length)) % DASHES.length] },
   }));
 }
 
