@@ -1,31 +1,66 @@
-"""Percentile bootstrap over seeds, and the honest worst case.
-
-A resample of n seeds is a vector of n weights (how often each seed was drawn), so a statistic is
-computed once for each distinct vector: with five seeds there are only 126 of them.
-"""
+"""Percentile bootstrap over seeds, stratified by setting, and binomial intervals."""
 
 from __future__ import annotations
 
-from functools import cache
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.seeding import stream
 
 LEVEL = 0.95
 RESAMPLES = 1000
-MAX_SPLITS = 20
-_CHUNK = 4_000_000
-_EQUAL = 1e-12
 
-Array = NDArray[np.float64]
+Drawn = NDArray[np.intp]
 
 
-def resampled(n_seeds: int, n_resamples: int, rng: np.random.Generator) -> Array:
-    """Return how often each seed was drawn, shape [n_resamples, n_seeds]; rows sum to n_seeds."""
-    return rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_resamples).astype(float)
+def bootstrapped(
+    statistic: Callable[..., Array], sizes: Sequence[int], label: str, n_resamples: int = RESAMPLES
+) -> Array:
+    """Return `statistic` on resampled seeds; each stratum is resampled on its own.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes for each stratum the positions of the seeds drawn, int [n_resamples, n_seeds], and the
+        keyword ``axis`` (-1); returns [..., n_resamples].
+    sizes : sequence of int
+        Seeds of each stratum, at least two.
+    label : str
+        Names the random stream, so that the result is the same every time.
+    n_resamples : int, optional
+
+    Returns
+    -------
+    array of shape [..., n_resamples]
+    """
+    from scipy.stats import bootstrap
+
+    strata = tuple(np.arange(size) for size in sizes)
+    options: dict[str, Any] = {"vectorized": True, "method": "percentile", "n_resamples": n_resamples}
+    done = bootstrap(strata, statistic, **options, random_state=stream("bootstrap", label))
+    samples: Array = done.bootstrap_distribution
+    return samples
+
+
+def draws(n_seeds: int, label: str) -> Array:
+    """Return how often each of `n_seeds` seeds is drawn in each resample, [n_resamples, n_seeds]."""
+
+    def counts(places: Drawn, axis: int) -> Array:
+        # places: [n_resamples, n_seeds]; scipy wants the resamples along the last axis.
+        times: Array = (places[..., None] == np.arange(n_seeds)).sum(axis=-2).astype(float)
+        return times.T
+
+    return bootstrapped(counts, [n_seeds], label).T
+
+
+def distinct(weights: Array) -> tuple[Array, Drawn]:
+    """Return the distinct rows of `weights` and, for each row, which of them it is."""
+    rows, inverse = np.unique(weights, axis=0, return_inverse=True)
+    return rows, inverse.reshape(-1)
 
 
 def interval(samples: Array, level: float = LEVEL) -> tuple[Array, Array]:
@@ -34,118 +69,25 @@ def interval(samples: Array, level: float = LEVEL) -> tuple[Array, Array]:
     return low, high
 
 
-def mean_interval(groups: list[Array], label: str = "mean") -> tuple[float, float]:
+def mean_interval(groups: Sequence[Array], label: str = "mean") -> tuple[float, float]:
     """Return the 95 % interval of the mean over groups of the mean over seeds.
 
     Parameters
     ----------
-    groups : list of arrays
+    groups : sequence of arrays
         One value for each seed, a group (stratum) for each setting; seeds are resampled inside
-        their group.
+        their group. At least two seeds each.
     label : str, optional
         Names the random stream, so that the result is the same every time.
     """
-    rng = stream("bootstrap", label)
-    means = [resampled(len(group), RESAMPLES, rng) @ group / len(group) for group in groups]
-    low, high = interval(np.mean(means, axis=0))
+
+    def mean(*drawn: Drawn, axis: int) -> Array:
+        means = [group[places].mean(axis=axis) for group, places in zip(groups, drawn, strict=True)]
+        overall: Array = np.mean(means, axis=0)
+        return overall
+
+    low, high = interval(bootstrapped(mean, [len(group) for group in groups], label))
     return float(low), float(high)
-
-
-def worst(values: Array, weights: Array) -> Array:
-    """Return the minimum over attacks of the mean over seeds.
-
-    Parameters
-    ----------
-    values : array of shape [n_rules, n_attacks, n_seeds]
-        NaN in all seeds of an attack that does not apply to a rule.
-    weights : array of shape [n_resamples, n_seeds]
-        As from :func:`resampled`.
-
-    Returns
-    -------
-    array of shape [n_rules, n_resamples]
-    """
-    means = _weighted_means(values, weights)
-    lowest = np.where(np.isnan(means), np.inf, means).min(axis=1)
-    return np.where(np.isinf(lowest), np.nan, lowest)
-
-
-def mean(values: Array, weights: Array) -> Array:
-    """Return the mean over attacks of the mean over seeds; shapes as in :func:`worst`."""
-    means = _weighted_means(values, weights)
-    known = ~np.isnan(means)
-    count = known.sum(axis=1)
-    total = np.where(known, means, 0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def worst_honest(values: Array, weights: Array) -> Array:
-    """Return the worst case whose attack was picked on other seeds than it is reported on.
-
-    The seeds are split into two halves in every way (at most 20 ways); the attack with the lowest
-    mean on one half is reported by its mean on the other, and splits are averaged. The plain
-    minimum of noisy means is biased low and sinks with every further attack; this one is not.
-    Attacks that are equally bad on the first half are averaged over.
-    In a resample a half without any drawn seed picks by its plain mean; it cannot report.
-
-    Parameters and result are those of :func:`worst`; at least two seeds.
-    """
-    splits = halves(values.shape[-1])
-    n_rules, n_attacks, _ = values.shape
-    step = max(1, _CHUNK // (n_rules * n_attacks * len(splits)))
-    parts = [_honest(values, weights[i : i + step], splits) for i in range(0, len(weights), step)]
-    return np.concatenate(parts, axis=1)
-
-
-@cache
-def halves(n_seeds: int) -> Array:
-    """Return the splits as 0/1 masks of the seeds that pick, shape [n_splits, n_seeds].
-
-    Both halves of a split take each role in turn. Of many splits a fixed random choice is kept.
-    """
-    chosen = list(combinations(range(n_seeds), n_seeds // 2))
-    if n_seeds % 2:
-        chosen += list(combinations(range(n_seeds), n_seeds - n_seeds // 2))
-    masks = np.zeros((len(chosen), n_seeds))
-    for mask, seeds in zip(masks, chosen, strict=True):
-        mask[list(seeds)] = 1
-    if len(masks) > MAX_SPLITS:
-        rng = stream("halves", n_seeds)
-        half = [rng.permutation(n_seeds) < n_seeds // 2 for _ in range(MAX_SPLITS // 2)]
-        masks = np.concatenate([np.array(half), ~np.array(half)]).astype(float)
-    return masks
-
-
-def distinct(weights: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Return the distinct rows of `weights` and, for each row, which of them it is."""
-    rows, inverse = np.unique(weights, axis=0, return_inverse=True)
-    return rows, inverse.reshape(-1)
-
-
-def _weighted_means(values: Array, weights: Array) -> Array:
-    """Return means over seeds, [n_rules, n_attacks, n_weights]."""
-    share: Array = weights / weights.sum(axis=-1, keepdims=True)
-    means: Array = values @ share.T
-    return means
-
-
-def _honest(values: Array, weights: Array, splits: Array) -> Array:
-    n_seeds = values.shape[-1]
-    picking = weights[:, None, :] * splits
-    picking = np.where(picking.sum(axis=-1, keepdims=True) > 0, picking, splits)
-    reporting = weights[:, None, :] * (1 - splits)
-    valid = reporting.sum(axis=-1) > 0
-    reporting = np.where(valid[..., None], reporting, 1 - splits)
-    seen = _weighted_means(values, picking.reshape(-1, n_seeds))
-    told = _weighted_means(values, reporting.reshape(-1, n_seeds))
-    ranked = np.where(np.isnan(seen), np.inf, seen)
-    # Accuracies are shares of a few hundred images, so equal means are common and differ by rounding.
-    chosen = (ranked <= ranked.min(axis=1, keepdims=True) + _EQUAL) & np.isfinite(ranked)
-    with np.errstate(invalid="ignore"):  # a rule to which no attack of the block applies
-        reported = np.where(chosen, told, 0).sum(axis=1) / chosen.sum(axis=1)
-    reported = reported.reshape(len(values), *valid.shape)
-    averaged: Array = (reported * valid).sum(axis=-1) / valid.sum(axis=-1)
-    return averaged
 
 
 def binomial_interval(rate: float, n: float, level: float = LEVEL) -> tuple[float, float]:

@@ -6,9 +6,11 @@ import pandas as pd
 
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.effect import PLAIN, ineffective
-from robustbench_fl.analysis.frame import ORIGIN, digest
+from robustbench_fl.analysis.frame import digest
 from robustbench_fl.analysis.grid import CLEAN
 
+_SHOWN = 3
+"""Commits named, of several."""
 ENOUGH_SEEDS = 5
 """With fewer a percentile bootstrap covers clearly less than it says."""
 SORT = {
@@ -25,8 +27,10 @@ POLICY = {
 }
 
 
-def leaderboard(cells: pd.DataFrame, found: pd.DataFrame, score: str, several: bool, missing: Missing) -> str:
-    """Return the caption of a leaderboard."""
+def leaderboard(
+    cells: pd.DataFrame, found: pd.DataFrame, score: str, several: bool, missing: Missing
+) -> tuple[str, ...]:
+    """Return the sentences under a leaderboard."""
     sentences = [
         f"Sorted by {score}: {SORT[score]}.",
         _intervals(cells, several),
@@ -35,10 +39,11 @@ def leaderboard(cells: pd.DataFrame, found: pd.DataFrame, score: str, several: b
         f"Missing cells ({missing}): {POLICY[missing]}.",
         *_effects(cells, found),
         *_attack_success(cells),
+        *_losses(cells, found),
         *mixed(cells),
         origin(cells),
     ]
-    return " ".join(sentences)
+    return tuple(sentences)
 
 
 def seeds(cells: pd.DataFrame) -> str:
@@ -48,17 +53,33 @@ def seeds(cells: pd.DataFrame) -> str:
     return f"{low}–{high} seeds" if low != high else f"{low} seed{'s' if low > 1 else ''}"
 
 
+def runs(cells: pd.DataFrame) -> str:
+    """Return the seeds of cells that need not be completed: ``"5 seeds"``, or ``"n=1, no interval"``."""
+    count = cells["seed"].nunique()
+    return f"{count} seeds" if count > 1 else "n=1, no interval over seeds"
+
+
 def mixed(cells: pd.DataFrame) -> list[str]:
     """Return a sentence if cells come from different engines, devices or versions."""
     names = {"engine_name": "engines", "device": "devices", "versions": "versions"}
-    several = [names[column] for column in ORIGIN if cells[column].nunique() > 1]
+    several = [name for column, name in names.items() if cells[column].nunique() > 1]
     return [f"Cells of different {', '.join(several)} are mixed."] if several else []
 
 
 def origin(cells: pd.DataFrame) -> str:
     """Return the sentence that names the cells a table was made from."""
     finished = cells[counted(cells)]
-    return f"Made from {len(finished)} cells, digest {digest(finished)}."
+    return f"Made from {len(finished)} cells, digest {digest(finished)}{_commits(finished)}."
+
+
+def _commits(cells: pd.DataFrame) -> str:
+    """Return for example ``", commit 64a900a9c404"``; nothing where it is not known."""
+    commits = sorted(cells["commit"].dropna().unique())
+    if not commits:
+        return ""
+    shown = ", ".join(commits[:_SHOWN]) + f" and {len(commits) - _SHOWN} more" * (len(commits) > _SHOWN)
+    changed = " (+ with uncommitted changes)" * any(commit.endswith("+") for commit in commits)
+    return f", commit{'s' if len(commits) > 1 else ''} {shown}{changed}"
 
 
 def _intervals(cells: pd.DataFrame, several: bool) -> str:
@@ -68,6 +89,7 @@ def _intervals(cells: pd.DataFrame, several: bool) -> str:
         narrow = f" With fewer than {ENOUGH_SEEDS} seeds intervals are too narrow." * bool(few)
         return (
             f"{seeds(cells)}; brackets: 95 % percentile bootstrap over seeds within each block{rates}. "
+            "Brackets of ranks: where the rule ends in 95 % of the resamples. "
             "Rules whose paired difference to the leader of their group does not exclude 0 are tied (=). "
             f"worst_accuracy, a minimum of noisy means, is biased low.{narrow}"
         )
@@ -111,3 +133,14 @@ def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
 def _attack_success(cells: pd.DataFrame) -> list[str]:
     backdoor = (cells["category"] == "backdoor") & cells["attack_success"].notna()
     return ["attack_success: under the backdoor that succeeds best, lower is better."] * bool(backdoor.any())
+
+
+def _losses(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    said = ["iqm_accuracy: mean of the middle half of the attacked cells."]
+    if found.empty:
+        return said * bool((cells["attack"] != CLEAN).any())
+    loss = (
+        "max_accuracy_loss: the largest drop of any block and attack, "
+        "from plain averaging without attack to the rule under it."
+    )
+    return [*said, loss]

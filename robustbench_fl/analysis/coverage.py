@@ -78,6 +78,13 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def shares(table: pd.DataFrame, by: str) -> pd.Series:
+    """Return ``"136/142"``, finished of feasible cells, for each value of the column `by`."""
+    feasible = table[table["status"] != "infeasible"]
+    done, planned = counted(feasible).groupby(feasible[by]).sum(), feasible.groupby(by).size()
+    return done.astype(str) + "/" + planned.astype(str)
+
+
 def _of_rule(cells: pd.DataFrame, shared: pd.Series) -> dict[str, object]:
     infeasible = cells["status"] == "infeasible"
     done = int(counted(cells).sum())

@@ -14,6 +14,7 @@ from robustbench_fl.cell import ADDED, ASSUMED_F
 LABELS = ("dataset", "model", "partition")
 FLOATS = (
     "malicious",
+    "alpha",
     "accuracy",
     "accuracy_std",
     "validation_accuracy",
@@ -41,13 +42,13 @@ FLOATS = (
     "kept_model_rounds",
 )
 FACTS = ("told", "detector", "ranked", "knowledge", "knows_defence", "adaptive", "category")
-IDENTITY = ("key", *LABELS, "malicious", "assumed_f", "f", "aggregator", "attack", "seed")
-ORIGIN = ("engine_name", "device", "versions")
-COLUMNS = (*IDENTITY, "status", *FLOATS[1:], *FACTS, "reason", *ORIGIN)
+IDENTITY = ("key", *LABELS, "alpha", "malicious", "assumed_f", "f", "aggregator", "attack", "seed")
+ORIGIN = ("engine_name", "device", "versions", "commit")
+COLUMNS = (*IDENTITY, "status", *FLOATS[2:], *FACTS, "reason", *ORIGIN)
 """Columns that every frame has; the other settings of the cells follow."""
 
 _NOT_SETTINGS = frozenset(COLUMNS) - {*LABELS, "malicious"}
-_METRICS = FLOATS[1:11]
+_METRICS = FLOATS[2:12]
 _COSTS = ("train_seconds", "attack_seconds", "aggregate_seconds", "evaluate_seconds", "peak_memory_mb")
 _COUNTS = ("non_finite_rows", "capped_rounds", "underestimated_rounds", "kept_model_rounds")
 
@@ -66,7 +67,8 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     pandas.DataFrame
         The columns :data:`COLUMNS`, then every further setting of the cells' identities. Rates
         and accuracies are fractions, ``server_ms`` is the rule's CPU time a round, ``told`` joins
-        what the rule needs; what does not apply is missing (NaN), never zero.
+        what the rule needs, ``alpha`` is the partition's parameter of that name, ``commit`` ends in
+        ``+`` where files were changed; what does not apply is missing (NaN), never zero.
 
     Examples
     --------
@@ -116,6 +118,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     metrics = record.get("metrics") or {}
     row: dict[str, Any] = {name: labels[name] for name in (*LABELS, "aggregator", "attack")}
     row |= {name: cell.get(name) for name in ("malicious", "assumed_f", "seed")}
+    row["alpha"] = _alpha(cell.get("partition"))
     row["f"] = cell["f"] if "f" in cell else _f(cell)
     row |= {"key": record["key"], "status": record["status"], "reason": record.get("reason")}
     row |= {name: metrics.get(name) for name in _METRICS}
@@ -130,6 +133,12 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _TAKEN = frozenset(COLUMNS)
+
+
+def _alpha(partition: Any) -> float | None:
+    params = partition.get("params") if isinstance(partition, dict) else None
+    alpha = params.get("alpha") if isinstance(params, dict) else None
+    return float(alpha) if isinstance(alpha, int | float) else None
 
 
 def _f(cell: Mapping[str, Any]) -> int | None:
@@ -183,7 +192,10 @@ def _detection(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
     names = {"engine_name": "engine", "device": "device", "versions": "versions"}
-    return {column: _scalar(provenance[name]) for column, name in names.items() if name in provenance}
+    row = {column: _scalar(provenance[name]) for column, name in names.items() if name in provenance}
+    if commit := provenance.get("commit"):
+        row["commit"] = f"{commit}{'+' if provenance.get('dirty') else ''}"
+    return row
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -12,23 +12,27 @@ from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, im
 from robustbench_fl.analysis.effect import PLAIN, effects
 from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.identities import check_detection, check_worst_below_mean
-from robustbench_fl.analysis.ranking import equal_scores, ranked
+from robustbench_fl.analysis.ranking import equal_scores, rank_interval, ranked
 from robustbench_fl.analysis.scores import (
     Resampled,
     attacked,
     block_means,
     clean,
+    interquartile_means,
     over_blocks,
     resample,
     worst_attacks,
 )
+from robustbench_fl.analysis.table import Table
 from robustbench_fl.errors import UsageError
 
-WORST, HONEST, MEAN = "worst_accuracy", "worst_accuracy_honest", "mean_accuracy"
-INTERVALS = {WORST: "worst", MEAN: "mean", HONEST: "honest"}
+WORST, HONEST, MEAN, IQM = "worst_accuracy", "worst_accuracy_honest", "mean_accuracy", "iqm_accuracy"
+INTERVALS = {WORST: "worst", MEAN: "mean", HONEST: "honest", IQM: "iqm"}
 COLUMNS = (
     "rank",
     "tied",
+    "rank_low",
+    "rank_high",
     "aggregator",
     HONEST,
     "honest_low",
@@ -41,8 +45,12 @@ COLUMNS = (
     MEAN,
     "mean_low",
     "mean_high",
+    IQM,
+    "iqm_low",
+    "iqm_high",
     "clean_accuracy",
     "defence_tax",
+    "max_accuracy_loss",
     "attack_success",
     "tpr",
     "tpr_low",
@@ -66,31 +74,22 @@ COLUMNS = (
 _OPTIONAL = frozenset(
     {
         *(HONEST, "honest_low", "honest_high", "worst_low", "worst_high", "mean_low", "mean_high"),
+        *("rank_low", "rank_high", "iqm_low", "iqm_high"),
         *("worst_adaptive", "attack_success", "diverged", "imputed"),
     }
 )
 
 
 @dataclass(frozen=True)
-class Leaderboard:
-    """A table that names its own rank and score columns.
+class Leaderboard(Table):
+    """One row a rule, best first, with the columns of :data:`COLUMNS`.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        One row a rule, best first, columns as in :data:`COLUMNS`; fractions, milliseconds, MiB.
-    rank_column, score_column : str
-        The column of the ranks, and the one they were made from.
-    caption : str
-        What the reader must know: sort key, seeds, blocks, attacks, policy, origin.
     effects : pandas.DataFrame
         What each attack does to plain averaging (:func:`robustbench_fl.analysis.effect.effects`).
     """
 
-    table: pd.DataFrame
-    rank_column: str
-    score_column: str
-    caption: str
     effects: pd.DataFrame
 
 
@@ -113,8 +112,11 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
         count in neither. ``clean_accuracy`` is under the attack ``none`` at the same fractions of
         malicious clients; blocks without any count only where there are no others.
         ``defence_tax`` is plain averaging's clean accuracy minus the rule's, over the blocks both
-        have. Ranks go by ``worst_accuracy_honest`` where every block
-        has at least two seeds, else by ``worst_accuracy``.
+        have. ``iqm_accuracy`` is the mean of the middle half of the attacked cells,
+        ``max_accuracy_loss`` the largest difference, over blocks and attacks, between plain
+        averaging's clean accuracy and the rule's accuracy under the attack. Ranks go by
+        ``worst_accuracy_honest`` where every block has at least two seeds, else by
+        ``worst_accuracy``.
 
     Raises
     ------
@@ -140,8 +142,8 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     _add_ranks(table, covered, cells, score, resampled)
     table = _sorted(table, score)
     check_worst_below_mean(table)
-    caption = captions.leaderboard(cells, found, score, resampled is not None, missing)
-    return Leaderboard(table, "rank", score, caption, found)
+    sentences = captions.leaderboard(cells, found, score, resampled is not None, missing)
+    return Leaderboard(table, "rank", score, sentences, found)
 
 
 def _columns(cells: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
@@ -155,8 +157,10 @@ def _columns(cells: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     table["worst_attack"] = worst_attacks(means)
     table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
     table[MEAN] = over_blocks(means, "accuracy", "mean")
+    table[IQM] = interquartile_means(hurt)
     table["clean_accuracy"] = over_blocks(clean_means, "accuracy", "mean")
     table["defence_tax"] = _tax(clean_means)
+    table["max_accuracy_loss"] = _greatest_loss(means, clean_means)
     table["attack_success"] = _average(backdoor, "attack_success", "max")
     for name, value, rows in (("tpr", "tpr", hurt), ("fpr", "fpr", hurt), ("clean_fpr", "fpr", unhurt)):
         table[name] = _average(rows, value)
@@ -176,6 +180,12 @@ def _tax(means: pd.DataFrame) -> pd.Series:
     plain = means[means["aggregator"] == PLAIN][["_block", "accuracy"]]
     both = means.merge(plain, on="_block", suffixes=("", "_plain"))
     return (both["accuracy_plain"] - both["accuracy"]).groupby(both["aggregator"]).mean()
+
+
+def _greatest_loss(means: pd.DataFrame, clean_means: pd.DataFrame) -> pd.Series:
+    plain = clean_means[clean_means["aggregator"] == PLAIN][["_block", "accuracy"]]
+    both = means.merge(plain, on="_block", suffixes=("", "_plain"))
+    return (both["accuracy_plain"] - both["accuracy"]).groupby(both["aggregator"]).max()
 
 
 def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clients: str) -> None:
@@ -218,9 +228,13 @@ def _add_ranks(
     tied = equal_scores(scores)
     if resampled is not None:
         tied = _within_doubt(resampled, score)
-    places = ranked(scores, tied)
-    table["rank"] = places["rank"].reindex(table.index).astype("Int64")
-    table["tied"] = places["tied"].reindex(table.index, fill_value=False).astype(bool)
+        places = [resampled.rules.index(rule) for rule in scores.index]
+        low, high = rank_interval(resampled.samples[score][places])
+        table["rank_low"] = pd.Series(low, index=scores.index, dtype="Int64")
+        table["rank_high"] = pd.Series(high, index=scores.index, dtype="Int64")
+    found = ranked(scores, tied)
+    table["rank"] = found["rank"].reindex(table.index).astype("Int64")
+    table["tied"] = found["tied"].reindex(table.index, fill_value=False).astype(bool)
 
 
 def _within_doubt(resampled: Resampled, score: str) -> Callable[[str, str], bool]:

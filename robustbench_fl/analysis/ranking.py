@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
+
+from robustbench_fl.analysis.bootstrap import LEVEL
+from robustbench_fl.analysis.estimators import Array
 
 EQUAL = 1e-12
 
@@ -40,3 +44,24 @@ def ranked(score: pd.Series, tied_to: Callable[[str, str], bool]) -> pd.DataFram
 def equal_scores(score: pd.Series) -> Callable[[str, str], bool]:
     """Return the tie test for one seed: equal scores only."""
     return lambda first, second: abs(score[first] - score[second]) <= EQUAL
+
+
+def rank_interval(samples: Array) -> tuple[Array, Array]:
+    """Return between which ranks each rule ends in 95 % of the resamples.
+
+    Parameters
+    ----------
+    samples : array of shape [n_rules, n_resamples]
+        Scores, higher is better; all rules share the resamples. Equal scores share the better rank;
+        other ties are not grouped here.
+
+    Returns
+    -------
+    tuple of two int arrays of shape [n_rules]
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(-np.round(samples, 12), method="min", axis=0)
+    shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(ranks, shares, axis=1, method="inverted_cdf")
+    return low.astype(int), high.astype(int)

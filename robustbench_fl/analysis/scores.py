@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis import bootstrap
-from robustbench_fl.analysis.bootstrap import Array
+from robustbench_fl.analysis import bootstrap, estimators
+from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.grid import CLEAN
-from robustbench_fl.seeding import stream
+from robustbench_fl.analysis.ranking import EQUAL
 
-_SCORES = {"worst_accuracy": bootstrap.worst, "mean_accuracy": bootstrap.mean}
+_BLOCKWISE = {
+    "worst_accuracy": estimators.worst,
+    "mean_accuracy": estimators.mean,
+    "worst_accuracy_honest": estimators.worst_honest,
+}
+_IQM = "iqm_accuracy"
+Estimate = Callable[[Array, Array], Array]
 
 
 def attacked(table: pd.DataFrame) -> pd.DataFrame:
@@ -47,11 +54,30 @@ def over_blocks(means: pd.DataFrame, value: str, within: str) -> pd.Series:
 
 def worst_attacks(means: pd.DataFrame) -> pd.Series:
     """Return for each rule the attack that is worst in most blocks; ties go to the lower accuracy."""
-    lowest = means.groupby(["aggregator", "_block"])["accuracy"].transform("min")
-    winners = means[means["accuracy"] == lowest]
+    winners = _lowest(means)
     tally = winners.groupby(["aggregator", "attack"])["accuracy"].agg(["size", "mean"]).reset_index()
     tally = tally.sort_values(["aggregator", "size", "mean", "attack"], ascending=[True, False, True, True])
     return tally.drop_duplicates("aggregator").set_index("aggregator")["attack"]
+
+
+def worst_pairs(blocks: pd.DataFrame) -> pd.DataFrame:
+    """Return the attacks that are worst for each rule in each block; several where they are equal."""
+    return _lowest(block_means(blocks))
+
+
+def _lowest(means: pd.DataFrame) -> pd.DataFrame:
+    lowest = means.groupby(["aggregator", "_block"])["accuracy"].transform("min")
+    return means[means["accuracy"] <= lowest + EQUAL]
+
+
+def interquartile_means(table: pd.DataFrame) -> pd.Series:
+    """Return for each rule the mean of the middle half of its accuracies (a value a cell)."""
+    known = table.dropna(subset=["accuracy"]).groupby("aggregator")["accuracy"]
+    found = {
+        rule: float(estimators.interquartile_mean(values.to_numpy(dtype=float), np.ones((1, len(values))))[0])
+        for rule, values in known
+    }
+    return pd.Series(found, dtype=float)
 
 
 @dataclass(frozen=True)
@@ -63,7 +89,8 @@ class Resampled:
     rules : list of str
         Rules, the first axis of every array.
     point : dict of str to array [n_rules]
-        ``worst_accuracy``, ``mean_accuracy`` and ``worst_accuracy_honest`` on the seeds as they are.
+        ``worst_accuracy``, ``mean_accuracy``, ``worst_accuracy_honest`` and ``iqm_accuracy`` on the
+        seeds as they are.
     samples : dict of str to array [n_rules, n_resamples]
         The same on resampled seeds. All rules share the resamples, so that differences are paired.
     """
@@ -99,28 +126,42 @@ def resample(table: pd.DataFrame) -> Resampled | None:
     if rows.empty or not _rectangular(rows):
         return None
     rules = sorted(rows["aggregator"].unique())
-    totals = {name: _Average(len(rules)) for name in (*_SCORES, "worst_accuracy_honest")}
-    for _, cells in rows.groupby("_world"):
-        seeds = sorted(cells["seed"].unique())
-        drawn = draws(cells, len(seeds))
-        weights, which = bootstrap.distinct(np.concatenate([np.ones((1, len(seeds))), drawn]))
-        for _, block in cells.groupby("_block"):
-            values = _dense(block, rules, seeds)
-            for name, score in _SCORES.items():
-                totals[name].add(score(values, weights)[:, which])
-            totals["worst_accuracy_honest"].add(bootstrap.worst_honest(values, weights)[:, which])
-    results = {name: total.mean() for name, total in totals.items()}
-    _blank_holes(results, rows, rules)
-    point = {name: result[:, 0] for name, result in results.items()}
-    return Resampled(rules, point, {name: result[:, 1:] for name, result in results.items()})
+    worlds = sorted((_world(cells, rules) for _, cells in rows.groupby("_world")), key=lambda w: w.name)
+
+    names = [*_BLOCKWISE, _IQM]
+    samples = _scores(worlds, [bootstrap.draws(world.n_seeds, world.name) for world in worlds])
+    point = _scores(worlds, [np.ones((1, world.n_seeds)) for world in worlds])[..., 0]
+    holes = [rules.index(rule) for rule in _with_holes(rows)]
+    samples[:, holes] = np.nan
+    point[:, holes] = np.nan
+    return Resampled(
+        rules, dict(zip(names, point, strict=True)), dict(zip(names, samples, strict=True))
+    )
+
+
+@dataclass(frozen=True)
+class _World:
+    """Accuracies of one world: a list of blocks [n_rules, n_attacks, n_seeds], NaN where infeasible."""
+
+    name: str
+    n_seeds: int
+    blocks: list[Array]
+
+
+def _world(cells: pd.DataFrame, rules: list[str]) -> _World:
+    seeds = sorted(cells["seed"].unique())
+    # Blocks of one world differ in the assumed f alone.
+    blocks = [_dense(block, rules, seeds) for _, block in cells.groupby("_block")]
+    return _World(_named(cells), len(seeds), blocks)
 
 
 def draws(cells: pd.DataFrame, n_seeds: int) -> Array:
     """Return how often each of `n_seeds` seeds is drawn in each resample of the world of `cells`.
 
-    Shape [n_resamples, n_seeds]. They depend on the world's settings and on nothing else.
+    Shape [n_resamples, n_seeds]. They depend on the world's settings and on nothing else, so that a
+    subset of the worlds has the resamples it has in the whole.
     """
-    return bootstrap.resampled(n_seeds, bootstrap.RESAMPLES, stream("bootstrap", _named(cells)))
+    return bootstrap.draws(n_seeds, _named(cells))
 
 
 def _named(cells: pd.DataFrame) -> str:
@@ -134,20 +175,36 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, int | float | np.number) else value
 
 
-class _Average:
-    """Mean over blocks that skips the blocks a rule was infeasible in."""
+def _scores(worlds: list[_World], weights: list[Array]) -> Array:
+    """Return all scores, [n_scores, n_rules, n_resamples], for weights of the seeds of each world."""
+    means = [_block_averages(worlds, weights, estimate) for estimate in _BLOCKWISE.values()]
+    return np.stack([*means, _middle(worlds, weights)])
 
-    def __init__(self, n_rules: int) -> None:
-        self.total: Array = np.zeros((n_rules, bootstrap.RESAMPLES + 1))
-        self.count: Array = np.zeros((n_rules, 1))
 
-    def add(self, values: Array) -> None:
-        known = ~np.isnan(values)
-        self.total += np.where(known, values, 0)
-        self.count += known.all(axis=1, keepdims=True)
+def _block_averages(worlds: list[_World], weights: list[Array], estimate: Estimate) -> Array:
+    """Return the mean over blocks; the blocks a rule was infeasible in are skipped."""
+    total, count = np.zeros(()), np.zeros(())
+    for world, times in zip(worlds, weights, strict=True):
+        vectors, which = bootstrap.distinct(times)
+        for block in world.blocks:
+            values = estimate(block, vectors)[:, which]
+            known = ~np.isnan(values).any(axis=1, keepdims=True)
+            total = total + np.where(known, values, 0)
+            count = count + known
+    averages: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return averages
 
-    def mean(self) -> Array:
-        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
+
+def _middle(worlds: list[_World], weights: list[Array]) -> Array:
+    """Return the interquartile means over the cells of all blocks, [n_rules, n_resamples]."""
+    pairs = [(block, times) for world, times in zip(worlds, weights, strict=True) for block in world.blocks]
+    values = np.concatenate([block.reshape(len(block), -1) for block, _ in pairs], axis=1)
+    drawn = np.concatenate([np.tile(times, (1, block.shape[1])) for block, times in pairs], axis=1)
+    found = np.full((len(values), len(drawn)), np.nan)
+    for rule, row in enumerate(values):
+        if (known := ~np.isnan(row)).any():
+            found[rule] = estimators.interquartile_mean(row[known], drawn[:, known])
+    return found
 
 
 def _rectangular(rows: pd.DataFrame) -> bool:
@@ -165,7 +222,5 @@ def _dense(block: pd.DataFrame, rules: list[str], seeds: list[int]) -> Array:
     return dense
 
 
-def _blank_holes(results: dict[str, Array], rows: pd.DataFrame, rules: list[str]) -> None:
-    holes = rows[rows["accuracy"].isna() & (rows["status"] != "infeasible")]["aggregator"].unique()
-    for result in results.values():
-        result[[rules.index(rule) for rule in holes]] = np.nan
+def _with_holes(rows: pd.DataFrame) -> list[str]:
+    return list(rows[rows["accuracy"].isna() & (rows["status"] != "infeasible")]["aggregator"].unique())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 import traceback
 import warnings
@@ -13,8 +16,9 @@ from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.figures import figures
 from robustbench_fl.cli.report import report
-from robustbench_fl.cli.results import leaderboard, matrix, pack, show, status, tables, unpack
+from robustbench_fl.cli.results import pack, show, status, tables, unpack
 from robustbench_fl.cli.sweeping import plan, sweep
+from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.errors import RobustbenchError, UsageError
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -35,8 +39,8 @@ def cli() -> None:
 
 
 for command in (
-    sweep, plan, status, leaderboard, matrix, show, tables, report, figures, pack, unpack, list_, describe,
-    check,
+    sweep, plan, status, leaderboard, matrix, attacks, costs, detection, show, tables, report, figures, pack,
+    unpack, list_, describe, check,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -55,12 +59,16 @@ def main() -> None:
         click.echo("Interrupted.", err=True)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        _forget_output()
         code = 0
     except RobustbenchError as error:
         click.echo(f"Error: {error}", err=True)
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
-    except Exception:
+    except Exception as error:
+        if (why := _unwritable(error)) is not None:
+            _forget_output()
+            click.echo(f"Error: Cannot write the output: {why}. What is stored stays.", err=True)
+            sys.exit(EXIT_SOME_FAILED)
         traceback.print_exc()
         click.echo(
             "Internal error: this is a fault of robustbench-fl, please report it with the lines above.",
@@ -68,3 +76,19 @@ def main() -> None:
         )
         code = EXIT_INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unwritable(error: Exception) -> str | None:
+    """Return why standard output took nothing more, None if that is not what happened."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    if isinstance(error, OSError) and error.filename is None and error.errno in full:
+        return error.strerror
+    return None
+
+
+def _forget_output() -> None:
+    """Point standard output to nowhere: what it still holds would fail again when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Printing rows in the four formats that every listing offers."""
+"""Printing rows in the formats that every listing offers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-FORMATS = ("table", "md", "csv", "json")
+FORMATS = ("table", "md", "csv", "latex", "json")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def format_option(function: F) -> F:
-    """Add ``--format table|md|csv|json`` to a command."""
+    """Add ``--format table|md|csv|latex|json`` to a command."""
     decorated: F = click.option(
         "--format",
         "format_",
@@ -33,7 +33,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
 
 
 def rows_text(rows: Sequence[Mapping[str, Any]], format_: str) -> str:
-    """Return `rows` as an aligned table, a Markdown table, CSV or a JSON array."""
+    """Return `rows` as an aligned table, a Markdown table, CSV, a LaTeX tabular or a JSON array."""
     if format_ == "json":
         return json.dumps([dict(row) for row in rows], indent=2)
     header = list(rows[0]) if rows else []
@@ -46,6 +46,10 @@ def rows_text(rows: Sequence[Mapping[str, Any]], format_: str) -> str:
     from tabulate import tabulate
 
     body = [[_flat(value, "g") for value in row.values()] for row in rows]
+    if format_ == "latex":
+        from robustbench_fl.report.text import Text, latex
+
+        return latex(Text(header, body, [False] * len(header))) if header else ""
     if format_ == "md":
         body = [[value.replace("|", "\\|").replace("\n", " ") for value in line] for line in body]
     style = "github" if format_ == "md" else "simple"

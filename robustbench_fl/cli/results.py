@@ -12,7 +12,6 @@ from robustbench_fl.cli.output import format_option, print_rows, rows_text
 from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.analysis.coverage import Missing
     from robustbench_fl.store import Store
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -36,45 +35,6 @@ def status(folder: Path, format_: str) -> None:
         [{"aggregator": rule, **{s: counts[s] for s in statuses}} for rule, counts in by_rule.items()],
         format_,
     )
-
-
-@click.command()
-@_FOLDER
-@click.option(
-    "--missing",
-    type=click.Choice(["exclude", "worst", "zero"]),
-    default="exclude",
-    show_default=True,
-    help="Leave rules with missing cells unranked, or count those cells as the worst of their world or as 0.",
-)
-@format_option
-def leaderboard(folder: Path, missing: Missing, format_: str) -> None:
-    """Rank the aggregators of a sweep by their accuracy under the worst attack."""
-    print_leaderboard(_store(folder).records(), format_, missing)
-
-
-def print_leaderboard(records: list[dict[str, Any]], format_: str, missing: Missing = "exclude") -> None:
-    """Print the leaderboard of `records`."""
-    from robustbench_fl.analysis.frame import frame
-    from robustbench_fl.analysis.leaderboard import leaderboard as ranked
-    from robustbench_fl.report.tables import render
-
-    click.echo(render(ranked(frame(records), missing), format_))
-
-
-@click.command()
-@_FOLDER
-@click.option("--rows", default="aggregator", show_default=True, help="Column(s) of cells.csv down the side.")
-@click.option("--cols", default="attack", show_default=True, help="Column(s) along the top, comma separated.")
-@click.option("--value", default="accuracy", show_default=True, help="Column that is averaged.")
-@format_option
-def matrix(folder: Path, rows: str, cols: str, value: str, format_: str) -> None:
-    """Print a result matrix of a sweep: any column against any other."""
-    from robustbench_fl.analysis.frame import frame
-    from robustbench_fl.analysis.matrix import matrix as pivot
-    from robustbench_fl.report.tables import render
-
-    click.echo(render(pivot(frame(_store(folder).records()), rows, cols, value), format_))
 
 
 @click.command()

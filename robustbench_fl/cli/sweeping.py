@@ -169,7 +169,7 @@ def _jobs(text: str) -> int:
 
 def _finish(store: Store) -> int:
     """Write the tables, print the leaderboard, and return the exit code."""
-    from robustbench_fl.cli.results import print_leaderboard
+    from robustbench_fl.cli.tabling import print_leaderboard
     from robustbench_fl.record import FINAL
     from robustbench_fl.report.write import write_reports
 

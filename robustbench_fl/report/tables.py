@@ -13,26 +13,38 @@ import pandas as pd
 
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
+from robustbench_fl.analysis.table import Sections, Table
 from robustbench_fl.errors import UsageError, did_you_mean
 from robustbench_fl.report.columns import DASH, header, is_percent, number
-from robustbench_fl.report.text import WRITERS, Text
+from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
 FORMATS = ("table", "md", "csv", "json", "latex")
-_BOUNDS = INTERVALS | {name: name for name in ("tpr", "fpr", "clean_fpr")}
-_HIDDEN = frozenset({"tied", *(f"{short}_{end}" for short in _BOUNDS.values() for end in ("low", "high"))})
+Renderable = Table | Sections | Matrix | pd.DataFrame
+_RANK = "rank"
 _BIASED = "worst_accuracy"
 """Its percentile interval inherits the bias of a minimum: people see that of the honest one."""
+_WIDE = frozenset(
+    {
+        *("iqm_accuracy", "max_accuracy_loss", "attack_success", "tpr", "fpr", "clean_fpr"),
+        *("server_ms_attacked", "peak_memory_mb", "diverged", "imputed"),
+    }
+)
+"""Columns of a leaderboard that a terminal shows only when asked; other tables show them too."""
 
 
-def render(table: Leaderboard | Matrix | pd.DataFrame, format_: str = "table") -> str:
+def render(table: Renderable, format_: str = "table", wide: bool = False, bold: bool = False) -> str:
     """Return `table` as text.
 
     Parameters
     ----------
-    table : Leaderboard, Matrix or pandas.DataFrame
+    table : Table, Sections, Matrix or pandas.DataFrame
         What to print.
     format_ : {"table", "md", "csv", "json", "latex"}, optional
         ``table`` is for a terminal; ``latex`` is a booktabs tabular.
+    wide : bool, optional
+        Whether a leaderboard for a terminal has all its columns; in the other formats it always has.
+    bold : bool, optional
+        Whether the best entries for a terminal are set in bold, with escape codes.
 
     Returns
     -------
@@ -52,10 +64,15 @@ def render(table: Leaderboard | Matrix | pd.DataFrame, format_: str = "table") -
         return csv(table)
     if format_ == "json":
         return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
-    return WRITERS[format_](readable(table))
+    hidden = _WIDE if format_ == "table" and not wide else frozenset[str]()
+    if isinstance(table, Sections):
+        return _sections(table, format_, hidden)
+    if format_ == "table":
+        return terminal(readable(table, hidden), bold)
+    return WRITERS[format_](readable(table, hidden))
 
 
-def csv(table: Leaderboard | Matrix | pd.DataFrame) -> str:
+def csv(table: Renderable) -> str:
     """Return `table` as CSV: raw names, fractions, empty where there is nothing."""
     if isinstance(table, Matrix):
         covered = [
@@ -63,35 +80,76 @@ def csv(table: Leaderboard | Matrix | pd.DataFrame) -> str:
             for done, planned in zip(table.done.sum(axis=1), table.planned.sum(axis=1), strict=True)
         ]
         data = table.values.assign(coverage=covered).reset_index()
+    elif isinstance(table, Sections):
+        data = pd.concat([_labelled(table.by, *part) for part in table.parts], ignore_index=True)
     else:
-        data = table.table if isinstance(table, Leaderboard) else table
+        data = table.table if isinstance(table, Table) else table
     return str(data.to_csv(index=False, lineterminator="\n")).rstrip("\n")
 
 
-def readable(table: Leaderboard | Matrix | pd.DataFrame) -> Text:
-    """Return `table` as people read it."""
-    if isinstance(table, Leaderboard):
-        return _leaderboard(table)
+def _labelled(by: tuple[str, ...], labels: tuple[object, ...], part: Table) -> pd.DataFrame:
+    """Return the rows of a section with its labels in front."""
+    data = part.table.copy()
+    for place, (name, label) in enumerate(zip(by, labels, strict=True)):
+        data.insert(place, f"by_{name}" if name in data else name, label)
+    return data
+
+
+def readable(table: Table | Matrix | pd.DataFrame, hidden: frozenset[str] = frozenset()) -> Text:
+    """Return `table` as people read it, a leaderboard without the columns that are `hidden`."""
     if isinstance(table, Matrix):
         return _matrix(table)
+    if isinstance(table, Leaderboard):
+        return _table(table, hidden, table.sentences)
+    if isinstance(table, Table):
+        return _table(table, frozenset(), table.sentences)
     return _frame(table)
 
 
-def _leaderboard(board: Leaderboard) -> Text:
-    names = [name for name in board.table if name not in _HIDDEN and not _empty(board.table[name])]
-    columns = [_column(board.table, name) for name in names]
-    return _text(board.table, names, columns, board.caption)
+def _sections(table: Sections, format_: str, hidden: frozenset[str]) -> str:
+    shared = table.shared
+    texts = []
+    for labels, part in table.parts:
+        own = tuple(sentence for sentence in part.sentences if sentence not in shared)
+        title = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
+        text = _table(part, hidden if isinstance(part, Leaderboard) else frozenset(), own)
+        texts.append(f"{TITLES[format_].format(title)}\n\n{WRITERS[format_](text)}")
+    said = WRITERS[format_](Text([], [], [], " ".join(_without(shared, hidden))))
+    return "\n\n".join([*texts, said])
+
+
+def _label(label: object) -> str:
+    return f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def _table(table: Table, hidden: frozenset[str], sentences: tuple[str, ...]) -> Text:
+    data = table.table
+    bounds = {f"{short}_{end}" for name in data for end in ("low", "high") if (short := _short(name))}
+    left_out = hidden | bounds | {"tied"}
+    names = [name for name in data if name not in left_out and not _empty(data[name])]
+    columns = [_column(data, name) for name in names]
+    return _text(data, names, columns, " ".join(_without(sentences, hidden)))
+
+
+def _without(sentences: tuple[str, ...], hidden: frozenset[str]) -> list[str]:
+    """Leave out what explains a hidden column; say that there are more columns."""
+    kept = [sentence for sentence in sentences if sentence.split(":")[0] not in hidden]
+    return [*kept, "More columns: --wide."] if len(kept) < len(sentences) else kept
+
+
+def _short(name: str) -> str:
+    """Return how the columns of the bounds of `name` begin."""
+    return INTERVALS.get(name, name)
 
 
 def _column(data: pd.DataFrame, name: str) -> list[str]:
-    if name == "rank":
-        return [
-            DASH if pd.isna(rank) else f"{rank}{'=' if tied else ''}"
-            for rank, tied in zip(data["rank"], data["tied"], strict=True)
-        ]
     shown = _shown(data, name)
-    short = _BOUNDS.get(name)
-    if short is None or name == _BIASED or f"{short}_low" not in data:
+    if name == _RANK and "tied" in data:
+        shown = [
+            f"{text}{'=' if tied else ''}" for text, tied in zip(shown, data["tied"], strict=True)
+        ]
+    short = _short(name)
+    if name == _BIASED or f"{short}_low" not in data:
         return shown
     show = number(name)
     bounds = zip(shown, data[f"{short}_low"], data[f"{short}_high"], strict=True)
@@ -145,10 +203,16 @@ def _empty(column: pd.Series) -> bool:
     return bool(column.isna().all() or (column.astype(str) == "").all())
 
 
-def _plain(table: Leaderboard | Matrix | pd.DataFrame) -> dict[str, Any]:
-    if isinstance(table, Leaderboard):
+def _plain(table: Renderable) -> dict[str, Any]:
+    if isinstance(table, Table):
         names = {"rank_column": table.rank_column, "score_column": table.score_column}
         return {"caption": table.caption, **names, "rows": _records(table.table)}
+    if isinstance(table, Sections):
+        parts = [
+            {name: _json(label) for name, label in zip(table.by, labels, strict=True)} | _plain(part)
+            for labels, part in table.parts
+        ]
+        return {"by": list(table.by), "sections": parts}
     if isinstance(table, Matrix):
         named = {"rows": table.values.index.name, "cols": table.values.columns.name}
         return {"caption": table.caption, "value": table.value, **named, "cells": _entries(table)}

@@ -49,33 +49,42 @@ class Text:
         ]
 
 
-def terminal(text: Text) -> str:
-    """Return aligned columns, the caption below."""
-    body = tabulate(text.rows, text.headers, "simple", disable_numparse=True, colalign=_aligned(text))
-    return "\n\n".join(filter(None, (body, textwrap.fill(text.caption, WIDTH))))
+def terminal(text: Text, bold: bool = False) -> str:
+    """Return aligned columns, the caption below; `bold` emphasises with the terminal's escape codes."""
+    body = ""
+    if text.headers:
+        rows = text.emphasised(str, lambda entry: f"\x1b[1m{entry}\x1b[0m") if bold else text.rows
+        body = tabulate(rows, text.headers, "simple", disable_numparse=True, colalign=_aligned(text))
+    return "\n\n".join(filter(None, (body, textwrap.fill(text.full_caption if bold else text.caption, WIDTH))))
 
 
 def markdown(text: Text) -> str:
     """Return a pipe table, the caption as a paragraph below."""
     rows = text.emphasised(_markdown_escaped, lambda entry: f"**{entry}**")
     headers = list(map(_markdown_escaped, text.headers))
-    body = tabulate(rows, headers, "pipe", disable_numparse=True, colalign=_aligned(text))
+    body = ""
+    if headers:
+        body = tabulate(rows, headers, "pipe", disable_numparse=True, colalign=_aligned(text))
     return "\n\n".join(filter(None, (body, _markdown_escaped(text.full_caption))))
 
 
 def latex(text: Text) -> str:
     """Return a booktabs tabular, the caption as comment lines below."""
+    said = [f"% {line}" for line in textwrap.wrap(text.full_caption, WIDTH - 2)]
+    if not text.headers:
+        return "\n".join(said)
     rows = text.emphasised(_latex_escaped, lambda entry: f"\\textbf{{{entry}}}")
     columns = "".join("r" if numeric else "l" for numeric in text.numeric)
     lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", _latex_row(map(_latex_escaped, text.headers))]
     lines += ["\\midrule", *map(_latex_row, rows), "\\bottomrule", "\\end{tabular}"]
-    lines += [f"% {line}" for line in textwrap.wrap(text.full_caption, WIDTH - 2)]
-    return "\n".join(lines)
+    return "\n".join(lines + said)
 
 
 WRITERS: Mapping[str, Callable[[Text], str]] = MappingProxyType(
     {"table": terminal, "md": markdown, "latex": latex}
 )
+TITLES: Mapping[str, str] = MappingProxyType({"table": "{}:", "md": "### {}", "latex": "% {}"})
+"""How the title of a section is written, by format."""
 
 
 def _aligned(text: Text) -> list[str]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
+
+from robustbench_fl.analysis.attacks import attack_table
+from robustbench_fl.analysis.costs import cost_table
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.curves import curves
+from robustbench_fl.analysis.detection import detection_table
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.matrix import matrix
+from robustbench_fl.analysis.table import Table
+from robustbench_fl.errors import UsageError
 from robustbench_fl.files import write_atomically
 from robustbench_fl.report.panels import Panel, panels
 from robustbench_fl.report.tables import render
 
 FIGURES = "figures"
+_TABLES: Mapping[str, Callable[[pd.DataFrame], Table]] = MappingProxyType(
+    {"attacks": attack_table, "costs": cost_table, "detection": detection_table}
+)
 
 
 def write_reports(
@@ -32,8 +44,8 @@ def write_reports(
     records : iterable of mappings
         One record for every planned cell, as for :func:`robustbench_fl.analysis.frame.frame`.
     folder : path
-        Where ``cells.csv``, ``leaderboard.md``, ``leaderboard.csv``, ``matrix-*.md``,
-        ``matrix-*.csv`` and ``figures/*.png`` go. Tables and figures of blocks that are gone are
+        Where ``cells.csv``, ``leaderboard``, ``attacks``, ``costs``, ``detection`` and ``matrix-*``
+        (``.md`` and ``.csv`` each) and ``figures/*.png`` go. Tables and figures of blocks that are gone are
         removed; nothing else in the folder is touched.
     missing : {"exclude", "worst", "zero"}, optional
         Policy for rules that lack cells, as for
@@ -65,6 +77,7 @@ def _files(records: list[Mapping[str, Any]], missing: Missing, figures: bool) ->
     board = leaderboard(table, missing)
     yield "leaderboard.md", _text(render(board, "md"))
     yield "leaderboard.csv", _text(render(board, "csv"))
+    yield from _further(table)
     shown = list(panels(table))
     for panel in shown:
         accuracy = matrix(panel.cells)
@@ -76,6 +89,15 @@ def _files(records: list[Mapping[str, Any]], missing: Missing, figures: bool) ->
 
         if drawn := worst_bars(board):
             yield f"{FIGURES}/worst.png", drawn
+
+
+def _further(table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Yield the tables that need cells which not every sweep has."""
+    for name, make in _TABLES.items():
+        with contextlib.suppress(UsageError):
+            found = make(table)
+            yield f"{name}.md", _text(render(found, "md"))
+            yield f"{name}.csv", _text(render(found, "csv"))
 
 
 def _figures(records: list[Mapping[str, Any]], shown: list[Panel]) -> Iterator[tuple[str, bytes]]:
@@ -95,7 +117,7 @@ def _text(text: str) -> bytes:
 
 
 def _remove_stale(folder: Path, written: set[Path], figures: bool) -> None:
-    patterns = ["matrix-*.md", "matrix-*.csv"]
+    patterns = ["matrix-*.md", "matrix-*.csv", *(f"{name}.{kind}" for name in _TABLES for kind in ("md", "csv"))]
     if figures:
         patterns += [f"{FIGURES}/heatmap-*.png", f"{FIGURES}/curves-*.png", f"{FIGURES}/worst.png"]
     for pattern in patterns:

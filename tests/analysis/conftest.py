@@ -44,7 +44,7 @@ def fake_record(
     labels |= {name: changes.pop(name) for name in list(changes) if name in labels}
     needs = NEEDS.get(aggregator.split("(")[0], [])
     cell = {
-        **{name: [{"name": text, "version": 1, "params": {}}] for name, text in labels.items()},
+        **{name: _method(text) for name, text in labels.items()},
         "attack": {"name": attack, "version": 1, "params": {}},
         "aggregator": [{"name": aggregator, "version": 1, "params": {}}],
         "clients": 10,
@@ -119,6 +119,13 @@ def fake_record(
         },
         "provenance": {"engine": "batched", "device": "cpu"},
     }
+
+
+def _method(text: str) -> dict[str, Any]:
+    """Return the identity of a method whose parameters, if any, are numbers."""
+    name, _, inside = text.removesuffix(")").partition("(")
+    pairs = [pair.split("=") for pair in inside.split(", ") if pair]
+    return {"name": name, "version": 1, "params": {key: float(value) for key, value in pairs}}
 
 
 def fake_grid(accuracies: dict[str, dict[str, float]], **common: Any) -> list[dict[str, Any]]:

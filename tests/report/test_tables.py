@@ -104,11 +104,11 @@ def test_matrix_marks(grid, record):
 def test_intervals_stand_in_brackets_for_people_only(grid):
     cells = [
         cell
-        for seed, shift in enumerate((0.0, 0.01, 0.02))
+        for seed, shift in enumerate((0.0, 0.02))
         for cell in grid({"mean": {"none": 0.9, "ipm": 0.5 + shift}}, seed=seed)
     ]
     board = leaderboard(frame(cells))
-    # One resample of three in 27 draws seed 0 only: the interval reaches the outer seeds.
+    # One resample of two in four draws seed 0 only: the interval reaches both seeds.
     assert "51.0 [50.0, 52.0]" in render(board, "md")
     assert "[" not in render(board, "csv").split("\n", 1)[1]
     assert {"worst_low", "worst_high", "honest_low"} <= set(render(board, "csv").split("\n")[0].split(","))

@@ -1,0 +1,70 @@
+"""A table for each value of some columns: by data set, by alpha, by fraction …"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from robustbench_fl.analysis.frame import settings
+from robustbench_fl.analysis.table import Sections, Table
+from robustbench_fl.errors import UsageError, did_you_mean
+
+ALIASES = {"fraction": "malicious"}
+"""Names by which people know a column."""
+
+
+ATTACK = ("attack", "category", "knowledge")
+"""Columns of the attack, for tables that do not compare attacks."""
+
+
+def sections(
+    frame: pd.DataFrame, by: str, make: Callable[[pd.DataFrame], Table], further: Sequence[str] = ()
+) -> Sections:
+    """Return what `make` makes of the cells of each value of the columns `by`.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from :func:`robustbench_fl.analysis.frame.frame`.
+    by : str
+        Columns separated by commas: ``dataset``, ``alpha``, ``fraction`` (the share of malicious
+        clients) or any other setting of the cells.
+    make : callable
+        From a frame to a table.
+    further : sequence of str, optional
+        Columns that `by` may name beside settings.
+
+    Raises
+    ------
+    UsageError
+        If a column does not exist or is given twice, or there is no cell.
+    """
+    names = _names(frame, by, further)
+    if frame.empty:
+        raise UsageError("There is no cell to compare: the frame is empty. Run the sweep first.")
+    columns = [ALIASES.get(name, name) for name in names]
+    parts = [
+        (tuple(map(_known, labels)), make(cells.reset_index(drop=True)))
+        for labels, cells in frame.groupby(columns, dropna=False, sort=True)
+    ]
+    return Sections(tuple(names), tuple(parts))
+
+
+def _names(frame: pd.DataFrame, by: str, further: Sequence[str]) -> list[str]:
+    names = [name.strip() for name in by.split(",")]
+    known = [*ALIASES, "alpha", *further, *settings(frame)]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"Unknown column {name!r} in --by. {did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
+    columns = [ALIASES.get(name, name) for name in names]
+    if len(set(columns)) < len(columns):
+        raise UsageError(f"--by {by} names a column twice. Name it once.")
+    return names
+
+
+def _known(label: Any) -> object:
+    return "none" if pd.isna(label) else label

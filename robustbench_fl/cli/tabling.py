@@ -1,0 +1,134 @@
+"""Commands that print a table of a sweep. None of them imports torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from robustbench_fl.cli.output import format_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from robustbench_fl.analysis.coverage import Missing
+    from robustbench_fl.analysis.table import Table
+    from robustbench_fl.report.tables import Renderable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+missing_option = click.option(
+    "--missing",
+    type=click.Choice(["exclude", "worst", "zero"]),
+    default="exclude",
+    show_default=True,
+    help="Leave rules with missing cells unranked, or count those cells as the worst of their world or as 0.",
+)
+
+
+def by_option(columns: str) -> Callable[[F], F]:
+    """Return the option ``--by``, whose help names `columns`."""
+    return click.option("--by", metavar="COLUMNS", help=f"One table for each value of: {columns}.")
+
+
+@click.command()
+@folder_argument
+@missing_option
+@by_option("dataset, alpha, fraction or another setting, comma separated")
+@click.option("--wide", is_flag=True, help="Show all columns; formats other than table always do.")
+@format_option
+def leaderboard(folder: Path, missing: Missing, by: str | None, wide: bool, format_: str) -> None:
+    """Rank the aggregators of a sweep by their accuracy under the worst attack."""
+    from robustbench_fl.analysis.leaderboard import leaderboard as ranked
+
+    _print_by(folder, by, lambda cells: ranked(cells, missing), format_, wide)
+
+
+def print_leaderboard(records: list[dict[str, Any]], format_: str, missing: Missing = "exclude") -> None:
+    """Print the leaderboard of `records`."""
+    from robustbench_fl.analysis.frame import frame
+    from robustbench_fl.analysis.leaderboard import leaderboard as ranked
+
+    print_table(ranked(frame(records), missing), format_)
+
+
+@click.command()
+@folder_argument
+@click.option("--rows", default="aggregator", show_default=True, help="Column(s) of cells.csv down the side.")
+@click.option("--cols", default="attack", show_default=True, help="Column(s) along the top, comma separated.")
+@click.option("--value", default="accuracy", show_default=True, help="Column that is averaged.")
+@format_option
+def matrix(folder: Path, rows: str, cols: str, value: str, format_: str) -> None:
+    """Print a result matrix of a sweep: any column against any other."""
+    from robustbench_fl.analysis.matrix import matrix as pivot
+
+    print_table(pivot(cells_of(folder), rows, cols, value), format_)
+
+
+@click.command()
+@folder_argument
+@by_option("dataset, alpha, fraction or another setting, comma separated")
+@format_option
+def attacks(folder: Path, by: str | None, format_: str) -> None:
+    """Rank the attacks of a sweep by how much accuracy they cost the rules."""
+    from robustbench_fl.analysis.attacks import attack_table
+
+    _print_by(folder, by, attack_table, format_)
+
+
+@click.command()
+@folder_argument
+@by_option("dataset, alpha, fraction or another setting, comma separated")
+@format_option
+def costs(folder: Path, by: str | None, format_: str) -> None:
+    """Show what the rules of a sweep cost: server time a round and memory, clean and attacked."""
+    from robustbench_fl.analysis.costs import cost_table
+
+    _print_by(folder, by, cost_table, format_)
+
+
+@click.command()
+@folder_argument
+@by_option("dataset, alpha, fraction, attack or another setting, comma separated")
+@format_option
+def detection(folder: Path, by: str | None, format_: str) -> None:
+    """Show whom the detectors of a sweep accused: TPR, FPR, DACC, AUC, honest clients lost."""
+    from robustbench_fl.analysis.detection import detection_table
+    from robustbench_fl.analysis.sections import ATTACK
+
+    _print_by(folder, by, detection_table, format_, further=ATTACK)
+
+
+def cells_of(folder: Path) -> pd.DataFrame:
+    """Return the frame of a sweep's folder."""
+    from robustbench_fl.analysis.frame import frame
+    from robustbench_fl.store import Store
+
+    return frame(Store.existing(folder).records())
+
+
+def print_table(table: Renderable, format_: str, wide: bool = False) -> None:
+    """Print `table`; on a terminal that shows colours the best entries are bold."""
+    from robustbench_fl.report.tables import render
+
+    bold = format_ == "table" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(render(table, format_, wide=wide, bold=bold))
+
+
+def _print_by(
+    folder: Path,
+    by: str | None,
+    make: Callable[[pd.DataFrame], Table],
+    format_: str,
+    wide: bool = False,
+    further: tuple[str, ...] = (),
+) -> None:
+    from robustbench_fl.analysis.sections import sections
+
+    cells = cells_of(folder)
+    print_table(sections(cells, by, make, further) if by else make(cells), format_, wide)
