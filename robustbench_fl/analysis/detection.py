@@ -93,7 +93,9 @@ def _add_rate(table: pd.DataFrame, name: str, cells: pd.DataFrame, rate: str, cl
     """
     known = cells[cells[rate].notna()]
     table[name] = known.groupby("aggregator")[rate].mean()
-    n_clients = known.drop_duplicates(["aggregator", *settings(known), "seed"]).groupby("aggregator")[clients].sum()
+    n_clients = (
+        known.drop_duplicates(["aggregator", *settings(known), "seed"]).groupby("aggregator")[clients].sum()
+    )
     for rule, n in n_clients.items():
         if n > 0:
             bounds = binomial_interval(float(table.loc[rule, name]), float(n))

@@ -134,9 +134,7 @@ def resample(table: pd.DataFrame) -> Resampled | None:
     holes = [rules.index(rule) for rule in _with_holes(rows)]
     samples[:, holes] = np.nan
     point[:, holes] = np.nan
-    return Resampled(
-        rules, dict(zip(names, point, strict=True)), dict(zip(names, samples, strict=True))
-    )
+    return Resampled(rules, dict(zip(names, point, strict=True)), dict(zip(names, samples, strict=True)))
 
 
 @dataclass(frozen=True)

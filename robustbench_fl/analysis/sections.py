@@ -1,4 +1,4 @@
-"""A table for each value of some columns: by data set, by alpha, by fraction …"""
+"""A table for each value of some columns: by data set, by alpha, by fraction."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ programs (CSV, JSON) get fractions, raw column names and nothing merged.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from robustbench_fl.report.columns import DASH, header, is_percent, number
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
 FORMATS = ("table", "md", "csv", "json", "latex")
-Renderable = Table | Sections | Matrix | pd.DataFrame
+Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
 _RANK = "rank"
 _BIASED = "worst_accuracy"
 """Its percentile interval inherits the bias of a minimum: people see that of the honest one."""
@@ -145,9 +145,7 @@ def _short(name: str) -> str:
 def _column(data: pd.DataFrame, name: str) -> list[str]:
     shown = _shown(data, name)
     if name == _RANK and "tied" in data:
-        shown = [
-            f"{text}{'=' if tied else ''}" for text, tied in zip(shown, data["tied"], strict=True)
-        ]
+        shown = [f"{text}{'=' if tied else ''}" for text, tied in zip(shown, data["tied"], strict=True)]
     short = _short(name)
     if name == _BIASED or f"{short}_low" not in data:
         return shown

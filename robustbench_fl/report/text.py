@@ -55,7 +55,9 @@ def terminal(text: Text, bold: bool = False) -> str:
     if text.headers:
         rows = text.emphasised(str, lambda entry: f"\x1b[1m{entry}\x1b[0m") if bold else text.rows
         body = tabulate(rows, text.headers, "simple", disable_numparse=True, colalign=_aligned(text))
-    return "\n\n".join(filter(None, (body, textwrap.fill(text.full_caption if bold else text.caption, WIDTH))))
+    return "\n\n".join(
+        filter(None, (body, textwrap.fill(text.full_caption if bold else text.caption, WIDTH)))
+    )
 
 
 def markdown(text: Text) -> str:
@@ -100,7 +102,7 @@ def _markdown_escaped(text: str) -> str:
 _LATEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"–": "--", "<": r"\textless{}", ">": r"\textgreater{}"}
+    | {"–": "--", "×": r"$\times$", "−": "$-$", "<": r"\textless{}", ">": r"\textgreater{}"}
 )
 
 

@@ -117,7 +117,7 @@ def _text(text: str) -> bytes:
 
 
 def _remove_stale(folder: Path, written: set[Path], figures: bool) -> None:
-    patterns = ["matrix-*.md", "matrix-*.csv", *(f"{name}.{kind}" for name in _TABLES for kind in ("md", "csv"))]
+    patterns = [f"{name}.{kind}" for name in ("matrix-*", *_TABLES) for kind in ("md", "csv")]
     if figures:
         patterns += [f"{FIGURES}/heatmap-*.png", f"{FIGURES}/curves-*.png", f"{FIGURES}/worst.png"]
     for pattern in patterns:

@@ -83,7 +83,9 @@ def test_the_middle_half_by_hand():
     ones = np.ones((1, 4))
     assert estimators.interquartile_mean(np.array([0.9, 0.1, 0.4, 0.5]), ones)[0] == pytest.approx(0.45)
     # Three values: the middle one counts 1, either neighbour 1/4: (0.25 * 0 + 0.6 + 0.25 * 1.0) / 1.5.
-    assert estimators.interquartile_mean(np.array([0.0, 0.6, 1.0]), ones[:, :3])[0] == pytest.approx(0.85 / 1.5)
+    assert estimators.interquartile_mean(np.array([0.0, 0.6, 1.0]), ones[:, :3])[0] == pytest.approx(
+        0.85 / 1.5
+    )
     # Drawn twice, 0.1 fills the lower half: of 0.1, 0.1, 0.4, 0.5 the middle is 0.1 and 0.4.
     twice = np.array([[0.0, 2.0, 1.0, 1.0]])
     assert estimators.interquartile_mean(np.array([0.9, 0.1, 0.4, 0.5]), twice)[0] == pytest.approx(0.25)

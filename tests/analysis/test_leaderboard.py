@@ -285,7 +285,7 @@ def test_mixed_devices_are_said(grid):
     assert "Cells of different devices are mixed." in leaderboard(frame(cells)).caption
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_worst_is_never_above_the_mean(data, request):
     grid = request.getfixturevalue("grid")

@@ -34,9 +34,21 @@ def test_csv_keeps_every_digit():
     assert (rows[0]["year"], rows[1]["year"], rows[1]["detector"]) == ("", "2018", "no")
 
 
+def test_latex_is_a_booktabs_tabular():
+    lines = rows_text([{"name": "a_b", "share": 0.5}], "latex").splitlines()
+    assert lines[0] == r"\begin{tabular}{ll}"
+    assert r"a\_b & 0.5 \\" in lines
+
+
 def test_json():
     assert json.loads(rows_text(ROWS, "json")) == ROWS
 
 
 def test_no_rows():
-    assert [rows_text([], f).strip() for f in ("table", "md", "csv", "json")] == ["", "", "", "[]"]
+    assert [rows_text([], f).strip() for f in ("table", "md", "csv", "latex", "json")] == [
+        "",
+        "",
+        "",
+        "",
+        "[]",
+    ]

@@ -40,7 +40,8 @@ def test_every_promised_file(grid, tmp_path):
     written = write_reports(cells, tmp_path)
     block = "digits-dirichlet-alpha=0.5"
     assert names(tmp_path) == sorted(
-        ["cells.csv", "leaderboard.csv", "leaderboard.md", "figures/worst.png"]
+        ["cells.csv", "figures/worst.png"]
+        + [f"{name}.{kind}" for name in ("leaderboard", "attacks", "costs") for kind in ("md", "csv")]
         + [f"matrix-{block}-{share}.{kind}" for share in ("0.1", "0.3") for kind in ("md", "csv")]
         + [
             f"figures/{kind}-{block}-{share}.png"
@@ -67,7 +68,11 @@ def test_stale_matrices_go_and_other_files_stay(grid, tmp_path):
     (tmp_path / "sweep.toml").write_text("kept")
     write_reports(grid(BASIC, malicious=0.3), tmp_path, figures=False)
     assert names(tmp_path) == [
+        "attacks.csv",
+        "attacks.md",
         "cells.csv",
+        "costs.csv",
+        "costs.md",
         "leaderboard.csv",
         "leaderboard.md",
         "matrix-digits-dirichlet-alpha=0.5-0.3.csv",

@@ -1,0 +1,74 @@
+"""Commands that print tables: every format, sections, a full disk."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from robustbench_fl.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+QUICK = str(ROOT / "results" / "quickstart")
+pytestmark = pytest.mark.skipif(not Path(QUICK).is_dir(), reason="needs the committed results")
+TABLES = ["leaderboard", "attacks", "costs", "detection", "matrix"]
+
+
+def call(*arguments: str) -> Result:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.mark.parametrize("command", TABLES)
+@pytest.mark.parametrize("format_", ["table", "md", "csv", "latex", "json"])
+def test_every_table_in_every_format(command: str, format_: str) -> None:
+    text = call(command, QUICK, "--format", format_).output
+    assert "fedredefense" in text
+    if format_ == "json":
+        assert "digest" in json.loads(text)["caption"]
+    elif format_ == "csv":
+        assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1
+    else:
+        assert "commit 49e25df641f1" in " ".join(text.replace("\n%", " ").split())
+    assert "\x1b" not in text  # not a terminal: nothing is bold
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "attacks", "costs", "detection"])
+@pytest.mark.parametrize("format_", ["table", "md", "csv", "latex", "json"])
+def test_by_gives_a_section_for_each_value(command: str, format_: str) -> None:
+    text = call(command, QUICK, "--by", "alpha,fraction", "--format", format_).output
+    if format_ == "json":
+        sections = json.loads(text)["sections"]
+        found = [(part["alpha"], part["fraction"]) for part in sections]
+    elif format_ == "csv":
+        rows = csv.DictReader(io.StringIO(text))
+        found = list(dict.fromkeys((float(row["alpha"]), float(row["fraction"])) for row in rows))
+    else:
+        found = [
+            (a, f) for a in (0.1, 1) for f in (0.1, 0.3) if f"alpha {a:g}, fraction {f:g}" in text.lower()
+        ]
+    assert found == [(0.1, 0.1), (0.1, 0.3), (1, 0.1), (1, 0.3)]
+
+
+def test_a_terminal_gets_the_columns_that_fit_unless_asked() -> None:
+    narrow, wide = (call("leaderboard", QUICK, *more).output for more in ([], ["--wide"]))
+    assert "IQM %" not in narrow
+    assert "--wide" in narrow
+    assert "IQM %" in wide
+    assert max(map(len, narrow.splitlines())) < 180
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_in_a_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "robustbench_fl", "leaderboard", QUICK]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "Error: Cannot write the output: No space left on device. What is stored stays.\n"
