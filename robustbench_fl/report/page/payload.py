@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from robustbench_fl.analysis import captions, scores
-from robustbench_fl.analysis.bootstrap import halves
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.effect import PLAIN
+from robustbench_fl.analysis.estimators import halves
 from robustbench_fl.analysis.frame import frame, settings
 from robustbench_fl.analysis.grid import completed
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard, leaderboard
