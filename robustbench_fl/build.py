@@ -77,6 +77,27 @@ def text_of(method: Any) -> str:
     return format_chain(tuple(params.canonical_call(registry.name_of(m), m) for m in _parts(method)))
 
 
+def content_text(kind: str, text: str) -> str:
+    """Return a method's canonical text without what says where its data lies.
+
+    It names random streams: a file's place does not change a number.
+
+    Examples
+    --------
+    >>> content_text("datasets", "npz(path=mine.npz, digest=0a1b, train=100)")
+    'npz(digest=0a1b, train=100)'
+    """
+    calls = parse_chain(text)
+    places = {
+        p.name for call in calls for p in params.parameters(registry.entry(kind, call.name).cls) if p.place
+    }
+    if not any(places & set(call.params) for call in calls):
+        return text
+    return format_chain(
+        tuple(Call(c.name, {k: v for k, v in c.params.items() if k not in places}) for c in calls)
+    )
+
+
 def identity_of(method: Any) -> list[dict[str, Any]]:
     """Return a method's part of the cell key: names, versions and all parameters, defaults too."""
     return [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+
+from robustbench_fl.data.place import default_data_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +186,7 @@ def run_cell(
         If the cell fails, with the reason.
     """
     from robustbench_fl.config import make_sweep
-    from robustbench_fl.plan import expand
+    from robustbench_fl.plan import canonical, expand
     from robustbench_fl.runner.environment import Environment
     from robustbench_fl.runner.execute import execute
 
@@ -194,10 +195,11 @@ def run_cell(
         "partition": partition,
         "malicious": malicious, "assumed_f": assumed_f, "seeds": [seed], **settings,
     }  # fmt: skip
-    plan = expand(make_sweep({}, point, "run_cell"))
+    place = Path(data_dir) if data_dir else default_data_dir()
+    plan = expand(canonical(make_sweep({}, point, "run_cell"), data_dir=place))
     if len(plan) != 1:
         raise ValueError(f"run_cell runs one cell; these values describe {len(plan)}. Use a sweep.")
-    record = execute(plan[0], Environment(data_dir=Path(data_dir) if data_dir else default_data_dir()))
+    record = execute(plan[0], Environment(data_dir=place))
     if record.status in ("failed", "oom"):
         raise RuntimeError(f"{record.reason}\n{record.traceback or ''}")
     return CellResult(record)
@@ -220,12 +222,3 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     from robustbench_fl.store import Store
 
     return frame(Store.existing(Path(folder)).records())
-
-
-def default_data_dir() -> Path:
-    """Return ``$ROBUSTBENCH_FL_DATA``, else the user's data directory."""
-    if given := os.environ.get("ROBUSTBENCH_FL_DATA"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("robustbench-fl"))

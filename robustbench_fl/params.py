@@ -26,6 +26,11 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Marks a parameter that says where data lies, not what it is: no part of a method's identity."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Parameter:
     """One parameter of a method, for people: name, type, range and default as text."""
 
@@ -38,11 +43,12 @@ class Parameter:
     required: bool
     shown: bool
     takes_list: bool
+    place: bool
 
 
 @cache
 def parameters(cls: type) -> tuple[Parameter, ...]:
-    """Return the parameters of the method `cls`, its own before those of its base classes."""
+    """Return the parameters of the method `cls`: required ones, its own, those of its base classes."""
     hints = typing.get_type_hints(cls, include_extras=True)
     inherited = {
         field.name
@@ -51,8 +57,9 @@ def parameters(cls: type) -> tuple[Parameter, ...]:
         for field in dataclasses.fields(base)
     }
     names = [field.name for field in dataclasses.fields(cls) if field.init]
-    own_first = sorted(names, key=lambda name: name in inherited)
-    return tuple(_parameter(cls, name, hints[name]) for name in own_first)
+    defaults = _defaults(cls)
+    ordered = sorted(names, key=lambda name: (name in defaults, name in inherited))
+    return tuple(_parameter(cls, name, hints[name]) for name in ordered)
 
 
 def build(cls: type, params: Mapping[str, Value], where: str) -> Any:
@@ -99,9 +106,9 @@ def build(cls: type, params: Mapping[str, Value], where: str) -> Any:
 
 
 def resolved(method: Any) -> dict[str, Value]:
-    """Return all parameters of `method` with their values, as plain data for the cell's key."""
+    """Return all parameters of `method` that decide its numbers, as plain data for the cell's key."""
     cls: type = type(method)
-    return {p.name: _plain(getattr(method, p.name)) for p in parameters(cls)}
+    return {p.name: _plain(getattr(method, p.name)) for p in parameters(cls) if not p.place}
 
 
 def canonical_call(name: str, method: Any) -> Call:
@@ -169,6 +176,7 @@ def _parameter(cls: type, name: str, hint: Any) -> Parameter:
         required=required,
         shown=any(isinstance(mark, Shown) for _, marks in members for mark in marks),
         takes_list=any(_is_list(member) for member, _ in members),
+        place=any(isinstance(mark, Place) for _, marks in members for mark in marks),
     )
 
 

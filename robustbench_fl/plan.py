@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from robustbench_fl import build
 from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need
 from robustbench_fl.cell import Cell, Settings, identity
 from robustbench_fl.config import METHOD_AXES, Grid, Sweep
+from robustbench_fl.data.place import default_data_dir
 from robustbench_fl.errors import UsageError
 from robustbench_fl.groups import ungrouped
 from robustbench_fl.models.model import Model
@@ -35,8 +37,10 @@ def expand(sweep: Sweep) -> list[Planned]:
     return list(plan.values())
 
 
-def canonical(sweep: Sweep, source: str = "") -> Sweep:
+def canonical(sweep: Sweep, source: str = "", data_dir: Path | None = None) -> Sweep:
     """Return `sweep` with every method in its canonical text, groups and parameter grids expanded.
+
+    A data set in the user's own files is named by its content, which is read unless it is given.
 
     Parameters
     ----------
@@ -44,19 +48,25 @@ def canonical(sweep: Sweep, source: str = "") -> Sweep:
         As read.
     source : str
         Where it was read from, for error messages.
+    data_dir : Path, optional
+        Where the user's own data sets lie; by default the one data directory.
 
     Raises
     ------
     UsageError
         On methods or parameters that do not exist.
     """
-    grids = (
-        grid.model_copy(
-            update={axis: _canonical_texts(f"{axis}s", getattr(grid, axis), source) for axis in METHOD_AXES}
-        )
-        for grid in sweep.grids
-    )
+    grids = []
+    for grid in sweep.grids:
+        texts = {axis: _canonical_texts(f"{axis}s", getattr(grid, axis), source) for axis in METHOD_AXES}
+        texts["dataset"] = [_pinned(text, data_dir) for text in texts["dataset"]]
+        grids.append(grid.model_copy(update=texts))
     return sweep.model_copy(update={"grids": tuple(grids)})
+
+
+def _pinned(dataset: str, data_dir: Path | None) -> str:
+    """Return the text of a data set with its content named."""
+    return build.text_of(_method("datasets", dataset).pinned(data_dir or default_data_dir()))
 
 
 def _expand_grid(grid: Grid) -> Iterator[Planned]:

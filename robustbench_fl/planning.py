@@ -35,7 +35,9 @@ class Plan:
     asked: frozenset[str] | None = None
 
 
-def plan_of(asked: Sweep, held: dict[str, Any] | None, source: str, folder: str) -> Plan:
+def plan_of(
+    asked: Sweep, held: dict[str, Any] | None, source: str, folder: str, data_dir: Path | None = None
+) -> Plan:
     """Return the plan of `asked` in a folder that holds the sweep `held`.
 
     Parameters
@@ -46,6 +48,8 @@ def plan_of(asked: Sweep, held: dict[str, Any] | None, source: str, folder: str)
         The table of the folder's ``sweep.toml``, ``None`` for a new folder.
     source, folder : str
         Where both were read from, for error messages.
+    data_dir : Path, optional
+        Where the user's own data sets lie; by default the one data directory.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def plan_of(asked: Sweep, held: dict[str, Any] | None, source: str, folder: str)
     """
     from robustbench_fl.plan import canonical, expand
 
-    wanted = whole = canonical(asked, source)
+    wanted = whole = canonical(asked, source, data_dir)
     if held:
         whole = united(_canonical_held(held, folder), wanted)
     cells = expand(whole)
@@ -64,7 +68,7 @@ def plan_of(asked: Sweep, held: dict[str, Any] | None, source: str, folder: str)
 
 
 def prepare_data(datasets: Iterable[str], data_dir: Path, *, download: bool) -> None:
-    """Make sure that data sets are there, before anything runs.
+    """Make sure that data sets are there, and shared between processes, before anything runs.
 
     Raises
     ------
@@ -72,9 +76,10 @@ def prepare_data(datasets: Iterable[str], data_dir: Path, *, download: bool) -> 
         With what was looked for, where, and how to get it.
     """
     from robustbench_fl import build
+    from robustbench_fl.data.shared import share
 
     for dataset in datasets:
-        build.make("datasets", dataset).prepare(data_dir, download=download)
+        share(build.make("datasets", dataset), data_dir, download=download)
 
 
 def _canonical_held(held: dict[str, Any], folder: str) -> Sweep:

@@ -49,6 +49,7 @@ def prepare(
     existing: Existing = "missing",
     retry_failed: bool = False,
     apart: Apart | None = None,
+    data_dir: Path | None = None,
 ) -> Prepared:
     """Unite `sweep` with what `store` holds and find the cells to run.
 
@@ -64,13 +65,15 @@ def prepare(
         Which cells with a record are run again: :func:`robustbench_fl.runner.policy.due`.
     apart : Apart, optional
         The process that knows methods.
+    data_dir : Path, optional
+        Where the user's own data sets lie; by default the one data directory.
 
     Raises
     ------
     UsageError
         If the folder holds a sweep with other settings, or a method is unknown.
     """
-    found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder))
+    found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
     statuses = store.statuses()
     is_due = due(existing, retry_failed=retry_failed)
     todo = [

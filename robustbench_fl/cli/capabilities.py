@@ -61,7 +61,7 @@ def _company(entry: Entry) -> str:
         return " -t alie"
     if entry.kind == "attacks":
         return f" -a {_victim(entry)}"
-    own = {"datasets": _download, "models": _large_images}.get(entry.kind)
+    own = {"datasets": _download, "models": _large_images, "partitions": _columns}.get(entry.kind)
     return f"{own(entry) if own else ''} -a median -t alie"
 
 
@@ -81,9 +81,18 @@ def _victim(entry: Entry) -> str:
 
 def _download(entry: Entry) -> str:
     from robustbench_fl.data.contracts import Dataset
+    from robustbench_fl.params import parameters
 
     assert issubclass(entry.cls, Dataset)
-    return "" if entry.cls.prepare is Dataset.prepare else " --download"
+    own = any(parameter.place for parameter in parameters(entry.cls))
+    return "" if own or entry.cls.prepare is Dataset.prepare else " --download"
+
+
+def _columns(entry: Entry) -> str:
+    from robustbench_fl.data.contracts import Partition
+
+    assert issubclass(entry.cls, Partition)
+    return "" if entry.cls.spread is Partition.spread else " -d 'npz(path=…)'"
 
 
 def _large_images(entry: Entry) -> str:

@@ -75,8 +75,8 @@ def _draw_synthetic(folder: Path, key: str, data_dir: Path | None, plugins: tupl
     """Simulate one cell again, draw what was learned of two clients, and return the file."""
     from robustbench_fl import registry
     from robustbench_fl.cli.results import find_record
+    from robustbench_fl.data.place import default_data_dir
     from robustbench_fl.files import write_atomically
-    from robustbench_fl.notebook import default_data_dir
     from robustbench_fl.report.canvas import COLOURS
     from robustbench_fl.report.contact import contact_sheet
     from robustbench_fl.report.write import FIGURES

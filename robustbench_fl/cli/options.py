@@ -89,6 +89,18 @@ def sweep_options(function: F) -> F:
     return function
 
 
+def data_dir_option(function: F) -> F:
+    """Add ``--data-dir``, which the environment may give too."""
+    decorated: F = click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        envvar="ROBUSTBENCH_FL_DATA",
+        metavar="DIR",
+        help="Where data sets lie.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
+    )(function)
+    return decorated
+
+
 def sweep_of(file: Path | None, flags: dict[str, Any]) -> Sweep:
     """Return the sweep that a file and flags describe."""
     from robustbench_fl.config import make_sweep, read_sweep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from robustbench_fl.cli.options import sweep_of, sweep_options
+from robustbench_fl.cli.options import data_dir_option, sweep_of, sweep_options
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.running import Running, Watch, run_options
 from robustbench_fl.errors import UsageError
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Worker processes; auto = one a core.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="ROBUSTBENCH_FL_DATA",
-    metavar="DIR",
-    help="Where data sets lie.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
-)
+@data_dir_option
 @click.option("--download", is_flag=True, help="Allow fetching missing data sets.")
 @click.option(
     "--engine",
@@ -75,7 +69,7 @@ def sweep(
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
     from robustbench_fl.apart import Apart
-    from robustbench_fl.notebook import default_data_dir
+    from robustbench_fl.data.place import default_data_dir
     from robustbench_fl.planning import prepare_data
     from robustbench_fl.runner.environment import Environment, chosen_device
     from robustbench_fl.runner.local import LocalBackend
@@ -83,7 +77,7 @@ def sweep(
 
     workers = _jobs(jobs)
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags, running.existing, running.retry_failed)
+        prepared, store = _prepare(file, out, apart, flags, data_dir, running.existing, running.retry_failed)
         click.echo(_headline(prepared, store))
         if dry_run:
             click.echo(_plan_text(prepared, store, "table"))
@@ -104,16 +98,25 @@ def sweep(
 
 @click.command()
 @sweep_options
+@data_dir_option
 @format_option
-def plan(file: Path | None, out: Path | None, plugins: tuple[Path, ...], format_: str, **flags: Any) -> None:
+def plan(
+    file: Path | None,
+    out: Path | None,
+    plugins: tuple[Path, ...],
+    data_dir: Path | None,
+    format_: str,
+    **flags: Any,
+) -> None:
     """Show what a sweep would run, without reading data: cells by axis, infeasible ones, time.
 
-    Takes what `sweep` takes. Times come from the finished cells of the folder.
+    Takes what `sweep` takes. Times come from the finished cells of the folder. Of a data set in files
+    of one's own the content is read, since that is what its cells are named by.
     """
     from robustbench_fl.apart import Apart
 
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags)
+        prepared, store = _prepare(file, out, apart, flags, data_dir)
     if format_ == "table":
         click.echo(_headline(prepared, store))
     click.echo(_plan_text(prepared, store, format_))
@@ -124,6 +127,7 @@ def _prepare(
     out: Path | None,
     apart: Apart,
     flags: dict[str, Any],
+    data_dir: Path | None,
     existing: Existing = "missing",
     retry_failed: bool = False,
 ) -> tuple[Prepared, Store]:
@@ -133,9 +137,16 @@ def _prepare(
     asked = sweep_of(file, flags)
     store = Store(out or default_folder(asked.name))
     source = file.name if file else ""
-    return prepare(
-        asked, store, source=source, existing=existing, retry_failed=retry_failed, apart=apart
-    ), store
+    prepared = prepare(
+        asked,
+        store,
+        source=source,
+        existing=existing,
+        retry_failed=retry_failed,
+        apart=apart,
+        data_dir=data_dir,
+    )
+    return prepared, store
 
 
 def _headline(prepared: Prepared, store: Store) -> str:

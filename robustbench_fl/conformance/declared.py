@@ -48,10 +48,12 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "threshold": 0.95,
         "ban": 1,
     },
+    "image_folder": {"path": "pictures"},
+    "npz": {"path": "arrays.npz"},
     # The scenes have four rounds; the first prediction is made in the third.
     "fldetector": {"start": 2, "window": 1},
 }
-"""Parameters that make a method cheap to check, where its defaults are not."""
+"""Parameters that make a method cheap to check, where its defaults are not, or possible at all."""
 
 UNVARIED: Mapping[str, frozenset[str]] = {
     # Presets are sets of the rates and budgets above; of the rest the rule has tests of its own.

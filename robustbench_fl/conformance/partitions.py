@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from robustbench_fl import registry
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.data.contracts import Partition, Samples
 from robustbench_fl.errors import PartitionError
 from robustbench_fl.seeding import stream
 
 _CLASSES, _SAMPLES, _CLIENTS = 6, 1440, 12
+_WRITERS = 60
 _EQUAL_SIZES = frozenset({"iid", "balanced_dirichlet", "shards", "similarity"})
 """Partitions that promise sizes equal to one sample; a plug-in sets ``equal_sizes = True``."""
 _IID_END = {"alpha": 1e6, "gamma": 1.0, "q": 1 / _CLASSES}
@@ -89,7 +90,7 @@ def check_too_many_clients(partition: Partition) -> None:
     """More clients than samples is refused with numbers, not answered with empty clients."""
     labels = np.arange(20, dtype=np.int64) % 2
     try:
-        partition.split(labels, 2, 21, stream("conformance", "split", 0))
+        _spread(partition, labels, 2, 21, stream("conformance", "split", 0))
     except PartitionError as error:
         require(any(c.isdigit() for c in str(error)), f"the refusal has no number: {error}")
         return
@@ -97,7 +98,16 @@ def check_too_many_clients(partition: Partition) -> None:
 
 
 def _split(partition: Partition, labels: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
-    return partition.split(labels, _CLASSES, _CLIENTS, stream("conformance", "split", seed))
+    return _spread(partition, labels, _CLASSES, _CLIENTS, stream("conformance", "split", seed))
+
+
+def _spread(
+    partition: Partition, labels: NDArray[np.int64], classes: int, clients: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Split samples of which it is also known who wrote them: 60 writers, or as many as there are clients."""
+    users = np.arange(len(labels), dtype=np.int64) * 7 % max(_WRITERS, clients)
+    samples = Samples(labels=labels, n_classes=classes, columns={"users": users})
+    return partition.spread(samples, clients, rng)
 
 
 def _equal_classes() -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from typing import Any
 from robustbench_fl import build, params, registry
 from robustbench_fl.api import PreAggregator
 from robustbench_fl.conformance.checks import FAMILIES, check, listing, require
+from robustbench_fl.conformance.declared import small_parameters
 
 _SHAPE = re.compile(r"(Tensor|array|rows|`\w+`)s? \[")
 
@@ -32,11 +33,14 @@ def check_text_round_trip(method: Any) -> None:
 
 @check(*FAMILIES, across=True)
 def check_constructor(forms: tuple[Any, ...]) -> None:
-    """It can be made without arguments, takes them by keyword only, and compares by them."""
-    cls = type(forms[0])
+    """It can be made without arguments, but for where data lies, by keyword only; it compares by them."""
+    cls: Any = type(forms[0])
     positional = [f.name for f in dataclasses.fields(cls) if f.init and not f.kw_only]
     require(not positional, f"{listing(positional)} can be given by position; add kw_only=True")
-    require(cls() == cls(), "two default instances are not equal")
+    required = [p.name for p in params.parameters(cls) if p.required and not p.place]
+    require(not required, f"{listing(required)} must have defaults")
+    given = small_parameters(cls) if any(p.required for p in params.parameters(cls)) else {}
+    require(cls(**given) == cls(**given), "two default instances are not equal")
 
 
 @check(*FAMILIES, across=True)

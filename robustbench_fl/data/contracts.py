@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ class Arrays:
         The raw value of full brightness: 255, or 16 for the digits.
     mean, std : tuple of float, one per channel
         Of the training images after division by `full_scale`.
+    columns : mapping of str to int64 array [N], optional
+        What else is known of each training image, by name: ``users``, who wrote it, as numbers
+        that mean nothing but same or not.
     """
 
     train_images: NDArray[np.uint8] | NDArray[np.float32]
@@ -39,6 +43,7 @@ class Arrays:
     full_scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    columns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class Dataset(ABC):
@@ -50,6 +55,26 @@ class Dataset(ABC):
     """Channels, height, width, where known without reading the files (for the plan)."""
     n_classes: ClassVar[int | None] = None
     """Number of classes, where known without reading the files."""
+    sizes: ClassVar[tuple[int, int] | None] = None
+    """Training and test images of the whole set, where known without reading the files."""
+    source: ClassVar[str] = ""
+    """Who publishes it and under what licence, for ``data list``."""
+
+    def pinned(self, data_dir: Path) -> Self:
+        """Return the data set with what decides its content written down.
+
+        A user's own files are named by their content: the digest that this adds to the
+        parameters is part of a cell's key, where the files lie is not. Nothing to do for others.
+        """
+        return self
+
+    def fingerprint(self, data_dir: Path) -> str | None:
+        """Return a digest of the files that :meth:`load` reads, which are there.
+
+        With the parameters it decides the arrays, which processes of one machine may then share
+        (:mod:`robustbench_fl.data.shared`). ``None``, the default, keeps them private.
+        """
+        return None
 
     def prepare(self, data_dir: Path, *, download: bool = False) -> None:  # noqa: B027
         """Make sure that :meth:`load` will find its files, fetching them if allowed.
@@ -77,10 +102,45 @@ class Dataset(ABC):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a partition may see of the samples that it spreads.
+
+    Parameters
+    ----------
+    labels : int64 array [N]
+        Their classes.
+    n_classes : int
+        Number of classes.
+    columns : mapping of str to int64 array [N]
+        What else is known of them, as in :class:`Arrays`.
+    """
+
+    labels: NDArray[np.int64]
+    n_classes: int
+    columns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
 class Partition(ABC):
-    """A registered way of spreading a data set over clients: a frozen dataclass of its options."""
+    """A registered way of spreading a data set over clients: a frozen dataclass of its options.
+
+    Most decide by the labels alone and implement :meth:`split`; one that looks at further columns
+    overrides :meth:`spread`.
+    """
 
     kind: ClassVar[str] = "partitions"
+
+    def spread(self, samples: Samples, n_clients: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Return the sample indices of each client, from all that is known of the samples.
+
+        Parameters
+        ----------
+        samples : Samples
+            The N samples to spread.
+        n_clients, rng
+            As in :meth:`split`, likewise what is returned and raised.
+        """
+        return self.split(samples.labels, samples.n_classes, n_clients, rng)
 
     @abstractmethod
     def split(

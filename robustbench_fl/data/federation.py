@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_fl.data.contracts import Arrays, Partition
+from robustbench_fl.data.contracts import Arrays, Partition, Samples
 from robustbench_fl.data.images import ImageStore
 from robustbench_fl.data.malice import placed_order
 from robustbench_fl.data.partitions._deal import nobody_empty
@@ -177,7 +177,9 @@ def make_federation(
     strata = Strata(labels, n_classes, stream("holdout", dataset_text, seed))
     held_out, root, rest = strata.draw(n_validation), strata.draw(root_size), strata.rest()
     split = stream("split", dataset_text, partition_text, seed)
-    parts = nobody_empty(partition.split(labels[rest], n_classes, n_clients, split), partition_text)
+    columns = {name: values[rest] for name, values in arrays.columns.items()}
+    samples = Samples(labels=labels[rest], n_classes=n_classes, columns=columns)
+    parts = nobody_empty(partition.spread(samples, n_clients, split), partition_text)
 
     def store(raw: NDArray[np.uint8] | NDArray[np.float32]) -> ImageStore:
         return ImageStore(raw, full_scale=arrays.full_scale, mean=arrays.mean, std=arrays.std, device=device)

@@ -25,6 +25,7 @@ from robustbench_fl.api import (
     RootData,
     ServerSpec,
 )
+from robustbench_fl.build import content_text
 from robustbench_fl.cell import Cell
 from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.defence import SimulatedDefence
@@ -111,7 +112,10 @@ class Simulation:
         self.schedule: Schedule = choice("lr_schedule", self.settings.lr_schedule)
         self.optimiser: ServerOptimiser = choice("server", self.settings.server)
         order = federation.malicious_order(
-            cell.dataset, cell.partition, cell.seed, placement=self.attack.placement
+            content_text("datasets", cell.dataset),
+            cell.partition,
+            cell.seed,
+            placement=self.attack.placement,
         )
         self.malicious = np.zeros(self.settings.clients, dtype=bool)
         self.malicious[order[: cell.n_malicious]] = True

@@ -22,6 +22,7 @@ from robustbench_fl import build
 from robustbench_fl.cell import Cell
 from robustbench_fl.data.contracts import Arrays
 from robustbench_fl.data.federation import Federation, make_federation
+from robustbench_fl.data.shared import shared
 from robustbench_fl.engine.outcome import outcome
 from robustbench_fl.engine.simulation import Methods, Simulation
 from robustbench_fl.errors import RobustbenchError
@@ -217,8 +218,7 @@ def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation
 
 @lru_cache(maxsize=2)
 def _arrays(dataset: str, data_dir: Path, download: bool) -> Arrays:
-    loaded: Arrays = build.make("datasets", dataset).load(data_dir, download=download)
-    return loaded
+    return shared(build.make("datasets", dataset), data_dir, download=download)
 
 
 @lru_cache(maxsize=1)
@@ -227,7 +227,7 @@ def _federation(world: World, environment: Environment) -> Federation:
     return make_federation(
         _arrays(world.dataset, environment.data_dir, environment.download),
         build.make("partitions", world.partition),
-        dataset_text=world.dataset,
+        dataset_text=build.content_text("datasets", world.dataset),
         partition_text=world.partition,
         n_clients=world.clients,
         seed=world.seed,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from robustbench_fl import registry
 from robustbench_fl.build import make, text_of
+from robustbench_fl.data.contracts import Samples
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
 from robustbench_fl.data.skew import label_counts, skew_report
 from robustbench_fl.data.strata import Strata, largest_remainder
@@ -17,8 +18,10 @@ UNEQUAL = np.repeat(np.arange(4), [400, 100, 60, 37])
 
 
 def split(text: str, labels: np.ndarray = LABELS, n_clients: int = 20, seed: int = 0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return make("partitions", text).split(labels, int(labels.max()) + 1, n_clients, rng)
+    samples = Samples(
+        labels=labels, n_classes=int(labels.max()) + 1, columns={"users": np.arange(len(labels)) % 50}
+    )
+    return make("partitions", text).spread(samples, n_clients, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("name", registry.names("partitions"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustbench_fl.build import make, text_of
-from robustbench_fl.data.sets import _torchvision
+from robustbench_fl.data.sets import _mnist_like
 from robustbench_fl.errors import MissingDataError, UsageError
 
 SHAPES = {"train": 30, "t10k": 20}
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels = (np.arange(n) % 10).astype(np.uint8)
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, n) + labels.tobytes())
     sizes = {path.name: path.stat().st_size for path in raw.iterdir()}
-    monkeypatch.setattr(_torchvision, "FILES", sizes)
+    monkeypatch.setattr(_mnist_like, "FILES", sizes)
     return tmp_path
 
 

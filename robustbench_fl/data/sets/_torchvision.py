@@ -1,156 +1,131 @@
-"""Reading MNIST and its look-alikes with torchvision, with errors a user can act on."""
+"""Reading data sets with torchvision, with errors a user can act on."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from annotated_types import Ge
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Arrays, Dataset
-from robustbench_fl.data.strata import Strata
-from robustbench_fl.errors import MissingDataError, UsageError
-from robustbench_fl.seeding import stream
-
-FILES = {
-    "train-images-idx3-ubyte": 16 + 60_000 * 784,
-    "train-labels-idx1-ubyte": 8 + 60_000,
-    "t10k-images-idx3-ubyte": 16 + 10_000 * 784,
-    "t10k-labels-idx1-ubyte": 8 + 10_000,
-}
-"""The unpacked files and their sizes in bytes."""
-
-Split = tuple[NDArray[np.uint8], NDArray[np.int64]]
+from robustbench_fl.data.digests import files_digest, md5
+from robustbench_fl.data.sets._files import FileSet, Split, SplitName
+from robustbench_fl.errors import MissingDataError
 
 
-@dataclass(frozen=True, kw_only=True)
-class MnistLike(Dataset):
-    """What MNIST and its look-alikes share.
+@dataclass(frozen=True)
+class Known:
+    """A file that a data set consists of.
 
     Parameters
     ----------
-    train : int, optional
-        Use so many training images, the classes in proportion, the same ones in every cell.
-    test : int, optional
-        Likewise for the test images.
+    path : str
+        Relative to the data directory.
+    size : int, optional
+        In bytes, where it is known.
+    md5 : str, optional
+        As torchvision knows it.
     """
 
-    train: Annotated[int, Ge(1)] | None = None
-    test: Annotated[int, Ge(1)] | None = None
+    path: str
+    size: int | None = None
+    md5: str | None = None
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (1, 28, 28)
-    n_classes: ClassVar[int | None] = 10
+    def fault(self, data_dir: Path, *, deep: bool) -> str | None:
+        """Return what is wrong with the file, which is there; `deep` reads it all."""
+        path = data_dir / self.path
+        found = path.stat().st_size
+        if self.size is not None and found != self.size:
+            return f"it has {found} bytes, not {self.size}"
+        if deep and self.md5 is not None and (digest := md5(path)) != self.md5:
+            return f"its MD5 is {digest}, not {self.md5}"
+        return None
 
-    name: ClassVar[str]
-    """As the user knows it; also names the stream that picks a part."""
-    folder: ClassVar[str]
-    """torchvision's class, which is also the folder under the data folder."""
-    mean: ClassVar[float]
-    std: ClassVar[float]
+
+@dataclass(frozen=True, kw_only=True)
+class TorchvisionSet(FileSet):
+    """A data set that torchvision reads, and fetches where that is allowed."""
+
+    class_name: ClassVar[str]
+    """torchvision's class."""
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+
+    @abstractmethod
+    def files(self) -> Sequence[Known]:
+        """Return the files it consists of."""
+
+    @abstractmethod
+    def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:
+        """Return torchvision's data set of one split, with further options of its constructor."""
+
+    @abstractmethod
+    def parsed(self, opened: Any) -> Split:
+        """Return what torchvision has read."""
+
+    def torchvision_class(self) -> Any:
+        """Return torchvision's class; importing it takes a while."""
+        from torchvision import datasets
+
+        return getattr(datasets, self.class_name)
 
     def prepare(self, data_dir: Path, *, download: bool = False) -> None:
-        """Make sure that the files are there and whole."""
-        require_files(self.name, self.folder, data_dir, download=download)
+        """Make sure that the files are there and of the right size."""
+        if missing := [file for file in self.files() if not (data_dir / file.path).is_file()]:
+            if not download:
+                raise self._missing(data_dir, missing)
+            self._fetch(data_dir)
+        for file in self.files():
+            if fault := file.fault(data_dir, deep=False):
+                raise self.damaged(data_dir / file.path, fault)
 
-    def load(self, data_dir: Path, *, download: bool = False) -> Arrays:
-        """Read the files.
+    def fingerprint(self, data_dir: Path) -> str | None:
+        """Return a digest of the files' contents."""
+        return files_digest(data_dir, (data_dir / file.path for file in self.files()))
 
-        Raises
-        ------
-        MissingDataError
-            If files are missing and not to be fetched, or cannot be.
-        UsageError
-            If a file is damaged, or more images are asked for than there are.
-        """
-        self.prepare(data_dir, download=download)
-        train_images, train_labels = _read_split(
-            self.name, self.folder, data_dir, train=True, size=self.train
+    def read(self, data_dir: Path, split: SplitName) -> Split:
+        """Check the digests that are known, then let torchvision read."""
+        for file in self.files():
+            if fault := file.fault(data_dir, deep=True):
+                raise self.damaged(data_dir / file.path, fault)
+        try:
+            return self.parsed(self.opened(data_dir, split))
+        except Exception as error:  # torchvision signals damage in many ways, asserts included
+            reason = f"torchvision cannot read it ({type(error).__name__}: {error})"
+            raise self.damaged(self.where(data_dir, split), reason) from error
+
+    def classes_of(self, train_labels: NDArray[np.int64]) -> int:
+        """Return the published number of classes."""
+        assert self.n_classes is not None
+        return self.n_classes
+
+    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the published constants."""
+        return self.mean, self.std
+
+    def _missing(self, data_dir: Path, missing: Sequence[Known]) -> MissingDataError:
+        folder = (data_dir / missing[0].path).parent
+        names = ", ".join(Path(file.path).name for file in missing)
+        held = folder.relative_to(data_dir).as_posix()
+        holder = "the folder that holds " + (held if held != "." else "them")
+        return MissingDataError(
+            f"The data set {self.name} is not there: {names} not found in {folder}.\n"
+            f"Run again with --download to fetch it, or point --data-dir to {holder}."
         )
-        test_images, test_labels = _read_split(self.name, self.folder, data_dir, train=False, size=self.test)
-        return Arrays(
-            train_images=train_images,
-            train_labels=train_labels,
-            test_images=test_images,
-            test_labels=test_labels,
-            n_classes=10,
-            full_scale=255.0,
-            mean=(self.mean,),
-            std=(self.std,),
-        )
 
-
-def _read_split(name: str, class_name: str, data_dir: Path, *, train: bool, size: int | None) -> Split:
-    """Return images [N, 1, 28, 28] and labels of one split, or of a stratified part of it.
-
-    Smaller parts lie mostly within larger ones.
-    """
-    images, labels = _parse(name, class_name, data_dir, train)
-    if size is None:
-        return images, labels
-    split = "train" if train else "test"
-    if size > len(labels):
-        raise UsageError(f"{name}: {split}={size} asks for more than the {len(labels)} images there are.")
-    part = Strata(labels, 10, stream("subset", name, split)).draw(size)
-    return images[part], labels[part]
-
-
-def require_files(name: str, class_name: str, data_dir: Path, *, download: bool) -> None:
-    """Make sure that the files of `name` are in ``data_dir/class_name/raw``, and whole."""
-    raw = data_dir / class_name / "raw"
-    if missing := [file for file in FILES if not (raw / file).is_file()]:
-        if not download:
+    def _fetch(self, data_dir: Path) -> None:
+        try:
+            for split in ("train", "test"):
+                self.opened(data_dir, split, download=True)
+        except (OSError, RuntimeError) as error:
+            folder = (data_dir / self.files()[0].path).parent
+            said = str(error).strip().splitlines()
             raise MissingDataError(
-                f"The data set {name} is not there: {', '.join(missing)} not found in {raw}.\n"
-                f"Run again with --download to fetch it, or point --data-dir to the folder "
-                f"that holds {class_name}/raw."
-            )
-        _download(name, class_name, data_dir)
-    _check_sizes(name, raw)
-
-
-def _download(name: str, class_name: str, data_dir: Path) -> None:
-    from torchvision import datasets
-
-    try:
-        getattr(datasets, class_name)(data_dir, download=True)
-    except (OSError, RuntimeError) as error:
-        raise MissingDataError(
-            f"The data set {name} could not be downloaded to {data_dir / class_name / 'raw'}: "
-            f"{str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__}\n"
-            f"Check the connection and the rights to the folder, or put the files "
-            f"{', '.join(FILES)} there yourself."
-        ) from error
-
-
-def _check_sizes(name: str, raw: Path) -> None:
-    for file, expected in FILES.items():
-        found = (raw / file).stat().st_size
-        if found != expected:
-            raise _damaged(name, raw / file, f"it has {found} bytes, not {expected}")
-
-
-def _parse(name: str, class_name: str, data_dir: Path, train: bool) -> Split:
-    from torchvision import datasets
-
-    prefix = "train" if train else "t10k"
-    raw = data_dir / class_name / "raw"
-    try:
-        parsed = getattr(datasets, class_name)(data_dir, train=train)
-        images = parsed.data.numpy().reshape(-1, 1, 28, 28)
-        labels = parsed.targets.numpy().astype(np.int64)
-    except Exception as error:  # torchvision signals damaged headers in many ways, asserts included
-        reason = f"torchvision cannot read it ({type(error).__name__}: {error})"
-        raise _damaged(name, raw / f"{prefix}-*", reason) from error
-    if labels.min() < 0 or labels.max() > 9:
-        raise _damaged(name, raw / f"{prefix}-labels-idx1-ubyte", f"it holds the label {labels.max()}")
-    return images, labels
-
-
-def _damaged(name: str, path: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"A file of the data set {name} is damaged: {path}: {reason}.\n"
-        "Delete it and run again with --download."
-    )
+                f"The data set {self.name} could not be downloaded to {folder}: "
+                f"{said[-1] if said else type(error).__name__}\n"
+                f"Check the connection and the rights to the folder, or put the files "
+                f"{', '.join(Path(file.path).name for file in self.files())} there yourself."
+            ) from error

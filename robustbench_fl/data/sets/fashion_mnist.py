@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robustbench_fl.data.sets._torchvision import MnistLike
+from robustbench_fl.data.sets._mnist_like import MnistLike
 from robustbench_fl.registry import register
 
 
@@ -30,6 +30,7 @@ class FashionMnist(MnistLike):
     """
 
     name: ClassVar[str] = "fashion_mnist"
-    folder: ClassVar[str] = "FashionMNIST"
-    mean: ClassVar[float] = 0.286
-    std: ClassVar[float] = 0.353
+    class_name: ClassVar[str] = "FashionMNIST"
+    source: ClassVar[str] = "Zalando Research, github.com/zalandoresearch/fashion-mnist; MIT"
+    mean: ClassVar[tuple[float, ...]] = (0.286,)
+    std: ClassVar[tuple[float, ...]] = (0.353,)

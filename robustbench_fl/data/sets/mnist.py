@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robustbench_fl.data.sets._torchvision import MnistLike
+from robustbench_fl.data.sets._mnist_like import MnistLike
 from robustbench_fl.registry import register
 
 
@@ -30,6 +30,7 @@ class Mnist(MnistLike):
     """
 
     name: ClassVar[str] = "mnist"
-    folder: ClassVar[str] = "MNIST"
-    mean: ClassVar[float] = 0.1307
-    std: ClassVar[float] = 0.3081
+    class_name: ClassVar[str] = "MNIST"
+    source: ClassVar[str] = "MNIST, yann.lecun.com/exdb/mnist; CC BY-SA 3.0"
+    mean: ClassVar[tuple[float, ...]] = (0.1307,)
+    std: ClassVar[tuple[float, ...]] = (0.3081,)
