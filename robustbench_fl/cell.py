@@ -10,7 +10,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from robustbench_fl.record import SCHEMA
+KEY_SCHEMA = 1
+"""Part of every key; it stays as it is when the schema of the records is raised."""
 
 ENGINE_VERSION = 1
 """Raised whenever the simulation's numbers change."""
@@ -122,8 +123,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """First 16 hex digits of the SHA-256 of the identity's canonical JSON."""
-        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of(self.identity)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -154,6 +154,18 @@ class Cell:
         )
 
 
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Return the key of the cell with this identity.
+
+    Raises
+    ------
+    ValueError
+        If it holds a number that is not finite.
+    """
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def identity(methods: Mapping[str, Any], cell: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Return a cell's identity.
 
@@ -168,7 +180,7 @@ def identity(methods: Mapping[str, Any], cell: Mapping[str, Any], settings: Sett
     """
     stated = {name: value for name, value in vars(settings).items() if ADDED.get(name, _ABSENT) != value}
     return {
-        "schema": SCHEMA,
+        "schema": KEY_SCHEMA,
         "engine": ENGINE_VERSION,
         **methods,
         **stated,

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA = 1
-"""Raised when the meaning of a stored key changes."""
+SCHEMA = 2
+"""Raised when the meaning of a stored key changes, with a step in ``store/migrations.py``."""
 
 Status = Literal["done", "diverged", "infeasible", "failed", "timeout", "oom", "interrupted"]
 FINAL: frozenset[str] = frozenset({"done", "diverged", "infeasible"})

@@ -3,7 +3,6 @@
 import ast
 import configparser
 import graphlib
-import json
 import os
 import subprocess
 import sys
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import robustbench_fl
-from robustbench_fl.cell import Settings
-from robustbench_fl.record import SCHEMA, CellRecord, Costs, Metrics
+from robustbench_fl.cell import KEY_SCHEMA, Settings, key_of
+from robustbench_fl.record import CellRecord, Costs, Metrics
 from robustbench_fl.store import Store
 
 PACKAGE = Path(robustbench_fl.__file__).parent
@@ -229,18 +228,17 @@ def fake_folder(folder: Path) -> Path:
     """Write a sweep's folder by hand: one cell, finished."""
     names = {"dataset": "digits", "model": "mlp", "partition": "iid", "aggregator": "mean", "attack": "alie"}
     methods = {axis: {"name": text, "version": 1, "params": {}} for axis, text in names.items()}
-    point = {"schema": SCHEMA, "engine": 1, "malicious": 0.3, "assumed_f": None, "seed": 0}
+    point = {"schema": KEY_SCHEMA, "engine": 1, "malicious": 0.3, "assumed_f": None, "seed": 0}
     cell = {**methods, "aggregator": [methods["aggregator"]], **vars(Settings()), **point}
     facts = {"needs": [], "detector": False, "ranked": True, "knowledge": "all", "category": "update"}
     facts |= {"knows_defence": False, "adaptive": False}
     metrics = dict.fromkeys(Metrics.model_fields) | {"accuracy": 0.5, "accuracy_std": 0.0, "loss": 1.0}
     metrics |= {"class_accuracy": [0.5], "worst_class_accuracy": 0.5}
     costs = dict.fromkeys(Costs.model_fields, 1.0)
-    row = {"key": "0" * 16, "cell": cell, "labels": names, "facts": facts}
+    row = {"key": key_of(cell), "cell": cell, "labels": names, "facts": facts}
     store = Store(folder)
     store.write_plan({"name": "fake"}, [row])
-    record = {**row, "schema_version": SCHEMA, "status": "done", "metrics": metrics, "costs": costs}
-    store.write_bytes(f"cells/{row['key']}.json", json.dumps(record).encode())
+    store.write(CellRecord(**row, status="done", metrics=metrics, costs=costs))
     return folder
 
 

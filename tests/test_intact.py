@@ -7,7 +7,7 @@ import pytest
 from robustbench_fl.config import make_sweep
 from robustbench_fl.intact import is_planned, is_record
 from robustbench_fl.plan import expand
-from robustbench_fl.record import Costs, Metrics
+from robustbench_fl.record import SCHEMA, Costs, Metrics
 from robustbench_fl.sweep import plan_row
 
 
@@ -21,7 +21,7 @@ def row():
 def record(row):
     metrics = dict.fromkeys(Metrics.model_fields) | {"accuracy": 0.5, "accuracy_std": 0}
     metrics |= {"class_accuracy": [0.5, None], "worst_class_accuracy": 0.5}
-    parts = {"schema_version": 1, "status": "done", "metrics": metrics}
+    parts = {"schema_version": SCHEMA, "status": "done", "metrics": metrics}
     return copy.deepcopy({**row, **parts, "costs": dict.fromkeys(Costs.model_fields, 1.0)})
 
 
@@ -63,7 +63,7 @@ def test_parts_that_no_table_can_read(row, record, part):
 @pytest.mark.parametrize(
     "part",
     [
-        {"schema_version": 2},
+        {"schema_version": SCHEMA + 1},
         {"status": "splendid"},
         {"metrics": [1]},
         {"metrics": {"accuracy": 0.5}},

@@ -168,7 +168,7 @@ def test_a_warning_is_a_sentence_without_a_line_of_code(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    said = "Warning: notes.json is not a whole cell record; its cell counts as missing.\n"
+    said = "Warning: cells/notes.json is not named after a cell. Its cell counts as missing.\n"
     assert (done.returncode, done.stderr) == (0, said)
 
 

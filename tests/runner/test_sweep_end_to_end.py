@@ -34,7 +34,7 @@ def numbers(folder: Path) -> dict[str, Any]:
     found = {}
     for path in sorted((folder / "cells").glob("*.json")):
         record = json.loads(path.read_text())
-        found[path.stem] = {k: v for k, v in record.items() if k not in ("costs", "provenance")}
+        found[path.stem] = {k: v for k, v in record.items() if k not in ("checksum", "costs", "provenance")}
     return found
 
 

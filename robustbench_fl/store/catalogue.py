@@ -1,0 +1,264 @@
+"""Which records a folder holds, and which of its files cannot be trusted; only what changed is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from robustbench_fl.files import open_regular
+from robustbench_fl.intact import KEY
+from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
+from robustbench_fl.store.index import LOOSE, PACKED, Head, Index, IndexDamaged, Stat
+from robustbench_fl.store.packing import PACKED as PACK
+from robustbench_fl.store.packing import read_lines
+from robustbench_fl.store.sealed import unseal
+
+INDEX = ".index.sqlite"
+LARGE = 500
+"""Cells from which on an index file is worth its place in the folder."""
+
+LONG_PARTS = frozenset({"curves", "diagnostics", "traceback"})
+"""What of a record only figures and `show` need."""
+
+_SETTLED_NS = 50_000_000
+"""A file younger than this is read again next time: one more write may fall on the same clock tick."""
+
+
+class Catalogue:
+    """The records of one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+
+    Attributes
+    ----------
+    heads : dict
+        By key, the record that counts: a loose one wins over a packed one.
+    problems : list of (str, str)
+        Names of what cannot be trusted, and why.
+    bad_lines : frozenset of str
+        Those of the packed file, as ``"line N"``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self.heads: dict[str, Head] = {}
+        self.problems: list[tuple[str, str]] = []
+        self.bad_lines: frozenset[str] = frozenset()
+        self._numbers: dict[str, int] = {}
+        self._index = Index(folder / INDEX)
+
+    def refresh(self) -> None:
+        """Look at every file, and read those that changed since they were last read.
+
+        Raises
+        ------
+        StoreError
+            If the packed file is damaged, or a record is of a later schema.
+        """
+        try:
+            self._refresh()
+        except sqlite3.OperationalError:
+            self._index.withdraw()
+            self._refresh()
+        except (sqlite3.DatabaseError, IndexDamaged):
+            self._index.forget()
+            self._refresh()
+
+    def summary(self, key: str) -> dict[str, Any]:
+        """Return the record of `key` without its :data:`LONG_PARTS`, as it was at the last refresh.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        try:
+            return _parsed(self._index.body(self._numbers[key]))
+        except (sqlite3.DatabaseError, IndexDamaged):
+            self._index.forget()
+            self._refresh()
+            return _parsed(self._index.body(self._numbers[key]))
+
+    def _refresh(self) -> None:
+        files, foreign = self._scan()
+        pack = _stat_of(self.folder / PACK)
+        known = self._index.heads()
+        fresh: dict[str, int] = {}
+        gone = []
+        packed = []
+        for number, head in known.items():
+            if head.place == PACKED and head.stat == pack:
+                packed.append(number)
+            elif head.place == LOOSE and files.get(head.key) == head.stat and head.key not in fresh:
+                fresh[head.key] = number
+            else:
+                gone.append(number)
+        stale = [key for key in files if key not in fresh]
+        if gone or stale or (pack is not None and not packed):
+            new = self._read_all(stale, None if packed else pack)
+            self._index.change(gone, new, keep=max(len(files), len(packed), _guess(pack)) >= LARGE)
+            known = self._index.heads()
+        self._show(known, foreign)
+
+    def _show(self, known: dict[int, Head], foreign: list[str]) -> None:
+        problems = [(f"cells/{name}", "is not named after a cell") for name in foreign]
+        self.heads, self._numbers, lines = {}, {}, []
+        for number, head in sorted(known.items(), key=lambda item: (item[1].place, item[1].key)):
+            if head.status is None:
+                name = f"cells/{head.key}.json" if head.place == LOOSE else f"{head.key} of {PACK}"
+                problems.append((name, self._index.body(number).decode(errors="replace")))
+                if head.place == PACKED:
+                    lines.append(head.key)
+            elif head.key not in self.heads:
+                self.heads[head.key] = head
+                self._numbers[head.key] = number
+        self.problems, self.bad_lines = problems, frozenset(lines)
+
+    def _scan(self) -> tuple[dict[str, Stat], list[str]]:
+        """Return the files of ``cells/`` by key, and the names of those that are none."""
+        own_folder(self.cells)
+        files, foreign = {}, []
+        try:
+            with os.scandir(self.cells) as entries:
+                for entry in entries:
+                    if not entry.name.endswith(".json") or entry.name.startswith("."):
+                        continue
+                    if is_key(key := entry.name[:-5]):
+                        with contextlib.suppress(FileNotFoundError):  # set aside or packed meanwhile
+                            files[key] = Stat.of(entry.stat(follow_symlinks=False))
+                    else:
+                        foreign.append(printable(entry.name))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(f"Cannot read {str(self.cells)!r}: {error.strerror or error}.") from None
+        return files, sorted(foreign)
+
+    def _read_all(self, keys: list[str], pack: Stat | None) -> Iterator[tuple[Head, bytes]]:
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError):
+                yield self._read(key)
+        if pack is not None:
+            yield from self._read_pack(pack)
+
+    def _read(self, key: str) -> tuple[Head, bytes]:
+        path = self.cells / f"{key}.json"
+        found = Stat.of(path.lstat())
+        try:
+            raw, found = read_file(path)
+            record = unseal(raw, key)
+        except NewerSchema as error:
+            raise StoreError(f"cells/{path.name}: {error}") from None
+        except Damaged as error:
+            return Head(LOOSE, key, found, None), str(error).encode()
+        return Head(LOOSE, key, found, record["status"]), _brief(record)
+
+    def _read_pack(self, pack: Stat) -> Iterator[tuple[Head, bytes]]:
+        seen = set()
+        for number, line in enumerate(read_lines(self.folder / PACK), 1):
+            try:
+                record = unseal(line)
+            except NewerSchema as error:
+                raise StoreError(f"{PACK}, line {number}: {error}") from None
+            except Damaged as error:
+                yield Head(PACKED, f"line {number}", pack, None), str(error).encode()
+                continue
+            if record["key"] not in seen:
+                seen.add(record["key"])
+                yield Head(PACKED, record["key"], pack, record["status"]), _brief(record)
+
+
+def read_file(path: Path) -> tuple[bytes, Stat]:
+    """Return the content of the ordinary file `path` and what it is known by.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    Damaged
+        If it cannot be read, or is a link, a pipe, a folder …
+    """
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            found = os.fstat(file.fileno())
+            raw = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Damaged(f"cannot be read: {_why(path, error)}") from None
+    return raw, _settled(found)
+
+
+def own_folder(path: Path) -> None:
+    """Refuse a link where a folder of the sweep should be: it may lead anywhere.
+
+    Raises
+    ------
+    StoreError
+        If `path` is one.
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"{str(path)!r} is a link, and may lead out of the sweep's folder. Put a real folder there, "
+            "or link the whole sweep's folder."
+        )
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that can be printed and stored."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` looks like a cell's key, and is safe in a path."""
+    return KEY.fullmatch(text) is not None
+
+
+def _settled(found: os.stat_result) -> Stat:
+    known = Stat.of(found)
+    young = abs(time.time_ns() - known.ctime) < _SETTLED_NS
+    return known._replace(ctime=-1) if young else known
+
+
+def _stat_of(path: Path) -> Stat | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return _settled(found) if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode) else None
+
+
+def _guess(pack: Stat | None) -> int:
+    """Return how many records a packed file of this size holds at least."""
+    return pack.size // 4000 if pack else 0
+
+
+def _why(path: Path, error: OSError) -> str:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return error.strerror or str(error)
+    if stat.S_ISLNK(mode):
+        return "it is a link"
+    return (error.strerror or "") if stat.S_ISREG(mode) and error.strerror else "it is no ordinary file"
+
+
+def _brief(record: dict[str, Any]) -> bytes:
+    return to_json({name: value for name, value in record.items() if name not in LONG_PARTS})
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = from_json(body, cache_strings="keys")
+    return record

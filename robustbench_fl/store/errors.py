@@ -1,0 +1,24 @@
+"""What can be wrong with a sweep's folder, and with one record in it."""
+
+from __future__ import annotations
+
+from robustbench_fl.errors import UsageError
+
+
+class StoreError(UsageError):
+    """The folder cannot be read as a sweep's folder."""
+
+
+class NewerSchema(StoreError):
+    """A record was written by a later version of this program."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"Records of schema {found} were written by a later robustbench-fl; "
+            f"this one reads up to {known}. "
+            "Update it (pip install --upgrade robustbench-fl), or use another folder."
+        )
+
+
+class Damaged(Exception):
+    """A record that cannot be trusted; the message completes "the file …"."""

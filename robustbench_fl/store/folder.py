@@ -1,0 +1,298 @@
+"""The sweep's folder as one object: plan, records, packing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tomllib
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from robustbench_fl.files import WriteError, atomic, open_regular, sync_files, sync_folder, write_atomically
+from robustbench_fl.intact import is_planned
+from robustbench_fl.record import CellRecord
+from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
+from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
+from robustbench_fl.store.index import LOOSE, Stat
+from robustbench_fl.store.index import PACKED as IN_PACK
+from robustbench_fl.store.packing import PACKED, RESTORE, damaged, read_lines, write_lines
+from robustbench_fl.store.sealed import canonical_line, seal, unseal
+
+PLAN = "plan.jsonl.gz"
+SWEEP = "sweep.toml"
+
+
+class Store:
+    """One sweep's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Created when something is first written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = folder / "cells"
+        self._catalogue = Catalogue(folder)
+
+    @classmethod
+    def existing(cls, folder: Path) -> Store:
+        """Return the store of a folder that holds a sweep.
+
+        Raises
+        ------
+        StoreError
+            If it does not.
+        """
+        if not (folder / PLAN).is_file():
+            raise StoreError(
+                f"{str(folder)!r} holds no sweep (no {PLAN}). "
+                "Give the folder a sweep wrote, such as results/demo."
+            )
+        return cls(folder)
+
+    def read_sweep(self) -> dict[str, Any] | None:
+        """Return the table of ``sweep.toml``, ``None`` in a new folder."""
+        path = self.folder / SWEEP
+        try:
+            with os.fdopen(open_regular(path), "rb") as file:
+                return tomllib.load(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(
+                f"Cannot read {str(path)!r}: {why}. Restore it or choose another folder."
+            ) from None
+
+    def write_plan(self, sweep: dict[str, Any], planned: Iterable[dict[str, Any]]) -> None:
+        """Write the sweep and its plan."""
+        import tomli_w
+
+        write_lines(self.folder / PLAN, map(canonical_line, planned))
+        self.write_bytes(SWEEP, tomli_w.dumps(sweep).encode())
+
+    def planned(self) -> Iterator[dict[str, Any]]:
+        """Yield the planned cells: ``key``, ``cell``, ``labels``, ``facts`` each.
+
+        Raises
+        ------
+        StoreError
+            If the plan is damaged.
+        """
+        path = self.folder / PLAN
+        for line in read_lines(path):
+            try:
+                row = from_json(line, allow_inf_nan=False, cache_strings="keys")
+            except ValueError as error:
+                raise damaged(path, error) from None
+            if not is_planned(row):
+                raise StoreError(f"{PLAN} in {str(self.folder)!r} is no plan. {RESTORE}")
+            yield row
+
+    def read_plan(self) -> list[dict[str, Any]]:
+        """Return what :meth:`planned` yields."""
+        return list(self.planned())
+
+    def write(self, record: CellRecord) -> None:
+        """Store one record. It appears at once or not at all.
+
+        A file of its name that is not whole is kept under another name.
+
+        Raises
+        ------
+        WriteError
+            If the disk is full or the folder not writable; what is stored stays.
+        StoreError
+            If the folder holds the record of a later version, which is not replaced.
+        """
+        own_folder(self.cells)
+        self._set_aside(record.key)
+        self.write_bytes(f"cells/{record.key}.json", seal(record.model_dump(mode="json")))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write the file `name` of this folder atomically."""
+        write_atomically(self.folder / name, content)
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every stored cell by key."""
+        self._refresh()
+        return {key: str(head.status) for key, head in self._catalogue.heads.items()}
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Return the names of files and lines that cannot be trusted, and why."""
+        self._catalogue.refresh()
+        return self._catalogue.problems
+
+    def stored(self) -> Iterator[dict[str, Any]]:
+        """Yield every stored record once; a loose file wins over the packed one.
+
+        What is not whole is skipped with a warning: its cell counts as missing.
+
+        Raises
+        ------
+        StoreError
+            If the packed file is damaged, or a record is of a later schema.
+        """
+        self._refresh()
+        heads = self._catalogue.heads
+        for key in [key for key, head in heads.items() if head.place == LOOSE]:
+            if record := self._loose(key):
+                yield record
+        if any(head.place == IN_PACK for head in heads.values()):
+            for _, record in self._packed():
+                yield record
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one record for every planned cell; those not run have the status ``missing``."""
+        stored = {record["key"]: record for record in self.stored()}
+        return [stored.get(row["key"]) or {**row, "status": "missing"} for row in self.planned()]
+
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """Yield what :meth:`records` returns without curves, diagnostics and tracebacks, and faster."""
+        self._refresh()
+        heads = self._catalogue.heads
+        for row in self.planned():
+            key = row["key"]
+            yield self._catalogue.summary(key) if key in heads else {**row, "status": "missing"}
+
+    def pack(self) -> int:
+        """Put all cell files into one compressed file; return how many records it holds.
+
+        A packed file that was there already goes into the new one; if some of its lines cannot be
+        trusted, it is kept under another name too.
+
+        Raises
+        ------
+        StoreError
+            If the packed file is damaged as a whole, or the folder changes on the way.
+        """
+        self._refresh()
+        heads = dict(self._catalogue.heads)
+        loose = [key for key, head in heads.items() if head.place == LOOSE]
+        packed = {record["key"]: line for line, record in self._packed()} if len(loose) < len(heads) else {}
+        read: dict[str, Stat] = {}
+
+        def lines() -> Iterator[bytes]:
+            for key in sorted(heads):
+                if heads[key].place == IN_PACK:
+                    yield packed[key]
+                    continue
+                raw, read[key] = read_file(self._path(key))
+                yield seal(unseal(raw, key))
+
+        self._keep_bad_pack()
+        try:
+            packed_count = write_lines(self.folder / PACKED, lines())
+        except (Damaged, FileNotFoundError):
+            raise StoreError(f"{str(self.cells)!r} changed while it was packed. Pack it again.") from None
+        sync_folder(self.folder)
+        for key in loose:
+            self._path(key).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.cells.rmdir()
+        return packed_count
+
+    def unpack(self) -> int:
+        """Put every packed record back into a file of its own; return how many there are.
+
+        Raises
+        ------
+        StoreError
+            If there is no packed file, or it is damaged.
+        """
+        packed = self.folder / PACKED
+        if not packed.is_file():
+            raise StoreError(f"{str(self.folder)!r} holds no {PACKED} to unpack.")
+        self._refresh()
+        own_folder(self.cells)
+        paths = []
+        for line, record in self._packed():
+            self._set_aside(record["key"])
+            paths.append(self._path(record["key"]))
+            with atomic(paths[-1], sync=False) as file:
+                file.write(line)
+        sync_files(paths)
+        sync_folder(self.cells)
+        self._keep_bad_pack()
+        packed.unlink()
+        return len(self._catalogue.heads)
+
+    def _refresh(self) -> None:
+        self._catalogue.refresh()
+        for name, why in self._catalogue.problems:
+            _warn(f"{name} {why}. Its cell counts as missing.")
+
+    def _path(self, key: str) -> Path:
+        return self.cells / f"{key}.json"
+
+    def _loose(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a file that was found whole, unless it changed since."""
+        try:
+            return unseal(read_file(self._path(key))[0], key, known=True)
+        except FileNotFoundError:
+            return None
+        except Damaged as why:
+            _warn(f"cells/{key}.json {why}. Its cell counts as missing.")
+            return None
+
+    def _packed(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield the packed records that count, with their lines as they are stored now."""
+        heads, bad = self._catalogue.heads, self._catalogue.bad_lines
+        seen = set()
+        for number, line in enumerate(read_lines(self.folder / PACKED), 1):
+            if f"line {number}" in bad:
+                continue
+            record = unseal(line, known=True)
+            key = record["key"]
+            if key not in seen and key in heads and heads[key].place == IN_PACK:
+                seen.add(key)
+                yield seal(record), record
+
+    def _keep_bad_pack(self) -> None:
+        """Keep a packed file, under another name too, of which something would be lost."""
+        if lines := sorted(self._catalogue.bad_lines):
+            path = self.folder / PACKED
+            aside = _free_name(path)
+            try:
+                os.link(path, aside)
+            except OSError as error:
+                raise WriteError(aside, error) from None
+            some = ", ".join(lines[:3]) + (" …" if len(lines) > 3 else "")
+            _warn(f"{PACKED} is kept as {aside.name} too: {some} cannot be trusted.")
+
+    def _set_aside(self, key: str) -> None:
+        """Keep what cannot be trusted under another name before its cell is stored anew."""
+        path = self._path(key)
+        if not os.path.lexists(path):
+            return
+        try:
+            unseal(read_file(path)[0], key)
+        except NewerSchema as error:
+            raise StoreError(f"cells/{path.name}: {error}") from None
+        except FileNotFoundError:
+            return
+        except Damaged as why:
+            aside = _free_name(path)
+            try:
+                path.rename(aside)
+            except OSError as error:
+                raise WriteError(aside, error) from None
+            _warn(f"cells/{path.name} {why}. It is kept as cells/{aside.name}.")
+
+
+def _free_name(path: Path) -> Path:
+    """Return a name beside `path` under which a damaged file can be kept."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _warn(what: str) -> None:
+    # Python says the same message of the same line once, however often a command reads the folder.
+    warnings.warn(what, stacklevel=1)

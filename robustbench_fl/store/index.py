@@ -1,0 +1,249 @@
+"""Which files were read and found whole, kept in SQLite so that the next reader need not ask again.
+
+Derived, never the truth: a row holds good only for a file of the same size, times and inode; each
+row carries checksums of itself, and an index that is damaged, foreign or of another version is
+made anew. Where none can be written, one lives for as long as the process, in SQLite's own
+temporary storage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from robustbench_fl import __version__
+from robustbench_fl.record import SCHEMA
+
+LOOSE, PACKED = 0, 1
+"""Where a record lies: in a file of its own, or in the packed file."""
+
+_SCHEMA = (
+    "CREATE TABLE heads (id INTEGER PRIMARY KEY, place INTEGER, key TEXT, size INTEGER, mtime INTEGER,"
+    " ctime INTEGER, inode INTEGER, status TEXT, body INTEGER, seal INTEGER)",
+    "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB)",
+)
+_VERSION = zlib.crc32(repr((_SCHEMA, SCHEMA, __version__)).encode()) & 0x7FFFFFFF
+
+
+class Stat(NamedTuple):
+    """By what a file is known to be the one that was read."""
+
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Stat:
+        """Return what of `found` is compared."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+class Head(NamedTuple):
+    """One record of the index, without its body.
+
+    Parameters
+    ----------
+    place : int
+        `LOOSE` or `PACKED`.
+    key : str
+        The cell's key; ``"line N"`` for a packed line that is not whole.
+    stat : Stat
+        Of the file it was read from.
+    status : str, optional
+        The cell's status; ``None`` if the record is not to be trusted.
+    """
+
+    place: int
+    key: str
+    stat: Stat
+    status: str | None
+
+
+class IndexDamaged(Exception):
+    """A row is not as it was written."""
+
+
+class Index:
+    """The index of one folder.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database: sqlite3.Connection | None = None
+        self._private = True
+
+    def heads(self) -> dict[int, Head]:
+        """Return all rows by their number; those that are damaged are left out."""
+        found = {}
+        for number, place, key, *numbers, status, body, seal in self._connection().execute(
+            "SELECT * FROM heads"
+        ):
+            head = Head(place, key, Stat(*numbers), status)
+            if seal == _seal(head, body):
+                found[number] = head
+        return found
+
+    def body(self, number: int) -> bytes:
+        """Return the body of the row `number`.
+
+        Raises
+        ------
+        IndexDamaged
+            If it is not as it was written.
+        """
+        rows = self._connection().execute(
+            "SELECT bodies.body, heads.body FROM bodies JOIN heads USING (id) WHERE id = ?", (number,)
+        )
+        for body, checksum in rows:
+            if isinstance(body, bytes) and zlib.crc32(body) == checksum:
+                return body
+        raise IndexDamaged
+
+    def change(self, gone: Iterable[int], new: Iterable[tuple[Head, bytes]], *, keep: bool) -> None:
+        """Remove rows and add others, all or nothing.
+
+        Parameters
+        ----------
+        gone : iterable of int
+            Numbers of rows.
+        new : iterable of (Head, bytes)
+            Rows with their bodies, read one by one.
+        keep : bool
+            Whether the folder is large enough for a file; one that is there is kept up to date anyway.
+
+        Raises
+        ------
+        sqlite3.OperationalError
+            If the file cannot be written: read-only, the disk is full, another process is at it.
+        """
+        if self._private and keep:
+            self._publish()
+        database = self._connection()
+        with database:
+            for number in gone:
+                database.execute("DELETE FROM heads WHERE id = ?", (number,))
+                database.execute("DELETE FROM bodies WHERE id = ?", (number,))
+            for head, body in new:
+                checksum = zlib.crc32(body)
+                place, key, found, status = head
+                cursor = database.execute(
+                    "INSERT INTO heads (place, key, size, mtime, ctime, inode, status, body, seal)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (place, key, *found, status, checksum, _seal(head, checksum)),
+                )
+                database.execute("INSERT INTO bodies VALUES (?, ?)", (cursor.lastrowid, body))
+
+    def withdraw(self) -> None:
+        """Go on in a private copy, and leave the file to others."""
+        private = _empty("")
+        with contextlib.suppress(sqlite3.Error):
+            self._connection().backup(private)
+        self.close()
+        self._database, self._private = private, True
+
+    def forget(self) -> None:
+        """Start anew with nothing known, and remove a file that is not to be trusted."""
+        self.close()
+        self._private = True
+        for name in (self.path, Path(f"{self.path}-journal")):
+            with contextlib.suppress(OSError):
+                name.unlink()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = self._from_file() or _empty("")
+        return self._database
+
+    def _from_file(self) -> sqlite3.Connection | None:
+        """Return the index that lies in the folder, if there is a right one."""
+        if not _is_regular(self.path):
+            return None
+        writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        try:
+            database = _open(f"{self.path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}")
+        except sqlite3.Error:
+            return None
+        try:
+            right = _is_ours(database)
+        except sqlite3.OperationalError:  # locked for long
+            database.close()
+            return None
+        except sqlite3.Error:
+            right = False
+        if right:
+            self._private = False
+            return database
+        database.close()
+        self.forget()
+        return None
+
+    def _publish(self) -> None:
+        """Go on in a file of the folder, if one can be made."""
+        try:
+            if os.path.lexists(self.path):
+                return
+            shared = _empty(self.path.absolute().as_uri() + "?mode=rwc")
+        except sqlite3.Error:
+            return
+        before = self._connection()
+        try:
+            before.backup(shared)
+        except sqlite3.Error:
+            shared.close()
+            return
+        before.close()
+        self._database, self._private = shared, False
+
+
+def _empty(where: str) -> sqlite3.Connection:
+    database = _open(where)
+    with database:
+        for statement in _SCHEMA:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+    return database
+
+
+def _open(where: str) -> sqlite3.Connection:
+    database = sqlite3.connect(where, uri=where.startswith("file:"), timeout=2)
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
+
+
+def _is_ours(database: sqlite3.Connection) -> bool:
+    ((version,),) = database.execute("PRAGMA user_version")
+    made = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_master")}
+    return bool(version == _VERSION and made == set(_SCHEMA))
+
+
+def _seal(head: Head, body: object) -> int:
+    return zlib.crc32(repr((*head, body)).encode(errors="backslashreplace"))
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
