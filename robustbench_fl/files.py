@@ -16,8 +16,10 @@ from robustbench_fl.errors import RobustbenchError
 class WriteError(RobustbenchError):
     """The folder cannot be written: full, read-only, or gone."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> WriteError:
+        """Return the error for a file that cannot be written, with the system's reason."""
+        return cls(
             f"Cannot write {path.name!r} in {str(path.parent)!r}: {error.strerror or error}. "
             "What is already stored is intact; make room or choose another folder and run the sweep again."
         )
@@ -68,7 +70,7 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise WriteError(path, error) from None
+        raise WriteError.of(path, error) from None
 
 
 def sync_files(paths: Iterable[Path]) -> None:
@@ -87,7 +89,7 @@ def sync_files(paths: Iterable[Path]) -> None:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise WriteError(path, error) from None
+            raise WriteError.of(path, error) from None
 
 
 def sync_folder(folder: Path) -> None:

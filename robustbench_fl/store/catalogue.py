@@ -6,10 +6,11 @@ import contextlib
 import os
 import sqlite3
 import stat
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -30,6 +31,14 @@ LONG_PARTS = frozenset({"curves", "diagnostics", "traceback"})
 
 _SETTLED_NS = 50_000_000
 """A file younger than this is read again next time: one more write may fall on the same clock tick."""
+
+
+class Found(NamedTuple):
+    """A record that counts: its row of the index, its place, its status."""
+
+    number: int
+    place: int
+    status: str
 
 
 class Catalogue:
@@ -53,10 +62,10 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
-        self.heads: dict[str, Head] = {}
+        self.heads: dict[str, Found] = {}
         self.problems: list[tuple[str, str]] = []
         self.bad_lines: frozenset[str] = frozenset()
-        self._numbers: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
         self._index = Index(folder / INDEX)
 
     def refresh(self) -> None:
@@ -85,46 +94,57 @@ class Catalogue:
             If there is none.
         """
         try:
-            return _parsed(self._index.body(self._numbers[key]))
+            return _parsed(self._index.body(self.heads[key].number))
         except (sqlite3.DatabaseError, IndexDamaged):
             self._index.forget()
             self._refresh()
-            return _parsed(self._index.body(self._numbers[key]))
+            return _parsed(self._index.body(self.heads[key].number))
 
     def _refresh(self) -> None:
         files, foreign = self._scan()
         pack = _stat_of(self.folder / PACK)
-        known = self._index.heads()
-        fresh: dict[str, int] = {}
-        gone = []
-        packed = []
-        for number, head in known.items():
+        stale = dict.fromkeys(files)
+        gone, packed = [], 0
+        for number, head in self._index.heads():
             if head.place == PACKED and head.stat == pack:
-                packed.append(number)
-            elif head.place == LOOSE and files.get(head.key) == head.stat and head.key not in fresh:
-                fresh[head.key] = number
+                packed += 1
+            elif head.place == LOOSE and head.key in stale and files[head.key] == head.stat:
+                del stale[head.key]
             else:
                 gone.append(number)
-        stale = [key for key in files if key not in fresh]
         if gone or stale or (pack is not None and not packed):
             new = self._read_all(stale, None if packed else pack)
-            self._index.change(gone, new, keep=max(len(files), len(packed), _guess(pack)) >= LARGE)
-            known = self._index.heads()
-        self._show(known, foreign)
+            self._index.change(gone, new, keep=max(len(files), packed, _guess(pack)) >= LARGE)
+        self._show(foreign)
+        self._seen = {key: hash(found) for key, found in files.items()}
 
-    def _show(self, known: dict[int, Head], foreign: list[str]) -> None:
+    def _show(self, foreign: list[str]) -> None:
         problems = [(f"cells/{name}", "is not named after a cell") for name in foreign]
-        self.heads, self._numbers, lines = {}, {}, []
-        for number, head in sorted(known.items(), key=lambda item: (item[1].place, item[1].key)):
+        self.heads, lines = {}, []
+        for number, head in self._index.heads():
             if head.status is None:
                 name = f"cells/{head.key}.json" if head.place == LOOSE else f"{head.key} of {PACK}"
                 problems.append((name, self._index.body(number).decode(errors="replace")))
                 if head.place == PACKED:
                     lines.append(head.key)
             elif head.key not in self.heads:
-                self.heads[head.key] = head
-                self._numbers[head.key] = number
+                self.heads[head.key] = Found(number, head.place, sys.intern(head.status))
         self.problems, self.bad_lines = problems, frozenset(lines)
+
+    def is_changed(self, key: str) -> bool:
+        """Whether the file of `key` is another than at the last refresh, or :meth:`note` since."""
+        return self._found(key) != self._seen.get(key)
+
+    def note(self, key: str) -> None:
+        """Take the file of `key` as it is now for known: this process wrote it."""
+        if (found := self._found(key)) is not None:
+            self._seen[key] = found
+
+    def _found(self, key: str) -> int | None:
+        try:
+            return hash(Stat.of((self.cells / f"{key}.json").lstat()))
+        except OSError:
+            return None
 
     def _scan(self) -> tuple[dict[str, Stat], list[str]]:
         """Return the files of ``cells/`` by key, and the names of those that are none."""
@@ -146,7 +166,7 @@ class Catalogue:
             raise StoreError(f"Cannot read {str(self.cells)!r}: {error.strerror or error}.") from None
         return files, sorted(foreign)
 
-    def _read_all(self, keys: list[str], pack: Stat | None) -> Iterator[tuple[Head, bytes]]:
+    def _read_all(self, keys: Iterable[str], pack: Stat | None) -> Iterator[tuple[Head, bytes]]:
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
                 yield self._read(key)

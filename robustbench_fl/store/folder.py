@@ -115,6 +115,20 @@ class Store:
         own_folder(self.cells)
         self._set_aside(record.key)
         self.write_bytes(f"cells/{record.key}.json", seal(record.model_dump(mode="json")))
+        self._catalogue.note(record.key)
+
+    def written_since(self, key: str) -> CellRecord | None:
+        """Return the record of `key` if another process stored one since this store was last read.
+
+        An interrupted one is left out: nobody is at it any more.
+        """
+        if not self._catalogue.is_changed(key):
+            return None
+        try:
+            record = unseal(read_file(self._path(key))[0], key)
+        except (Damaged, FileNotFoundError):
+            return None
+        return None if record["status"] == "interrupted" else CellRecord.model_validate(record)
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write the file `name` of this folder atomically."""
@@ -123,7 +137,7 @@ class Store:
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored cell by key."""
         self._refresh()
-        return {key: str(head.status) for key, head in self._catalogue.heads.items()}
+        return {key: head.status for key, head in self._catalogue.heads.items()}
 
     def problems(self) -> list[tuple[str, str]]:
         """Return the names of files and lines that cannot be trusted, and why."""
@@ -263,7 +277,7 @@ class Store:
             try:
                 os.link(path, aside)
             except OSError as error:
-                raise WriteError(aside, error) from None
+                raise WriteError.of(aside, error) from None
             some = ", ".join(lines[:3]) + (" …" if len(lines) > 3 else "")
             _warn(f"{PACKED} is kept as {aside.name} too: {some} cannot be trusted.")
 
@@ -283,7 +297,7 @@ class Store:
             try:
                 path.rename(aside)
             except OSError as error:
-                raise WriteError(aside, error) from None
+                raise WriteError.of(aside, error) from None
             _warn(f"cells/{path.name} {why}. It is kept as cells/{aside.name}.")
 
 

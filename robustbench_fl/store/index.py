@@ -13,7 +13,7 @@ import os
 import sqlite3
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,16 +84,21 @@ class Index:
         self._database: sqlite3.Connection | None = None
         self._private = True
 
-    def heads(self) -> dict[int, Head]:
-        """Return all rows by their number; those that are damaged are left out."""
-        found = {}
+    def heads(self) -> Iterator[tuple[int, Head]]:
+        """Yield all rows with their numbers, by place and key.
+
+        Raises
+        ------
+        IndexDamaged
+            If one is not as it was written.
+        """
         for number, place, key, *numbers, status, body, seal in self._connection().execute(
-            "SELECT * FROM heads"
+            "SELECT * FROM heads ORDER BY place, key"
         ):
             head = Head(place, key, Stat(*numbers), status)
-            if seal == _seal(head, body):
-                found[number] = head
-        return found
+            if seal != _seal(head, body):
+                raise IndexDamaged
+            yield number, head
 
     def body(self, number: int) -> bytes:
         """Return the body of the row `number`.
