@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -101,12 +100,32 @@ ADDED: Mapping[str, Any] = MappingProxyType(
 They enter an identity only where they differ from this, so that the keys of older cells stay."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One simulation: a world, a rule, an attack.
 
     Methods are given as canonical texts, so that a cell travels between processes and machines
-    as plain data. `identity` is everything that changes the outcome, defaults resolved.
+    as plain data. A plan of 100,000 cells is held in memory: what cells share is one object.
+
+    Parameters
+    ----------
+    dataset, model, partition, aggregator, attack : str
+        The methods.
+    malicious : float
+        Share of malicious clients, in [0, 1).
+    assumed_f : str, optional
+        What the server believes of it, a key of :data:`ASSUMED_F`; ``None`` for rules that need no f.
+    seed : int
+        Of the world.
+    settings : Settings
+        The rest.
+    methods : mapping
+        The methods' part of the identity: names, versions and all parameters, defaults resolved.
+
+    Attributes
+    ----------
+    key : str
+        First 16 hex digits of the SHA-256 of the identity's canonical JSON.
     """
 
     dataset: str
@@ -118,12 +137,17 @@ class Cell:
     assumed_f: str | None
     seed: int
     settings: Settings
-    identity: Mapping[str, Any] = field(compare=False, repr=False)
+    methods: Mapping[str, Any] = field(compare=False, repr=False)
+    key: str = field(init=False, compare=False, repr=False)
 
-    @cached_property
-    def key(self) -> str:
-        """First 16 hex digits of the SHA-256 of the identity's canonical JSON."""
-        return key_of(self.identity)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", key_of(self.identity))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the outcome, defaults resolved; made anew at each call."""
+        point = {"malicious": self.malicious, "assumed_f": self.assumed_f, "seed": self.seed}
+        return identity(self.methods, point, self.settings)
 
     @property
     def labels(self) -> dict[str, str]:

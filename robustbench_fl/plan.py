@@ -10,7 +10,7 @@ from typing import Any
 
 from robustbench_fl import build
 from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need
-from robustbench_fl.cell import Cell, Settings, identity
+from robustbench_fl.cell import Cell, Settings
 from robustbench_fl.config import METHOD_AXES, Grid, Sweep
 from robustbench_fl.data.place import default_data_dir
 from robustbench_fl.errors import UsageError
@@ -107,14 +107,6 @@ def plan_cell(
     """Return one planned cell from canonical texts; parameters as in :class:`Cell`."""
     rule: Aggregator = _method("aggregators", aggregator)
     assumed_f = assumed_f if Need.F in rule.needs else None
-    methods = {
-        "dataset": _identity("datasets", dataset),
-        "model": _identity("models", model),
-        "partition": _identity("partitions", partition),
-        "aggregator": _identity("aggregators", aggregator),
-        "attack": _identity("attacks", attack),
-    }
-    point = {"malicious": malicious, "assumed_f": assumed_f, "seed": seed}
     cell = Cell(
         dataset=dataset,
         model=model,
@@ -125,7 +117,7 @@ def plan_cell(
         assumed_f=assumed_f,
         seed=seed,
         settings=settings,
-        identity=identity(methods, point, settings),
+        methods=_identities(dataset, model, partition, aggregator, attack),
     )
     return Planned(cell, _facts(aggregator, attack), _infeasible(cell, rule))
 
@@ -155,6 +147,17 @@ def _method(kind: str, text: str) -> Any:
 def _identity(kind: str, text: str) -> Any:
     parts = build.identity_of(_method(kind, text))
     return parts if kind == "aggregators" else parts[0]
+
+
+@cache
+def _identities(dataset: str, model: str, partition: str, aggregator: str, attack: str) -> dict[str, Any]:
+    return {
+        "dataset": _identity("datasets", dataset),
+        "model": _identity("models", model),
+        "partition": _identity("partitions", partition),
+        "aggregator": _identity("aggregators", aggregator),
+        "attack": _identity("attacks", attack),
+    }
 
 
 @cache

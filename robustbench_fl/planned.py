@@ -9,7 +9,7 @@ from typing import Any
 from robustbench_fl.cell import Cell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A cell of the plan.
 

@@ -175,7 +175,7 @@ def test_keys_do_not_depend_on_the_hash_seed():
 def test_assumed_f(mode, n, expected):
     methods = dict.fromkeys(("dataset", "model", "partition", "aggregator"), "")
     point = Cell(
-        **methods, attack="alie", malicious=0.3, assumed_f=mode, seed=0, settings=Settings(), identity={}
+        **methods, attack="alie", malicious=0.3, assumed_f=mode, seed=0, settings=Settings(), methods={}
     )
     assert point.assumed(n) == expected
     assert point.n_malicious == 6
