@@ -7,6 +7,7 @@ a sweep only hands out cells and writes records, for days perhaps: it stays smal
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import sys
 import traceback
 import warnings
@@ -133,6 +134,10 @@ def _serve(pipe: Connection, plugins: tuple[Path, ...]) -> None:
 
 def _portable(error: Exception) -> Exception:
     """Return `error` as it can travel: those for people as they are, faults with their traceback."""
-    if isinstance(error, RobustbenchError):
-        return error
-    return RuntimeError("".join(traceback.format_exception(error)))
+    if not isinstance(error, RobustbenchError):
+        return RuntimeError("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # what this process itself made, not what it read
+    except Exception:
+        return RobustbenchError(str(error))
+    return error

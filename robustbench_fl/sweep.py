@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.apart import Apart
+from robustbench_fl.choice import Choice
 from robustbench_fl.config import Sweep, to_toml
 from robustbench_fl.planned import Planned
 from robustbench_fl.planning import plan_of
@@ -29,14 +30,17 @@ class Prepared:
         With the grids the folder held before.
     plan : list of Planned
         Every cell of it.
+    chosen : list of Planned
+        Those that were asked for now.
     todo : list of Planned
-        Those to run now.
+        Those of them to run now.
     finished : frozenset of str
-        Keys of those among them that have a final result, which only another one replaces.
+        Keys of those to run that have a final result, which only another one replaces.
     """
 
     sweep: Sweep
     plan: list[Planned]
+    chosen: list[Planned]
     todo: list[Planned]
     finished: frozenset[str] = frozenset()
 
@@ -48,6 +52,7 @@ def prepare(
     source: str = "",
     existing: Existing = "missing",
     retry_failed: bool = False,
+    choice: Choice | None = None,
     apart: Apart | None = None,
     data_dir: Path | None = None,
 ) -> Prepared:
@@ -63,6 +68,8 @@ def prepare(
         Where the sweep was read from, for error messages.
     existing, retry_failed
         Which cells with a record are run again: :func:`robustbench_fl.runner.policy.due`.
+    choice : Choice, optional
+        Filters and a shard.
     apart : Apart, optional
         The process that knows methods.
     data_dir : Path, optional
@@ -71,18 +78,16 @@ def prepare(
     Raises
     ------
     UsageError
-        If the folder holds a sweep with other settings, or a method is unknown.
+        If the folder holds a sweep with other settings, a method is unknown, or the choice leaves nothing.
     """
     found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
     statuses = store.statuses()
     is_due = due(existing, retry_failed=retry_failed)
-    todo = [
-        planned
-        for planned in found.cells
-        if (found.asked is None or planned.cell.key in found.asked) and is_due(statuses.get(planned.cell.key))
-    ]
+    asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
+    chosen = choice.of(asked) if choice else asked
+    todo = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
     final = (key for planned in todo if statuses.get(key := planned.cell.key) in FINAL)
-    return Prepared(found.sweep, found.cells, todo, frozenset(final))
+    return Prepared(found.sweep, found.cells, chosen, todo, frozenset(final))
 
 
 def datasets(prepared: Prepared) -> list[str]:

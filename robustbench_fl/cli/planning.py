@@ -17,7 +17,7 @@ def axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
     """Return one row for each value of each axis, with its number of cells."""
     rows = []
     for axis in _AXES:
-        counts = Counter(getattr(planned.cell, axis) for planned in prepared.plan)
+        counts = Counter(getattr(planned.cell, axis) for planned in prepared.chosen)
         for number, (value, count) in enumerate(counts.items()):
             rows.append({"axis": "" if number else axis, "value": _text(value), "cells": count})
     return rows
@@ -36,7 +36,7 @@ def cell_rows(prepared: Prepared) -> list[dict[str, Any]]:
             "to_run": planned.cell.key in due,
             "infeasible": planned.infeasible,
         }
-        for planned in prepared.plan
+        for planned in prepared.chosen
     ]
 
 
@@ -44,7 +44,7 @@ def infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
     """Return how many cells cannot run, by rule, fraction and reason."""
     counts = Counter(
         (planned.cell.aggregator, planned.cell.malicious, _text(planned.cell.assumed_f), planned.infeasible)
-        for planned in prepared.plan
+        for planned in prepared.chosen
         if planned.infeasible
     )
     return [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from robustbench_fl.cli.choosing import choice_of, choice_options
 from robustbench_fl.cli.options import data_dir_option, sweep_of, sweep_options
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.running import Running, Watch, run_options
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @sweep_options
+@choice_options
 @click.option(
     "-j",
     "--jobs",
@@ -93,11 +95,12 @@ def sweep(
     with watch.watching():
         backend = LocalBackend(workers, environment, running.policy, watch.logs.keep)
         run(prepared, store, backend, watch.finished, watch.stop, watch.tell)
-    return _finish(store)
+    return _finish(store, {planned.cell.key for planned in prepared.chosen})
 
 
 @click.command()
 @sweep_options
+@choice_options
 @data_dir_option
 @format_option
 def plan(
@@ -143,6 +146,7 @@ def _prepare(
         source=source,
         existing=existing,
         retry_failed=retry_failed,
+        choice=choice_of(flags),
         apart=apart,
         data_dir=data_dir,
     )
@@ -150,9 +154,12 @@ def _prepare(
 
 
 def _headline(prepared: Prepared, store: Store) -> str:
-    infeasible = sum(planned.infeasible is not None for planned in prepared.plan)
+    infeasible = sum(planned.infeasible is not None for planned in prepared.chosen)
     due = sum(planned.infeasible is None for planned in prepared.todo)
-    text = f"{prepared.sweep.name}: {len(prepared.plan)} cells, {due} to run"
+    text = f"{prepared.sweep.name}: {len(prepared.plan)} cells"
+    if len(prepared.chosen) < len(prepared.plan):
+        text += f", {len(prepared.chosen)} chosen"
+    text += f", {due} to run"
     if infeasible:
         text += f", {infeasible} infeasible"
     return f"{text} -> {store.folder}"
@@ -178,8 +185,8 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _finish(store: Store) -> int:
-    """Write the tables, print the leaderboard, and return the exit code."""
+def _finish(store: Store, chosen: set[str]) -> int:
+    """Write the tables, print the leaderboard, and return the exit code, which the `chosen` cells decide."""
     from robustbench_fl.cli.tabling import print_leaderboard
     from robustbench_fl.record import FINAL
     from robustbench_fl.report.write import write_reports
@@ -188,7 +195,8 @@ def _finish(store: Store) -> int:
     write_reports(records, store.folder)
     print_leaderboard(records, "table")
     click.echo(f"\nTables, matrices and figures: {store.folder}")
-    failures = [record for record in records if record["status"] not in {*FINAL, "missing"}]
+    ours = [record for record in records if record["key"] in chosen]
+    failures = [record for record in ours if record["status"] not in {*FINAL, "missing"}]
     for record in failures[:5]:
         labels = record["labels"]
         click.echo(
@@ -198,8 +206,8 @@ def _finish(store: Store) -> int:
         )
     if failures:
         click.echo(
-            f"{len(failures)} of {len(records)} cells failed. "
+            f"{len(failures)} of {len(ours)} cells failed. "
             f"See them with: robustbench-fl show KEY {store.folder}; run them again with --retry-failed.",
             err=True,
         )
-    return int(bool(failures) or any(record["status"] == "missing" for record in records))
+    return int(bool(failures) or any(record["status"] == "missing" for record in ours))
