@@ -135,6 +135,8 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     blocks = in_blocks(cells)
     resampled = resample(blocks)
     table = _columns(cells, blocks)
+    if resampled is not None and not pd.notna(resampled.point[HONEST]).any():
+        resampled = None  # a sweep of which hardly anything is finished
     if resampled is not None:
         _add_intervals(table, resampled)
     covered = coverage(cells)
