@@ -14,6 +14,7 @@ import click
 from robustbench_fl import __version__
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
+from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.figures import figures
 from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, status, tables, unpack
@@ -39,8 +40,8 @@ def cli() -> None:
 
 
 for command in (
-    sweep, plan, status, leaderboard, matrix, attacks, costs, detection, show, tables, report, figures, pack,
-    unpack, list_, describe, check,
+    sweep, plan, status, leaderboard, matrix, attacks, costs, detection, compare, badge, show, tables,
+    report, figures, pack, unpack, list_, describe, check,
 ):  # fmt: skip
     cli.add_command(command)
 

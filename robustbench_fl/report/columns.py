@@ -53,6 +53,10 @@ _HEADERS = {
 }
 
 
+_SIDES = {"_a": "A", "_b": "B", "_delta": "B − A"}
+"""Suffixes of the columns of a comparison."""
+
+
 def header(name: str) -> str:
     """Return the header of a column for people.
 
@@ -61,13 +65,25 @@ def header(name: str) -> str:
     >>> header("clean_fpr"), header("validation_accuracy"), header("local_steps")
     ('Clean FPR %', 'Validation accuracy %', 'Local steps')
     """
+    stem, side = _side(name)
+    if side:
+        unit = "" if stem not in _PERCENT else ", points" if side == _SIDES["_delta"] else " %"
+        return f"{side}, {stem.replace('_', ' ')}{unit}"
     plain = name.replace("_", " ").capitalize() + (" %" if name in _PERCENT else "")
     return _HEADERS.get(name, plain)
 
 
 def is_percent(name: str) -> bool:
     """Return whether a column holds fractions that people read as percentages."""
-    return name in _PERCENT
+    return _side(name)[0] in _PERCENT
+
+
+def _side(name: str) -> tuple[str, str]:
+    """Return ``("accuracy", "B − A")`` for ``"accuracy_delta"``, ``(name, "")`` for other columns."""
+    for suffix, side in _SIDES.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), side
+    return name, ""
 
 
 def number(name: str) -> Callable[[float], str]:

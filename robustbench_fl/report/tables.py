@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
@@ -204,7 +205,10 @@ def _empty(column: pd.Series) -> bool:
 def _plain(table: Renderable) -> dict[str, Any]:
     if isinstance(table, Table):
         names = {"rank_column": table.rank_column, "score_column": table.score_column}
-        return {"caption": table.caption, **names, "rows": _records(table.table)}
+        further = {}
+        if isinstance(table, Comparison):
+            further = {"regressions": table.regressions, "only_a": table.only_a, "only_b": table.only_b}
+        return {"caption": table.caption, **names, "rows": _records(table.table), **further}
     if isinstance(table, Sections):
         parts = [
             {name: _json(label) for name, label in zip(table.by, labels, strict=True)} | _plain(part)

@@ -1,0 +1,74 @@
+"""``compare`` and ``badge``: two folders against each other, one folder in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.tabling import cells_of, folder_argument, missing_option, print_table
+
+if TYPE_CHECKING:
+    from robustbench_fl.analysis.coverage import Missing
+
+
+@click.command()
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--value", default="accuracy", show_default=True, help="Column that is compared.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="X",
+    help="Differences up to X are ties, in the value's unit: 0.01 is one point of accuracy.",
+)
+@click.option("--force", is_flag=True, help="Compare different worlds all the same.")
+@click.option(
+    "--fail-on-regression",
+    is_flag=True,
+    help="Exit with 1 if a whole interval (with one seed: the difference) is worse than -X, or a cell of A "
+    "failed in B.",
+)
+@format_option
+def compare(
+    first: Path,
+    second: Path,
+    value: str,
+    tolerance: float,
+    force: bool,
+    fail_on_regression: bool,
+    format_: str,
+) -> None:
+    """Compare folder B with folder A, cell by cell.
+
+    Cells are the same if data set, partition, network, rule, attack, share of malicious clients, seed
+    and all settings agree; versions of the code may differ.
+    """
+    from robustbench_fl.analysis.compare import compare as compared
+    from robustbench_fl.store import Store
+
+    before, after = (Store.existing(folder).records() for folder in (first, second))
+    found = compared(before, after, value, tolerance, force)
+    print_table(found, format_)
+    if fail_on_regression and found.regressions:
+        for sentence in found.regressions:
+            click.echo(f"Regression: {sentence}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@folder_argument
+@missing_option
+def badge(folder: Path, missing: Missing) -> None:
+    """Print a sweep as one line of JSON, for badges and dashboards."""
+    import json
+
+    from robustbench_fl.analysis.badge import badge as summary
+    from robustbench_fl.analysis.leaderboard import leaderboard
+
+    cells = cells_of(folder)
+    click.echo(json.dumps(summary(cells, leaderboard(cells, missing)), ensure_ascii=False, allow_nan=False))
