@@ -59,7 +59,7 @@ def expand_grid(kind: str, chain: Chain, where: str = "") -> Iterator[Chain]:
         If a method does not exist, or a grid is empty.
     """
     options: list[list[Call]] = []
-    for call in chain:
+    for call in (_spelled_out(kind, call) for call in chain):
         cls: type = registry.entry(kind, call.name, where).cls
         scalar = {p.name for p in params.parameters(cls) if not p.takes_list}
         axes = []
@@ -74,7 +74,7 @@ def expand_grid(kind: str, chain: Chain, where: str = "") -> Iterator[Chain]:
 
 def text_of(method: Any) -> str:
     """Return the canonical text of a method: what tables print and ``make`` reads back."""
-    return format_chain(tuple(params.canonical_call(registry.name_of(m), m) for m in _parts(method)))
+    return format_chain(tuple(_call_of(part) for part in _parts(method)))
 
 
 def content_text(kind: str, text: str) -> str:
@@ -118,6 +118,32 @@ def _build(kind: str, call: Call, where: str) -> Any:
     if call.name.startswith(GROUP_MARK):
         place = f" in {where}" if where else ""
         raise UsageError(f"{call.name!r}{place} is a group, for sweeps; name one of the {kind} here.")
+    call = _spelled_out(kind, call)
     found = registry.entry(kind, call.name, where)
     label = f"{found.name}{f' in {where}' if where else ''}"
     return params.build(found.cls, call.params, label)
+
+
+def _spelled_out(kind: str, call: Call) -> Call:
+    """Return ``torchvision:resnet18`` as ``torchvision(name=resnet18)``.
+
+    A method says with ``member`` which of its parameters may stand after a colon.
+    """
+    head, colon, value = call.name.partition(":")
+    if not colon or call.name in registry.names(kind) or head not in registry.names(kind):
+        return call
+    parameter = getattr(registry.entry(kind, head).cls, "member", None)
+    if parameter is None:
+        return call
+    if parameter in call.params:
+        raise UsageError(f"{call}: {parameter!r} is given twice, after the colon and in brackets.")
+    return Call(head, {parameter: value, **call.params})
+
+
+def _call_of(method: Any) -> Call:
+    call = params.canonical_call(registry.name_of(method), method)
+    parameter = getattr(type(method), "member", None)
+    if parameter is None:
+        return call
+    rest = {key: value for key, value in call.params.items() if key != parameter}
+    return Call(f"{call.name}:{call.params[parameter]}", rest)

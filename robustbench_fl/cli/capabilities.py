@@ -70,6 +70,8 @@ def _call(entry: Entry) -> str:
     from robustbench_fl.params import parameters
 
     required = [p.name for p in parameters(entry.cls) if p.required]
+    if member := getattr(entry.cls, "member", None):
+        return f"{entry.name}:{getattr(entry.cls, member)}"
     return f"'{entry.name}({', '.join(f'{name}=…' for name in required)})'" if required else entry.name
 
 
@@ -96,7 +98,10 @@ def _columns(entry: Entry) -> str:
 
 
 def _large_images(entry: Entry) -> str:
-    return "" if _n_params(entry, (1, 8, 8)) else " -d 'synthetic(side=28)'"
+    """Return the data set that a network needs where the default's images are too small for it."""
+    fitting = {(1, 8, 8): "", (1, 28, 28): " -d 'synthetic(side=28)'", (1, 32, 32): " -d 'synthetic(side=32)'"}
+    found = [flag for shape, flag in fitting.items() if _n_params(entry, shape)]
+    return found[0] if found else " -d cifar10 --download"
 
 
 def _plain_row(entry: Entry) -> dict[str, Any]:

@@ -40,6 +40,9 @@ class Model(ABC):
     batch_norm: ClassVar[bool] = False
     """Whether normalisation mixes the samples of a batch."""
 
+    initial_gain: float = 1.0
+    """Bound of the initial weights times sqrt(fan-in)."""
+
     def __init__(self, input_shape: ImageShape, n_classes: int, layer_shapes: LayerShapes) -> None:
         self.input_shape = input_shape
         self.n_classes = n_classes
@@ -89,8 +92,9 @@ class Model(ABC):
     def init(self, rng: np.random.Generator) -> Tensor:
         """Return initial parameters [n_params] on the CPU.
 
-        Weights and biases are uniform in ±1/sqrt(fan-in), the default of PyTorch's layers;
-        vectors named ``*.scale`` (normalisation) are ones, their ``*.shift`` zeros.
+        Weights and biases are uniform in ±1/sqrt(fan-in), the default of PyTorch's layers, times
+        :attr:`initial_gain` for weights; vectors named ``*.scale`` (normalisation) are ones, their
+        ``*.shift`` zeros.
         """
         parts: list[Tensor] = []
         bound = 1.0
@@ -102,7 +106,8 @@ class Model(ABC):
             else:
                 if len(shape) > 1:
                     bound = 1 / math.sqrt(math.prod(shape[1:]))
-                parts.append(torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32)))
+                limit = bound * self.initial_gain if len(shape) > 1 else bound
+                parts.append(torch.from_numpy(rng.uniform(-limit, limit, shape).astype(np.float32)))
         return torch.cat([part.reshape(-1) for part in parts])
 
 
