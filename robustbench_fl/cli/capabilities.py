@@ -99,7 +99,11 @@ def _columns(entry: Entry) -> str:
 
 def _large_images(entry: Entry) -> str:
     """Return the data set that a network needs where the default's images are too small for it."""
-    fitting = {(1, 8, 8): "", (1, 28, 28): " -d 'synthetic(side=28)'", (1, 32, 32): " -d 'synthetic(side=32)'"}
+    fitting = {
+        (1, 8, 8): "",
+        (1, 28, 28): " -d 'synthetic(side=28)'",
+        (1, 32, 32): " -d 'synthetic(side=32)'",
+    }
     found = [flag for shape, flag in fitting.items() if _n_params(entry, shape)]
     return found[0] if found else " -d cifar10 --download"
 
