@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from select import select
 from typing import Any
@@ -52,7 +53,7 @@ def write_plan(sweep: Sweep, rows: Iterable[dict[str, Any]], store: Store) -> No
 def run_shared(
     todo: Iterable[Planned],
     store: Store,
-    run: Callable[[Iterator[Planned]], Iterable[CellRecord]],
+    run: Callable[[Iterator[Planned]], Generator[CellRecord, None, None]],
     on_record: Callable[[CellRecord], None],
     stop: Stop,
     say: Callable[[str], None],
@@ -84,9 +85,10 @@ def run_shared(
             turn = _Turn(left, store, held)
             cells = iter(turn)
             if (first := next(cells, None)) is not None:
-                for record in run(chain([first], cells)):
-                    held.release(record.key)
-                    on_record(record)
+                with closing(run(chain([first], cells))) as records:
+                    for record in records:
+                        held.release(record.key)
+                        on_record(record)
             for record in turn.stored:
                 on_record(record)
             left = turn.others

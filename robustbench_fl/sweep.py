@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any
 
 from robustbench_fl.apart import Apart
 from robustbench_fl.choice import Choice
-from robustbench_fl.config import Sweep, to_toml
+from robustbench_fl.config import Sweep
 from robustbench_fl.planned import Planned
 from robustbench_fl.planning import plan_of
 from robustbench_fl.record import FINAL, CellRecord
 from robustbench_fl.runner.backend import Backend, Tell, ignore
 from robustbench_fl.runner.policy import Existing, due
 from robustbench_fl.runner.stopping import Stop
+from robustbench_fl.sharing import run_shared, write_plan
 from robustbench_fl.store import Store
 
 
@@ -102,8 +103,11 @@ def run(
     on_record: Callable[[CellRecord], None],
     stop: Stop | None = None,
     tell: Tell = ignore,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write the plan, run what is to do, and store each record as it comes.
+
+    Other processes may do the same in the same folder: each cell is run by one of them.
 
     Parameters
     ----------
@@ -119,13 +123,21 @@ def run(
         Ends the run early.
     tell : callable
         Hears what happens to cells before their records.
+    say : callable
+        Tells the user what is waited for.
     """
-    store.write_plan(to_toml(prepared.sweep), [plan_row(planned) for planned in prepared.plan])
-    with closing(backend.run(prepared.todo, stop or Stop(), tell)) as records:
-        for record in records:
-            if record.status in FINAL or record.key not in prepared.finished:
-                store.write(record)
-            on_record(record)
+    stop = stop or Stop()
+
+    def stored(cells: Iterator[Planned]) -> Generator[CellRecord, None, None]:
+        with closing(backend.run(cells, stop, tell)) as records:
+            for record in records:
+                if record.status in FINAL or record.key not in prepared.finished:
+                    store.write(record)
+                yield record
+
+    write_plan(prepared.sweep, map(plan_row, prepared.plan), store)
+    if prepared.todo:
+        run_shared(prepared.todo, store, stored, on_record, stop, say)
 
 
 def plan_row(planned: Planned) -> dict[str, Any]:

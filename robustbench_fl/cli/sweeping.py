@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +95,7 @@ def sweep(
     watch = Watch(running, prepared, store, workers)
     with watch.watching():
         backend = LocalBackend(workers, environment, running.policy, watch.logs.keep)
-        run(prepared, store, backend, watch.finished, watch.stop, watch.tell)
+        run(prepared, store, backend, watch.finished, watch.stop, watch.tell, partial(click.echo, err=True))
     return _finish(store, {planned.cell.key for planned in prepared.chosen})
 
 
