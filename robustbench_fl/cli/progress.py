@@ -44,14 +44,14 @@ class Progress(Observer):
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
             )
 
-    def close(self, *, stopped: bool) -> None:
-        """Remove the bar; if the run was stopped, say how to go on."""
+    def close(self, stopped: str | None = None) -> None:
+        """Remove the bar; if the run was stopped, say why and how to go on."""
         if self._bar is not None:
             self._bar.close()
         if stopped:
             click.echo(
                 f"Stopped with {self.pace.count - self.notes['interrupted']} of {self.pace.total} cells "
-                f"finished and stored in {self.folder}. The same command goes on from there.",
+                f"finished and stored in {self.folder} ({stopped}). The same command goes on from there.",
                 err=True,
             )
 

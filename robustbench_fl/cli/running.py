@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from robustbench_fl.errors import UsageError
+from robustbench_fl.files import WriteError
 
 if TYPE_CHECKING:
     from robustbench_fl.record import CellRecord
@@ -50,6 +52,13 @@ _OPTIONS = (
     click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
     click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
     click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
+    click.option(
+        "--tensorboard",
+        is_flag=False,
+        flag_value="",
+        metavar="[DIR]",
+        help="Write every cell's curves for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
+    ),
 )  # fmt: skip
 
 
@@ -67,12 +76,15 @@ class Running:
         Whether failed cells are missing ones too.
     events : str, optional
         Where events go.
+    tensorboard : str, optional
+        Where curves go for TensorBoard; empty for a folder within the sweep's.
     """
 
     policy: RunPolicy
     existing: Existing
     retry_failed: bool
     events: str | None
+    tensorboard: str | None
 
 
 def run_options(function: F) -> F:
@@ -99,8 +111,10 @@ def _running(
     retry_failed: bool,
     keep_logs: bool,
     events: str | None,
+    tensorboard: str | None,
 ) -> Running:
     from robustbench_fl.durations import seconds_of
+    from robustbench_fl.report.tensorboard import require_tensorboard
     from robustbench_fl.runner.policy import RunPolicy
 
     if retry_timeouts and timeout is None:
@@ -119,7 +133,14 @@ def _running(
         max_failures=1 if fail_fast else max_failures,
         keep_logs=keep_logs,
     )
-    return Running(policy, existing, retry_failed, events)
+    if tensorboard is not None:
+        require_tensorboard()
+        if Path(tensorboard).is_file():
+            raise UsageError(
+                f"--tensorboard takes a folder, and {tensorboard!r} is a file. If it is the sweep file, "
+                "put it before --tensorboard."
+            )
+    return Running(policy, existing, retry_failed, events, tensorboard)
 
 
 class Watch:
@@ -138,6 +159,7 @@ class Watch:
     """
 
     def __init__(self, running: Running, prepared: Prepared, store: Store, jobs: int) -> None:
+        from robustbench_fl.cli.curves import Curves
         from robustbench_fl.cli.progress import Progress
         from robustbench_fl.runner.events import EventLog
         from robustbench_fl.runner.logs import Logs
@@ -150,9 +172,13 @@ class Watch:
         self.logs: Logs = Logs(store.folder, keep_all=running.policy.keep_logs)
         self.events = EventLog(running.events, pace) if running.events else None
         self.progress = Progress(pace, store.folder) if running.events != "-" and prepared.todo else None
-        limit = running.policy.max_failures
-        watching = (pace, self.logs, self.events, self.progress, limit and FailureLimit(limit, self.stop))
-        self._observers: list[Observer] = [observer for observer in watching if observer]
+        self._observers: list[Observer] = [pace, self.logs]
+        self._observers += [observer for observer in (self.events, self.progress) if observer]
+        if running.tensorboard is not None:
+            folder = Path(running.tensorboard) if running.tensorboard else store.folder / "tensorboard"
+            self._observers.append(Curves(store, folder))
+        if limit := running.policy.max_failures:
+            self._observers.append(FailureLimit(limit, self.stop))
         if self.events:
             self.events.started(prepared.sweep.name, jobs)
 
@@ -175,18 +201,19 @@ class Watch:
         KeyboardInterrupt
             If a signal stopped the run.
         """
-        how = "error"
         try:
             with self.stop.on_signals():
                 yield
-            how = self.stop.reason or "completed"
-        except KeyboardInterrupt:
-            how = "KeyboardInterrupt"
+        except BaseException as error:
+            with suppress(WriteError):  # what stopped the run matters more
+                self._end(type(error).__name__)
             raise
-        finally:
-            if self.progress:
-                self.progress.close(stopped=how != "completed")
-            if self.events:
-                self.events.ended(how)
+        self._end(self.stop.reason)
         if self.stop.signal:
             raise KeyboardInterrupt
+
+    def _end(self, stopped: str | None) -> None:
+        if self.progress:
+            self.progress.close(stopped)
+        if self.events:
+            self.events.ended(stopped or "completed")

@@ -1,0 +1,48 @@
+"""Writes cells' curves for TensorBoard while a sweep runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robustbench_fl.files import write_atomically
+from robustbench_fl.record import CellRecord
+from robustbench_fl.report.tensorboard import FILE_NAME, event_file, run_name
+from robustbench_fl.runner.observing import Observer
+from robustbench_fl.store import Store
+
+
+class Curves(Observer):
+    """Writes one event file a cell; those of cells that the sweep finished before are written first.
+
+    Parameters
+    ----------
+    store : Store
+        Holds what is finished.
+    folder : Path
+        Where to write.
+
+    Raises
+    ------
+    WriteError
+        Here and later, if a file cannot be written.
+    """
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.folder = folder
+        for record in store.stored():
+            if not self._path(record).exists():
+                self._write(record)
+
+    def finished(self, record: CellRecord) -> None:
+        """Write the curves of a cell, if it has any."""
+        self._write(record.model_dump(mode="json"))
+
+    def _path(self, record: Mapping[str, Any]) -> Path:
+        return self.folder / run_name(record) / FILE_NAME
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        if record.get("curves"):
+            write_atomically(self._path(record), event_file(record, time.time()))
