@@ -178,6 +178,24 @@ class Cell:
         )
 
 
+@dataclass(frozen=True)
+class World:
+    """What decides who holds which data: cells that agree in it are comparable pair by pair."""
+
+    dataset: str
+    partition: str
+    seed: int
+    clients: int
+    root_size: int
+    validation: float
+
+    @classmethod
+    def of(cls, cell: Cell) -> World:
+        """Return the world of `cell`."""
+        held = cell.settings
+        return cls(cell.dataset, cell.partition, cell.seed, held.clients, held.root_size, held.validation)
+
+
 def key_of(identity: Mapping[str, Any]) -> str:
     """Return the key of the cell with this identity.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Prepared:
         Those that were asked for now.
     todo : list of Planned
         Those of them to run now.
+    statuses : mapping
+        Of every stored cell, by key.
     finished : frozenset of str
         Keys of those to run that have a final result, which only another one replaces.
     """
@@ -43,6 +45,7 @@ class Prepared:
     plan: list[Planned]
     chosen: list[Planned]
     todo: list[Planned]
+    statuses: Mapping[str, str] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
 
 
@@ -88,12 +91,7 @@ def prepare(
     chosen = choice.of(asked) if choice else asked
     todo = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
     final = (key for planned in todo if statuses.get(key := planned.cell.key) in FINAL)
-    return Prepared(found.sweep, found.cells, chosen, todo, frozenset(final))
-
-
-def datasets(prepared: Prepared) -> list[str]:
-    """Return the data sets of the cells to run."""
-    return sorted({planned.cell.dataset for planned in prepared.todo if planned.infeasible is None})
+    return Prepared(found.sweep, found.cells, chosen, todo, statuses, frozenset(final))
 
 
 def run(

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from robustbench_fl.cli.output import rows_text
 
 if TYPE_CHECKING:
+    from robustbench_fl.runner.backend import Backend
+    from robustbench_fl.schedule import Share
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import Prepared
+    from robustbench_fl.times import Times
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEAREST = 8
+"""Kinds of cells that are shown."""
 _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", "aggregator", "attack", "seed")
 
 
@@ -23,8 +34,8 @@ def axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
     return rows
 
 
-def cell_rows(prepared: Prepared) -> list[dict[str, Any]]:
-    """Return one row a planned cell."""
+def cell_rows(prepared: Prepared, times: Times) -> list[dict[str, Any]]:
+    """Return one row a planned cell, with the CPU seconds it will take where they are known."""
     due = {planned.cell.key for planned in prepared.todo}
     return [
         {
@@ -34,6 +45,7 @@ def cell_rows(prepared: Prepared) -> list[dict[str, Any]]:
             "assumed_f": planned.cell.assumed_f,
             "seed": planned.cell.seed,
             "to_run": planned.cell.key in due,
+            "seconds": None if planned.infeasible else times.seconds(planned.cell),
             "infeasible": planned.infeasible,
         }
         for planned in prepared.chosen
@@ -53,34 +65,92 @@ def infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
     ]
 
 
-def estimate_text(prepared: Prepared, store: Store) -> str:
-    """Return the CPU time the cells to run will take, from finished cells of the same kind."""
-    costs: dict[tuple[Any, ...], list[float]] = {}
-    for record in store.stored():
-        if record.get("costs"):
-            costs.setdefault(_kind(record["labels"], record["cell"]), []).append(
-                sum(v for k, v in record["costs"].items() if k.endswith("_seconds"))
-            )
-    todo = [planned.cell for planned in prepared.todo if planned.infeasible is None]
-    if not todo:
+def estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
+    """Return the time the cells to run will take, and which kinds of cells take most of it."""
+    from robustbench_fl.durations import duration_text
+    from robustbench_fl.schedule import estimate, ordered
+
+    found = estimate(ordered(prepared.todo, times), times, jobs)
+    if not found.cells:
         return "Time: nothing to run."
-    known = [median(costs[kind]) for cell in todo if (kind := _kind(cell.labels, cell.identity)) in costs]
-    if not known:
-        return f"Time: unknown for {len(todo)} cells; no finished cell of their kind is in {store.folder}."
-    total = sum(known) / len(known) * len(todo)
-    basis = f"{len(known)} of {len(todo)} cells have finished ones of their kind"
-    return f"Time: about {_duration(total)} of CPU time ({basis})."
+    if not found.known:
+        return (
+            f"Time: unknown for {_cells(found.cells)}; none of their kind is finished. "
+            "--calibrate runs two rounds of each kind."
+        )
+    workers = f"{jobs} worker{'s' if jobs > 1 else ''}"
+    text = (
+        f"Time: about {duration_text(found.cpu_seconds)} of CPU time, "
+        f"{duration_text(found.wall_seconds)} with {workers}"
+    )
+    if found.known < found.cells:
+        text += (
+            f" (the kinds of {found.known} of {_cells(found.cells)} are known; --calibrate runs the others)"
+        )
+    rows = [
+        {
+            **{axis: getattr(share, axis) for axis in _shown_axes(found.shares)},
+            "cells": share.cells,
+            "a cell": duration_text(share.seconds / share.cells),
+            "all": duration_text(share.seconds),
+            "share": f"{share.seconds / max(found.cpu_seconds, 1e-9):.0%}",
+        }
+        for share in found.shares[:_DEAREST]
+    ]
+    head = (
+        f"Dearest {len(rows)} of {len(found.shares)} kinds:" if len(found.shares) > len(rows) else "By kind:"
+    )
+    return f"{text}.\n\n{head}\n{rows_text(rows, 'table')}"
 
 
-def _kind(labels: dict[str, str], cell: Any) -> tuple[Any, ...]:
-    methods = (labels["dataset"], labels["model"], labels["aggregator"], labels["attack"])
-    return (*methods, cell["clients"], cell["rounds"])
+def times_of(
+    prepared: Prepared, store: Store, calibrate: bool = False, backend: Backend | None = None
+) -> Times:
+    """Return what is known of the times of cells.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The plan, and what of it is to run.
+    store : Store
+        The folder with finished cells.
+    calibrate : bool
+        Whether two rounds of each unknown kind are run on `backend`.
+    backend : Backend, optional
+        Where.
+    """
+    from robustbench_fl.calibration import calibrate as run_short
+    from robustbench_fl.calibration import samples
+    from robustbench_fl.times import Times, learnt
+
+    if not prepared.todo:
+        return Times()
+    times = learnt(prepared.plan, prepared.statuses, store.summary)
+    if calibrate and backend and (short := samples(prepared.todo, times)):
+        click.echo(f"Calibrating: two rounds of each of {len(short)} kinds of cells.", err=True)
+        for failure in run_short(short, times, backend):
+            click.echo(f"Not calibrated: {failure}", err=True)
+    return times
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def calibrate_option(function: F) -> F:
+    """Add ``--calibrate`` to a command."""
+    decorated: F = click.option(
+        "--calibrate",
+        is_flag=True,
+        help="Run two rounds of each kind of cell of which none is finished, to know how long all will take.",
+    )(function)
+    return decorated
+
+
+def _shown_axes(shares: Sequence[Share]) -> list[str]:
+    """Return the axes in which the kinds differ; rule and attack always."""
+    differing = [axis for axis in ("dataset", "model") if len({getattr(s, axis) for s in shares}) > 1]
+    return [*differing, "aggregator", "attack"]
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _text(value: Any) -> str:

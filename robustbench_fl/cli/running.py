@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,9 +156,13 @@ class Watch:
         Where to.
     jobs : int
         Number of workers.
+    weights : mapping of str to float
+        How long each cell to run takes, as for :class:`robustbench_fl.runner.observing.Pace`.
     """
 
-    def __init__(self, running: Running, prepared: Prepared, store: Store, jobs: int) -> None:
+    def __init__(
+        self, running: Running, prepared: Prepared, store: Store, jobs: int, weights: Mapping[str, float]
+    ) -> None:
         from robustbench_fl.cli.curves import Curves
         from robustbench_fl.cli.progress import Progress
         from robustbench_fl.runner.events import EventLog
@@ -166,7 +170,6 @@ class Watch:
         from robustbench_fl.runner.observing import FailureLimit, Pace
         from robustbench_fl.runner.stopping import Stop
 
-        weights = {planned.cell.key: float(planned.infeasible is None) for planned in prepared.todo}
         pace = Pace(weights)
         self.stop: Stop = Stop()
         self.logs: Logs = Logs(store.folder, keep_all=running.policy.keep_logs)

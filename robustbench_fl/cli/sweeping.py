@@ -2,64 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robustbench_fl.cli.choosing import choice_of, choice_options
-from robustbench_fl.cli.options import data_dir_option, sweep_of, sweep_options
+from robustbench_fl.cli.environment import Place, environment_of, environment_options
+from robustbench_fl.cli.options import sweep_of, sweep_options
 from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.cli.planning import calibrate_option, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
-from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.apart import Apart
-    from robustbench_fl.engine.training import Engine
     from robustbench_fl.runner.policy import Existing
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import Prepared
+    from robustbench_fl.times import Times
 
 
 @click.command()
 @sweep_options
 @choice_options
-@click.option(
-    "-j",
-    "--jobs",
-    default="auto",
-    show_default=True,
-    metavar="N",
-    help="Worker processes; auto = one a core.",
-)
-@data_dir_option
-@click.option("--download", is_flag=True, help="Allow fetching missing data sets.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "stacked", "loop"]),
-    default="auto",
-    show_default=True,
-    help="Train clients as one batch or one by one.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto = a GPU if there is one.",
-)
+@environment_options
+@calibrate_option
 @run_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 def sweep(
     file: Path | None,
-    jobs: str,
-    data_dir: Path | None,
-    download: bool,
-    engine: Engine,
-    device: Literal["auto", "cpu", "cuda"],
+    place: Place,
+    calibrate: bool,
     running: Running,
     dry_run: bool,
     out: Path | None,
@@ -72,29 +47,27 @@ def sweep(
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
     from robustbench_fl.apart import Apart
-    from robustbench_fl.data.place import default_data_dir
-    from robustbench_fl.planning import prepare_data
-    from robustbench_fl.runner.environment import Environment, chosen_device
     from robustbench_fl.runner.local import LocalBackend
-    from robustbench_fl.sweep import datasets, run
+    from robustbench_fl.schedule import expected, ordered
+    from robustbench_fl.sweep import run
 
-    workers = _jobs(jobs)
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags, data_dir, running.existing, running.retry_failed)
+        prepared, store = _prepare(
+            file, out, apart, flags, place.data_dir, running.existing, running.retry_failed
+        )
         click.echo(_headline(prepared, store))
-        if dry_run:
-            click.echo(_plan_text(prepared, store, "table"))
+        if dry_run and not calibrate:
+            click.echo(_plan_text(prepared, times_of(prepared, store), place.jobs, "table"))
             return 0
-        environment = Environment(
-            data_dir=data_dir or default_data_dir(), download=download, engine=engine,
-            device="cpu" if device == "cpu" or not prepared.todo else apart.call(chosen_device, device),
-            plugins=tuple(path.resolve() for path in plugins),
-        )  # fmt: skip
-        if needed := datasets(prepared):
-            apart.call(prepare_data, needed, environment.data_dir, download=download)
-    watch = Watch(running, prepared, store, workers)
+        environment = environment_of(place, prepared.todo, plugins, apart)
+    times = times_of(prepared, store, calibrate, LocalBackend(place.jobs, environment))
+    if dry_run:
+        click.echo(_plan_text(prepared, times, place.jobs, "table"))
+        return 0
+    prepared = replace(prepared, todo=ordered(prepared.todo, times))
+    watch = Watch(running, prepared, store, place.jobs, expected(prepared.todo, times))
     with watch.watching():
-        backend = LocalBackend(workers, environment, running.policy, watch.logs.keep)
+        backend = LocalBackend(place.jobs, environment, running.policy, watch.logs.keep)
         run(prepared, store, backend, watch.finished, watch.stop, watch.tell, partial(click.echo, err=True))
     return _finish(store, {planned.cell.key for planned in prepared.chosen})
 
@@ -102,28 +75,36 @@ def sweep(
 @click.command()
 @sweep_options
 @choice_options
-@data_dir_option
+@environment_options
+@calibrate_option
 @format_option
 def plan(
     file: Path | None,
     out: Path | None,
     plugins: tuple[Path, ...],
-    data_dir: Path | None,
+    place: Place,
+    calibrate: bool,
     format_: str,
     **flags: Any,
 ) -> None:
     """Show what a sweep would run, without reading data: cells by axis, infeasible ones, time.
 
-    Takes what `sweep` takes. Times come from the finished cells of the folder. Of a data set in files
-    of one's own the content is read, since that is what its cells are named by.
+    Takes what `sweep` takes. Times come from finished cells of the folder, or from --calibrate, which
+    does read data and run. Of a data set in files of one's own the content is read, since that is what
+    its cells are named by.
     """
     from robustbench_fl.apart import Apart
+    from robustbench_fl.runner.local import LocalBackend
 
+    backend = None
     with Apart(plugins) as apart:
-        prepared, store = _prepare(file, out, apart, flags, data_dir)
-    if format_ == "table":
-        click.echo(_headline(prepared, store))
-    click.echo(_plan_text(prepared, store, format_))
+        prepared, store = _prepare(file, out, apart, flags, place.data_dir)
+        if format_ == "table":
+            click.echo(_headline(prepared, store))
+        if calibrate:
+            backend = LocalBackend(place.jobs, environment_of(place, prepared.todo, plugins, apart))
+    times = times_of(prepared, store, calibrate, backend)
+    click.echo(_plan_text(prepared, times, place.jobs, format_))
 
 
 def _prepare(
@@ -166,24 +147,16 @@ def _headline(prepared: Prepared, store: Store) -> str:
     return f"{text} -> {store.folder}"
 
 
-def _plan_text(prepared: Prepared, store: Store, format_: str) -> str:
+def _plan_text(prepared: Prepared, times: Times, jobs: int, format_: str) -> str:
     from robustbench_fl.cli.planning import axis_rows, cell_rows, estimate_text, infeasible_rows
 
     if format_ != "table":
-        return rows_text(cell_rows(prepared), format_)
+        return rows_text(cell_rows(prepared, times), format_)
     parts = [rows_text(axis_rows(prepared), "table")]
     if refused := infeasible_rows(prepared):
         parts.append("Infeasible:\n" + rows_text(refused, "table"))
-    parts.append(estimate_text(prepared, store))
+    parts.append(estimate_text(prepared, times, jobs))
     return "\n\n".join(parts)
-
-
-def _jobs(text: str) -> int:
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not re.fullmatch("[1-9][0-9]{0,3}", text):
-        raise UsageError(f"--jobs must be auto or a whole number from 1 to 9999, got {text!r}.")
-    return int(text)
 
 
 def _finish(store: Store, chosen: set[str]) -> int:

@@ -10,7 +10,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from robustbench_fl import build
-from robustbench_fl.cell import Cell
+from robustbench_fl.cell import Cell, World
 from robustbench_fl.data.contracts import Arrays
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.data.shared import shared
@@ -39,24 +38,6 @@ LONGEST_REASON = 500
 
 _FEWER = 8
 """Divides the clients trained as one batch where memory did not suffice."""
-
-
-@dataclass(frozen=True)
-class World:
-    """What decides who holds which data: cells that agree in it are comparable pair by pair."""
-
-    dataset: str
-    partition: str
-    seed: int
-    clients: int
-    root_size: int
-    validation: float
-
-    @classmethod
-    def of(cls, cell: Cell) -> World:
-        """Return the world of `cell`."""
-        held = cell.settings
-        return cls(cell.dataset, cell.partition, cell.seed, held.clients, held.root_size, held.validation)
 
 
 class CellTimeout(RobustbenchError):

@@ -216,9 +216,7 @@ class Claims:
                         self._file.unlink()
                     raise WriteError.of(self._file, error) from None
             return descriptor
-        raise WriteError.of(
-            self._file, FileNotFoundError(errno.ENOENT, "its folder vanishes")
-        )
+        raise WriteError.of(self._file, FileNotFoundError(errno.ENOENT, "its folder vanishes"))
 
     def _live(self) -> None:
         while not self._ended.wait(self._beat):

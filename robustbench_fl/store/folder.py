@@ -168,6 +168,10 @@ class Store:
         stored = {record["key"]: record for record in self.stored()}
         return [stored.get(row["key"]) or {**row, "status": "missing"} for row in self.planned()]
 
+    def summary(self, key: str) -> dict[str, Any] | None:
+        """Return the record of `key` as :meth:`summaries` has it, as of the last look at the folder."""
+        return self._catalogue.summary(key) if key in self._catalogue.heads else None
+
     def summaries(self) -> Iterator[dict[str, Any]]:
         """Yield what :meth:`records` returns without curves, diagnostics and tracebacks, and faster."""
         self._refresh()

@@ -57,3 +57,13 @@ def test_bad_choices_are_refused(tmp_path: Path, flags: list[str], message: str)
     with pytest.raises(UsageError, match=message):
         said("sweep", *GRID, *flags, "-o", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_calibrated_times_are_shown_and_nothing_is_stored(tmp_path: Path) -> None:
+    arguments = [*GRID, "-o", str(tmp_path / "out"), "-j", "1"]
+    assert "Time: unknown for 8 cells; none of their kind is finished." in said("plan", *arguments).output
+    shown = said("plan", *arguments, "--calibrate", "--only", "aggregator=mean")
+    assert "Calibrating: two rounds of each of 2 kinds of cells." in shown.stderr
+    assert "of CPU time" in shown.output
+    assert "By kind:" in shown.output
+    assert not (tmp_path / "out").exists()
