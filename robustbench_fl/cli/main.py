@@ -20,6 +20,7 @@ from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, status, tables, unpack
 from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
+from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.errors import RobustbenchError, UsageError
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -40,8 +41,8 @@ def cli() -> None:
 
 
 for command in (
-    sweep, plan, status, leaderboard, matrix, attacks, costs, detection, compare, badge, show, tables,
-    report, figures, pack, unpack, list_, describe, check,
+    sweep, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance, compare,
+    badge, show, tables, report, figures, pack, unpack, list_, describe, check,
 ):  # fmt: skip
     cli.add_command(command)
 

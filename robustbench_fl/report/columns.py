@@ -14,6 +14,7 @@ _PERCENT = frozenset(
         *("worst_accuracy", "worst_accuracy_honest", "worst_adaptive", "mean_accuracy", "clean_accuracy"),
         *("defence_tax", "drop", "iqm_accuracy", "max_accuracy_loss"),
         *("mean_drop", "plain_drop", "worst_share", "lost_share"),
+        *("worst_gain", "mean_gain", "clean_gain", "difference", "score"),
     }
 )
 _HEADERS = {
@@ -37,6 +38,13 @@ _HEADERS = {
     "plain_drop": "Drop of mean, points",
     "worst_share": "Worst for %",
     "most_hurt": "Hurts most",
+    "worst_gain": "Worst, points",
+    "mean_gain": "Mean, points",
+    "clean_gain": "Clean, points",
+    "difference": "Difference, points",
+    "nemenyi_p": "Nemenyi p",
+    "wilcoxon_p": "Wilcoxon p",
+    "holm_p": "Holm p",
     "dacc": "DACC %",
     "auc": "AUC %",
     "round_tpr": "TPR a round %",

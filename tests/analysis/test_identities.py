@@ -1,8 +1,14 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.identities import IdentityError, check_detection, check_worst_below_mean
+from robustbench_fl.analysis.leaderboard import leaderboard
+from robustbench_fl.store import Store
+
+COMMITTED = sorted(path.parent for path in Path(__file__).parents[2].glob("results/*/cells.jsonl.*"))
 
 
 def detector(record, **rates):
@@ -49,3 +55,40 @@ def test_a_worst_case_above_the_mean_is_refused():
         check_worst_below_mean(
             pd.DataFrame({"aggregator": ["krum"], "worst_accuracy": [0.6], "mean_accuracy": [0.5]})
         )
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
+def test_committed_cells_satisfy_the_identities(folder):
+    records = Store.existing(folder).records()
+    table = frame(records)
+    check_detection(table)
+    board = leaderboard(table).table
+    known = board.dropna(subset=["worst_accuracy"])
+    assert len(known)
+    assert (known["worst_accuracy"] <= known["mean_accuracy"] + 1e-12).all()
+    judged = 0
+    for record in records:
+        metrics = record.get("metrics") or {}
+        if metrics.get("dacc") is None or record["cell"]["participation"] < 1:
+            continue
+        if record["counts"]["non_finite_rows"]:
+            continue
+        judged += 1
+        malicious = len(record["federation"]["malicious"])
+        honest = len(record["federation"]["sizes"]) - malicious
+        wrong = malicious * (1 - metrics["tpr"]) + honest * metrics["fpr"]
+        assert metrics["dacc"] == pytest.approx(1 - wrong / (malicious + honest), abs=1e-9)
+        assert wrong == pytest.approx(round(wrong), abs=1e-6)  # clients are counted, not estimated
+    assert judged
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
+def test_infeasible_cells_of_committed_results_are_not_missing(folder):
+    table = frame(Store.existing(folder).records())
+    covered = leaderboard(table).table.set_index("aggregator")["coverage"]
+    for rule, cells in table.groupby("aggregator"):
+        infeasible = int((cells["status"] == "infeasible").sum())
+        done, feasible = map(int, covered[rule].split(",")[0].split("/"))
+        assert done == int(cells["accuracy"].notna().sum())
+        assert feasible >= len(cells) - infeasible
+        assert (f"{infeasible} infeasible" in covered[rule]) == (infeasible > 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 import subprocess
@@ -13,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from robustbench_fl.cli.main import cli
+from robustbench_fl.record import CellRecord
+from robustbench_fl.store import Store
 
 QUICK = Path(__file__).parents[2] / "results" / "quickstart"
 pytestmark = pytest.mark.skipif(not QUICK.is_dir(), reason="needs the committed results")
@@ -21,15 +22,13 @@ pytestmark = pytest.mark.skipif(not QUICK.is_dir(), reason="needs the committed 
 @pytest.fixture
 def worse(tmp_path: Path) -> Path:
     """The committed quick start with ten points less for krum in every cell."""
-    shutil.copy(QUICK / "plan.jsonl.gz", tmp_path)
-    with gzip.open(QUICK / "cells.jsonl.gz", "rt") as file:
-        records = [json.loads(line) for line in file]
-    for record in records:
+    shutil.copytree(QUICK, tmp_path / "worse", ignore=shutil.ignore_patterns("figures"))
+    store = Store.existing(tmp_path / "worse")
+    for record in list(store.stored()):
         if record["labels"]["aggregator"] == "krum":
             record["metrics"]["accuracy"] = max(0.0, record["metrics"]["accuracy"] - 0.1)
-    with gzip.open(tmp_path / "cells.jsonl.gz", "wt") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
-    return tmp_path
+            store.write(CellRecord.model_validate(record))  # a loose cell wins over the packed one
+    return tmp_path / "worse"
 
 
 def test_a_regression_is_said_and_fails_only_when_asked(worse: Path) -> None:

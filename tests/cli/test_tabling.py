@@ -72,3 +72,19 @@ def test_a_full_disk_is_said_in_a_sentence() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == "Error: Cannot write the output: No space left on device. What is stored stays.\n"
+
+
+@pytest.mark.parametrize("format_", ["table", "md", "csv", "latex", "json"])
+def test_differences_in_every_format(format_: str) -> None:
+    assert "oracle" in call("differences", QUICK, "--against", "krum", "--format", format_).output
+
+
+def test_significance_prints_ranks_or_pairs_and_draws(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_posthocs", reason="needs the extra stats")
+    for name in ("plan.jsonl.gz", "cells.jsonl.gz"):
+        (tmp_path / name).write_bytes((Path(QUICK) / name).read_bytes())
+    assert "Friedman" in call("significance", str(tmp_path)).output
+    pairs = json.loads(call("significance", str(tmp_path), "--pairs", "--format", "json").output)
+    assert len(pairs["rows"]) == 45  # of ten rules
+    call("significance", str(tmp_path), "--score", "mean", "--figure")
+    assert (tmp_path / "figures" / "critical-difference-mean.png").read_bytes().startswith(b"\x89PNG")

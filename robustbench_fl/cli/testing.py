@@ -1,0 +1,55 @@
+"""``differences`` and ``significance``: which rules really differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.tabling import cells_of, folder_argument, print_table
+
+if TYPE_CHECKING:
+    from robustbench_fl.analysis.significance import Score
+
+
+@click.command()
+@folder_argument
+@click.option("--against", default="mean", show_default=True, metavar="RULE", help="Rule to compare with.")
+@format_option
+def differences(folder: Path, against: str, format_: str) -> None:
+    """Show what each rule gains over one of them, paired on the worlds both have met."""
+    from robustbench_fl.analysis.pairs import pair_table
+
+    print_table(pair_table(cells_of(folder), against), format_)
+
+
+@click.command()
+@folder_argument
+@click.option(
+    "--score",
+    type=click.Choice(["worst", "mean"]),
+    default="worst",
+    show_default=True,
+    help="What the rules are ranked by in each seed of each block.",
+)
+@click.option("--pairs", is_flag=True, help="Print all pairs, with Wilcoxon's test and Holm's correction.")
+@click.option("--figure", is_flag=True, help="Draw DIR/figures/critical-difference-SCORE.png too.")
+@format_option
+def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_: str) -> None:
+    """Test whether the rules differ: Friedman, then Nemenyi or Wilcoxon with Holm.
+
+    Needs scikit-posthocs: pip install 'robustbench-fl[stats]'.
+    """
+    from robustbench_fl.analysis.significance import significance as tested
+
+    found = tested(cells_of(folder), score)
+    print_table(found.pair_table if pairs else found, format_)
+    if figure:
+        from robustbench_fl.files import write_atomically
+        from robustbench_fl.report.critical import critical_difference
+
+        path = folder / "figures" / f"critical-difference-{score}.png"
+        write_atomically(path, critical_difference(found))
+        click.echo(path, err=True)
