@@ -115,3 +115,22 @@ def open_regular(path: Path | str) -> int:
         os.close(descriptor)
         raise OSError(f"{os.fspath(path)!r} is no ordinary file")
     return descriptor
+
+
+def read_regular(path: Path | str) -> tuple[bytes, os.stat_result]:
+    """Return the content of the ordinary file `path`, and what the system says of it.
+
+    Raises
+    ------
+    OSError
+        As :func:`open_regular`.
+    """
+    descriptor = open_regular(path)
+    try:
+        found = os.fstat(descriptor)
+        content = part = os.read(descriptor, found.st_size + 1)
+        while part and len(content) != found.st_size:
+            content += (part := os.read(descriptor, 1 << 20))
+        return content, found
+    finally:
+        os.close(descriptor)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from robustbench_fl.files import open_regular
+from robustbench_fl.files import read_regular
 from robustbench_fl.intact import KEY
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
 from robustbench_fl.store.index import LOOSE, PACKED, Head, Index, IndexDamaged, Stat
@@ -174,14 +174,15 @@ class Catalogue:
             yield from self._read_pack(pack)
 
     def _read(self, key: str) -> tuple[Head, bytes]:
-        path = self.cells / f"{key}.json"
-        found = Stat.of(path.lstat())
+        path = f"{self.cells}/{key}.json"
+        found = None
         try:
             raw, found = read_file(path)
             record = unseal(raw, key)
         except NewerSchema as error:
-            raise StoreError(f"cells/{path.name}: {error}") from None
+            raise StoreError(f"cells/{key}.json: {error}") from None
         except Damaged as error:
+            found = found or Stat.of(os.lstat(path))
             return Head(LOOSE, key, found, None), str(error).encode()
         return Head(LOOSE, key, found, record["status"]), _brief(record)
 
@@ -200,7 +201,7 @@ class Catalogue:
                 yield Head(PACKED, record["key"], pack, record["status"]), _brief(record)
 
 
-def read_file(path: Path) -> tuple[bytes, Stat]:
+def read_file(path: Path | str) -> tuple[bytes, Stat]:
     """Return the content of the ordinary file `path` and what it is known by.
 
     Raises
@@ -211,9 +212,7 @@ def read_file(path: Path) -> tuple[bytes, Stat]:
         If it cannot be read, or is a link, a pipe, a folder …
     """
     try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            found = os.fstat(file.fileno())
-            raw = file.read()
+        raw, found = read_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -265,9 +264,9 @@ def _guess(pack: Stat | None) -> int:
     return pack.size // 4000 if pack else 0
 
 
-def _why(path: Path, error: OSError) -> str:
+def _why(path: Path | str, error: OSError) -> str:
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except OSError:
         return error.strerror or str(error)
     if stat.S_ISLNK(mode):

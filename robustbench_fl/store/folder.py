@@ -17,11 +17,12 @@ from robustbench_fl.files import WriteError, atomic, open_regular, sync_files, s
 from robustbench_fl.intact import is_planned
 from robustbench_fl.record import CellRecord
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
+from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
-from robustbench_fl.store.index import LOOSE, Stat
+from robustbench_fl.store.index import LOOSE
 from robustbench_fl.store.index import PACKED as IN_PACK
 from robustbench_fl.store.packing import PACKED, RESTORE, damaged, read_lines, write_lines
-from robustbench_fl.store.sealed import canonical_line, seal, unseal
+from robustbench_fl.store.sealed import canonical_line, renewed, seal, unseal
 
 PLAN = "plan.jsonl.gz"
 SWEEP = "sweep.toml"
@@ -189,21 +190,23 @@ class Store:
         Raises
         ------
         StoreError
-            If the packed file is damaged as a whole, or the folder changes on the way.
+            If the packed file is damaged as a whole, a sweep is running, or the folder changes on the way.
         """
+        refuse_running(self.folder, "pack it")
         self._refresh()
         heads = dict(self._catalogue.heads)
         loose = [key for key, head in heads.items() if head.place == LOOSE]
-        packed = {record["key"]: line for line, record in self._packed()} if len(loose) < len(heads) else {}
-        read: dict[str, Stat] = {}
+        packed = {}
+        if len(loose) < len(heads):
+            packed = {record["key"]: renewed(line, record) for line, record in self._packed()}
 
         def lines() -> Iterator[bytes]:
             for key in sorted(heads):
                 if heads[key].place == IN_PACK:
                     yield packed[key]
                     continue
-                raw, read[key] = read_file(self._path(key))
-                yield seal(unseal(raw, key))
+                raw, _ = read_file(self._path(key))
+                yield renewed(raw, unseal(raw, key))
 
         self._keep_bad_pack()
         try:
@@ -228,6 +231,7 @@ class Store:
         packed = self.folder / PACKED
         if not packed.is_file():
             raise StoreError(f"{str(self.folder)!r} holds no {PACKED} to unpack.")
+        refuse_running(self.folder, "unpack it")
         self._refresh()
         own_folder(self.cells)
         paths = []
@@ -235,7 +239,7 @@ class Store:
             self._set_aside(record["key"])
             paths.append(self._path(record["key"]))
             with atomic(paths[-1], sync=False) as file:
-                file.write(line)
+                file.write(renewed(line, record))
         sync_files(paths)
         sync_folder(self.cells)
         self._keep_bad_pack()
@@ -261,7 +265,7 @@ class Store:
             return None
 
     def _packed(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Yield the packed records that count, with their lines as they are stored now."""
+        """Yield the packed records that count, with their lines."""
         heads, bad = self._catalogue.heads, self._catalogue.bad_lines
         seen = set()
         for number, line in enumerate(read_lines(self.folder / PACKED), 1):
@@ -271,7 +275,7 @@ class Store:
             key = record["key"]
             if key not in seen and key in heads and heads[key].place == IN_PACK:
                 seen.add(key)
-                yield seal(record), record
+                yield line, record
 
     def _keep_bad_pack(self) -> None:
         """Keep a packed file, under another name too, of which something would be lost."""

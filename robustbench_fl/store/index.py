@@ -223,6 +223,7 @@ class Index:
 
 def _empty(where: str) -> sqlite3.Connection:
     database = _open(where)
+    database.execute("PRAGMA page_size = 16384")  # several bodies a page
     with database:
         for statement in _SCHEMA:
             database.execute(statement)
