@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustbench_fl.api import SortedRows
+
 _COLUMNS = 4096
 """Columns sorted at a time on a CPU; the block stays in the cache."""
 _DEVICE_VALUES = 2**24
@@ -52,7 +54,7 @@ def sorted_blocks(updates: Tensor, reduce: Callable[[Tensor], Tensor], rows: Ten
     return out
 
 
-def median_of_sorted(block: Tensor) -> Tensor:
+def median_of_sorted(block: SortedRows) -> Tensor:
     """Return the middle row of ascending columns, for an even number the mean of the two middle rows.
 
     Parameters

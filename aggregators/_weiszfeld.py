@@ -46,11 +46,45 @@ def weiszfeld_weights(
     step works on n numbers only.
     """
     norms = row_norms(updates)
-    weights = _pulled(shares, norms if start is None else row_distances(updates, start, norms), nu)
+    distances = norms if start is None else row_distances(updates, start, norms)
+    few = _GRAM_ROWS_PER_STEP * steps < len(updates)
+
+    def distances_from() -> Callable[[Tensor], Tensor]:
+        return _measured_on_rows(updates, norms) if few else _measured_on_gram(updates)
+
+    return iterated_weights(distances, distances_from, shares=shares, nu=nu, steps=steps, tol=tol)
+
+
+def iterated_weights(
+    distances: Tensor,
+    measure: Callable[[], Callable[[Tensor], Tensor]],
+    *,
+    shares: Tensor,
+    nu: float,
+    steps: int,
+    tol: float,
+) -> Tensor:
+    """Return the weights of the rows, from distances alone.
+
+    Parameters
+    ----------
+    distances : float64 Tensor [n]
+        Of the rows from the first point.
+    measure : callable
+        Returns the function that takes weights [n] to the rows' distances [n] from the mean with
+        these weights; called only if there is a second step.
+    shares, nu, steps, tol
+        As for :func:`weiszfeld_weights`.
+
+    Returns
+    -------
+    float64 Tensor [n]
+        Weights that sum to one.
+    """
+    weights = _pulled(shares, distances, nu)
     if steps == 1:
         return weights
-    few = _GRAM_ROWS_PER_STEP * steps < len(updates)
-    distances_from = _measured_on_rows(updates, norms) if few else _measured_on_gram(updates)
+    distances_from = measure()
     for _ in range(steps - 1):
         distances = distances_from(weights)
         previous, weights = weights, _pulled(shares, distances, nu)

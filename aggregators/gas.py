@@ -139,10 +139,9 @@ def _asked(rule: Aggregator, view: ServerView, stack: Tensor) -> Tensor:
 
     if rule.coordinatewise:
         return answer(stack.transpose(0, 1).reshape(n, c * width)).view(c, width)
-    if type(rule).pairwise_weights is not Aggregator.pairwise_weights:
+    if rule.pairwise:
         weights = rule.pairwise_weights(stacked_distances(stack), view)
-        if weights is not None:
-            return torch.bmm(weights[:, None].to(stack), stack)[:, 0]
+        return torch.bmm(weights[:, None].to(stack), stack)[:, 0]
     return torch.stack([answer(chunk) for chunk in stack])
 
 

@@ -10,9 +10,9 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.aggregators._weiszfeld import weiszfeld_weights
+from robustbench_fl.aggregators._weiszfeld import iterated_weights, weiszfeld_weights
 from robustbench_fl.aggregators.median import median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial
 from robustbench_fl.registry import register
 
 Start = Literal["median", "mean", "zero"]
@@ -104,19 +104,39 @@ class GeometricMedian(Aggregator):
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the geometric median and the weights behind it."""
-        if self.preset == "paper":
-            weights = _weights(updates, "mean", self.nu, _PAPER_STEPS, self.tol, view.sample_counts)
-        else:
-            weights = _weights(updates, self.start, self.nu, self.steps, self.tol, None)
+        start, steps, counts = self._settings(view)
+        weights = _weights(updates, start, self.nu, steps, self.tol, counts)
         return Aggregation(weighted_sum(weights, updates), weights=weights.to(updates.dtype)), None
+
+    def trial_weights(self, trial: Trial, view: ServerView) -> Tensor:
+        """Return the weights of the updates in their geometric median."""
+        start, steps, counts = self._settings(view)
+        shares = _shares(trial.norms(), counts)
+        if start == "zero":
+            distances = trial.norms()
+        else:
+            distances = trial.distances_from_median() if start == "median" else trial.distances_from(shares)
+        return iterated_weights(
+            distances, lambda: trial.distances_from, shares=shares, nu=self.nu, steps=steps, tol=self.tol
+        )
+
+    def _settings(self, view: ServerView) -> tuple[Start, int, Tensor | None]:
+        """Return the start, the steps, and what the clients are weighed by."""
+        if self.preset == "paper":
+            return "mean", _PAPER_STEPS, view.sample_counts
+        return self.start, self.steps, None
+
+
+def _shares(like: Tensor, counts: Tensor | None) -> Tensor:
+    shares = torch.ones(len(like)) if counts is None else counts
+    shares = shares.to(like.device, torch.float64)
+    return shares / shares.sum()
 
 
 def _weights(
     updates: Tensor, start: Start, nu: float, steps: int, tol: float, counts: Tensor | None
 ) -> Tensor:
-    shares = torch.ones(len(updates)) if counts is None else counts
-    shares = shares.to(updates.device, torch.float64)
-    shares = shares / shares.sum()
+    shares = _shares(updates, counts)
     first = _first_point(updates, start, shares)
     return weiszfeld_weights(updates, first, shares=shares, nu=nu, steps=steps, tol=tol)
 

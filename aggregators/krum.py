@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -70,6 +71,8 @@ class Krum(Aggregator):
     """
 
     neighbours: Neighbours = "n-f-2"
+
+    pairwise: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -11,7 +11,7 @@ from robustbench_fl.aggregators._diameter import smallest_diameter
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial
 from robustbench_fl.errors import InfeasibleError
 from robustbench_fl.registry import register
 
@@ -73,6 +73,11 @@ class MDA(Aggregator):
         """MDA needs ``n > 2f``, and an f that can be searched."""
         return _infeasible(n_clients, f)
 
+    def trial_weights(self, trial: Trial, view: ServerView) -> Tensor:
+        """Return the same weight for all in the subset."""
+        selected = _members(trial.distances, view.f)
+        return selected.double() / selected.sum()
+
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean of the subset, and who is in it."""
         return _outcome(updates, view.f), None
@@ -82,10 +87,15 @@ def _outcome(updates: Tensor, f: int) -> Aggregation:
     n = len(updates)
     if reason := _infeasible(n, f):
         raise InfeasibleError(f"Minimum-diameter averaging: {reason}.")
-    members = smallest_diameter(squared_distances(updates).cpu().numpy(), n - f)
-    selected = chosen(torch.from_numpy(members).to(updates.device), n)
+    selected = _members(squared_distances(updates), f)
     weights = selected.to(updates.dtype) / (n - f)
     return Aggregation(weighted_sum(weights, updates), weights=weights, selected=selected)
+
+
+def _members(distances: Tensor, f: int) -> Tensor:
+    """Return who is in the subset, a bool Tensor [n]."""
+    members = smallest_diameter(distances.cpu().numpy(), len(distances) - f)
+    return chosen(torch.from_numpy(members).to(distances.device), len(distances))
 
 
 def _infeasible(n: int, f: int) -> str | None:

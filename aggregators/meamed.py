@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.aggregators._near_median import mean_near_median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, SortedRows
 from robustbench_fl.errors import InfeasibleError
 from robustbench_fl.registry import register
 
@@ -58,6 +58,7 @@ class Meamed(Aggregator):
     """
 
     coordinatewise: ClassVar[bool] = True
+    ordered: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -67,6 +68,10 @@ class Meamed(Aggregator):
     def infeasible(self, n_clients: int, f: int) -> str | None:
         """The median must be an honest value's neighbour: ``n > 2f``."""
         return _infeasible(n_clients, f)
+
+    def ordered_step(self, columns: SortedRows, view: ServerView) -> Tensor:
+        """Return the mean around the median."""
+        return mean_near_median(columns[:], len(columns) - view.f)
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean around the median."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, SortedRows
 from robustbench_fl.registry import register
 
 
@@ -45,6 +45,11 @@ class Median(Aggregator):
     """
 
     coordinatewise: ClassVar[bool] = True
+    ordered: ClassVar[bool] = True
+
+    def ordered_step(self, columns: SortedRows, view: ServerView) -> Tensor:
+        """Return the middle row, or the mean of the two."""
+        return median_of_sorted(columns)
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the coordinate-wise median."""

@@ -93,6 +93,11 @@ class MultiKrum(Aggregator):
             raise ValueError("neighbours has no effect with iterative=true; leave one of them out")
 
     @property
+    def pairwise(self) -> bool:  # type: ignore[override]
+        """Yes; picks one after another are not offered, as they are slow for many rounds."""
+        return not self.iterative
+
+    @property
     def needs(self) -> frozenset[Need]:
         """The assumed f."""
         return frozenset({Need.F})
@@ -103,10 +108,8 @@ class MultiKrum(Aggregator):
             return f"it averages k = {self.k} updates, but there are n = {n_clients}"
         return krum_infeasible(n_clients, f)
 
-    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor | None:
-        """Return 1/k for the k clients of lowest score; not offered for picks one after another."""
-        if self.iterative:
-            return None
+    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor:
+        """Return 1/k for the k clients of lowest score."""
         n = distances.shape[-1]
         k = n - view.f if self.k is None else self.k
         scores = krum_scores(distances, neighbour_count(n, view.f, self.neighbours))

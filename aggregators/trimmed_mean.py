@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Lt
 
 from robustbench_fl.aggregators._columns import sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, SortedRows
 from robustbench_fl.errors import InfeasibleError
 from robustbench_fl.registry import register
 
@@ -67,6 +67,7 @@ class TrimmedMean(Aggregator):
     trim: Annotated[float, Ge(0), Lt(0.5)] | None = None
 
     coordinatewise: ClassVar[bool] = True
+    ordered: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -76,6 +77,13 @@ class TrimmedMean(Aggregator):
     def infeasible(self, n_clients: int, f: int) -> str | None:
         """Some values must be left."""
         return _infeasible(n_clients, self._cut(n_clients, f))
+
+    def ordered_step(self, columns: SortedRows, view: ServerView) -> Tensor:
+        """Return the mean of the rows that are not cut."""
+        n = len(columns)
+        cut = self._cut(n, view.f if self.trim is None else 0)
+        kept = columns[cut : n - cut]
+        return kept.new_full((len(kept),), 1 / len(kept)) @ kept
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the trimmed mean."""

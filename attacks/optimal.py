@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import torch
 from annotated_types import Ge
 
 from robustbench_fl.api import Attack, AttackerView, Knowledge, State
@@ -118,14 +119,7 @@ class Optimal(Attack):
             own: Tensor = view.own
             return own, state
         mean, std = column_moments(rows)
-        start, direction = (mean, std) if self.direction == "alie" else (mean.new_zeros(()), mean)
-
-        def crafted(x: float) -> Tensor:
-            return repeated(start - x * direction, view)
-
-        def damage(x: float) -> float:
-            aggregate = view.defence.aggregate(crafted(x)).aggregate
-            return float((aggregate.double() - mean).norm())
-
+        start, direction = (mean, -std) if self.direction == "alie" else (torch.zeros_like(mean), -mean)
+        damage = view.defence.distance_along(start, direction, mean, len(view.client_ids))
         best, _ = line_search(damage, self.evaluations)
-        return crafted(best), state
+        return repeated(start + best * direction, view), state

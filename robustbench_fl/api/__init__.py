@@ -10,6 +10,8 @@ from robustbench_fl.api.server import (
     RootData,
     ServerSpec,
     ServerView,
+    SortedRows,
+    Trial,
 )
 from robustbench_fl.api.state import StageStates, State
 
@@ -28,7 +30,9 @@ __all__ = [
     "RootData",
     "ServerSpec",
     "ServerView",
+    "SortedRows",
     "StageStates",
     "State",
+    "Trial",
     "Trigger",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -108,6 +108,29 @@ class Defence(Protocol):
         Every call in a round starts from the same copy of the rule's state and from the same
         position of the attacker's own random stream.
         """
+
+    def distance_along(
+        self, start: Tensor, direction: Tensor, origin: Tensor, m: int
+    ) -> Callable[[float], float]:
+        """Return the function that takes x to how far the aggregate comes from `origin`.
+
+        All m malicious clients would send ``start + x · direction`` in float32. This asks
+        :meth:`aggregate`; the engine's gives the same but for rounding, and for many rules does
+        much less for it.
+
+        Parameters
+        ----------
+        start, direction, origin : float64 Tensor [d]
+            The line, and where from: best the honest mean.
+        m : int
+            Malicious clients of the round.
+        """
+
+        def distance(x: float) -> float:
+            crafted = (start + x * direction).float().repeat(m, 1)
+            return float((self.aggregate(crafted).aggregate.double() - origin).norm())
+
+        return distance
 
     def with_rule(self, rule: Aggregator) -> Defence:
         """Return the same simulation with `rule` in place of the server's.

@@ -125,7 +125,7 @@ class Mounted:
         )
 
 
-class SceneDefence:
+class SceneDefence(Defence):
     """A server that takes the trimmed mean, in the attacker's hands."""
 
     def __init__(self, at: Mounted, rule: Aggregator | None = None) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Aggregation, Aggregator, State
-from robustbench_fl.engine.server import ServerRound, serve
+from robustbench_fl.api import Aggregation, Aggregator, Defence, State
+from robustbench_fl.engine.line import Line, Trial
+from robustbench_fl.engine.server import ServerRound, finite_rows, full_view, serve
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatedDefence:
+class SimulatedDefence(Defence):
     """Answers what the server would do with crafted rows; see :class:`~robustbench_fl.api.Defence`.
 
     It holds only rows that the attacker knows: all honest ones, or the malicious alone.
@@ -53,6 +54,49 @@ class SimulatedDefence:
         if verdict.aggregation is None:
             return Aggregation(torch.zeros_like(self.context.params))
         return _own_copy(verdict.aggregation)
+
+    def distance_along(
+        self, start: Tensor, direction: Tensor, origin: Tensor, m: int
+    ) -> Callable[[float], float]:
+        """Return the function that takes x to how far the aggregate comes from `origin`.
+
+        Rules that say how get by with numbers for each client or coordinate
+        (:class:`~robustbench_fl.engine.line.Trial`); the others, and rounds in which rows are
+        left out, are asked each time.
+        """
+        asked = super().distance_along(start, direction, origin, m)
+        answers = self._answers()
+        if answers is None:
+            return asked
+        line = Line(
+            updates=self.updates, malicious=self.malicious, start=start, direction=direction, origin=origin
+        )
+
+        def distance(x: float) -> float:
+            trial = Trial(line, x)
+            # The server leaves out rows that are not finite: another round, of fewer clients.
+            found = answers(trial) if bool(torch.isfinite(trial.sent.sum())) else None
+            return asked(x) if found is None else found
+
+        return distance
+
+    def _answers(self) -> Callable[[Trial], float | None] | None:
+        """Return how to ask the rule about a trial without rows, ``None`` if it must see them."""
+        honest = np.ones(len(self.updates), dtype=bool)
+        honest[self.malicious.cpu().numpy()] = False
+        if self.state is not None or self.hidden is not None or not finite_rows(self.updates)[honest].all():
+            return None
+        view = full_view(self.rule, self.context, len(self.updates), self.make_rng)
+        if view is None:
+            return None
+        if self.rule.ordered:
+            return lambda trial: trial.length_of(lambda columns: self.rule.ordered_step(columns, view))
+
+        def weighed(trial: Trial) -> float | None:
+            weights = self.rule.trial_weights(trial, view)
+            return None if weights is None else trial.length(weights)
+
+        return weighed
 
     @cached_property
     def _trial(self) -> Tensor:

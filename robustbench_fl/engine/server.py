@@ -119,6 +119,14 @@ def serve(
     return Verdict(aggregation=aggregation, seen=seen, f=f, capped=capped), new_state
 
 
+def full_view(
+    rule: Aggregator, context: ServerRound, n: int, make_rng: Callable[[], np.random.Generator]
+) -> ServerView | None:
+    """Return what `rule` sees in a round in which all `n` rows reach it, ``None`` if it cannot work."""
+    f, _ = _bearable(rule, n, context.assumed_f)
+    return None if f is _IMPOSSIBLE else _view(rule.needs, context, np.ones(n, dtype=bool), f, make_rng())
+
+
 def finite_rows(updates: Tensor) -> np.ndarray:
     """Return which rows of `updates` [n, d] hold neither NaN nor Inf, as a bool array [n]."""
     # NaN and Inf never leave a sum again. Finite values may overflow in float32, so what is not

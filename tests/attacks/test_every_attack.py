@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from robustbench_fl import build, registry
-from robustbench_fl.api import Aggregation, Attack, Knowledge
+from robustbench_fl.api import Aggregation, Attack, Defence, Knowledge
 from robustbench_fl.errors import UndeclaredAccess
 
 NAMES = registry.names("attacks")
@@ -47,7 +47,7 @@ def _quiet():
         yield
 
 
-class Median:
+class Median(Defence):
     """A deterministic defence for attacks that simulate one."""
 
     def __init__(self, honest: torch.Tensor) -> None:

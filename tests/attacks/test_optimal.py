@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from robustbench_fl import build
-from robustbench_fl.api import Aggregation, Knowledge
+from robustbench_fl.api import Aggregation, Defence, Knowledge
 from robustbench_fl.attacks.optimal import line_search
 from robustbench_fl.errors import UndeclaredAccess
 
 
-class Rule:
+class Rule(Defence):
     """A defence that answers by a function of crafted rows, and keeps what it was asked."""
 
     def __init__(self, world, answer) -> None:
