@@ -1,4 +1,4 @@
-"""Accuracy over rounds, as a long frame."""
+"""Accuracy and attack success over rounds, as a long frame."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+
+_VALUES = ("accuracy", "attack_success")
 
 
 def curves(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -19,14 +21,15 @@ def curves(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``key``, ``round`` (rounds finished, from 1) and ``accuracy`` (fraction); join on
-        ``key`` with :func:`robustbench_fl.analysis.frame` for the settings.
+        Columns ``key``, ``round`` (rounds finished, from 1), ``accuracy`` and ``attack_success``
+        (fractions, NaN where an attack has no such thing); join on ``key`` with
+        :func:`robustbench_fl.analysis.frame` for the settings.
     """
     parts = [
-        pd.DataFrame({"key": record["key"], "round": curve["round"], "accuracy": curve["accuracy"]})
+        pd.DataFrame({"key": record["key"]} | {name: curve[name] for name in ("round", *_VALUES)})
         for record in records
         if (curve := record.get("curves"))
     ]
     if not parts:
-        return pd.DataFrame({"key": [], "round": [], "accuracy": []})
-    return pd.concat(parts, ignore_index=True)
+        return pd.DataFrame({name: [] for name in ("key", "round", *_VALUES)})
+    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(_VALUES, "float64"))

@@ -1,4 +1,4 @@
-"""``figures``: what detectors found of the clients, drawn; and what FedREDefense learned of two."""
+"""``figures``: a sweep's figures as PNG or SVG; and what FedREDefense learned of two clients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.cell import Cell
+    from robustbench_fl.report.canvas import Format
     from robustbench_fl.report.contact import Row
     from robustbench_fl.runner.synthetic import Learned
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "svg"]),
+    default="png",
+    show_default=True,
+    help="What to draw.",
+)
 @click.option(
     "--synthetic",
     metavar="KEY",
@@ -37,29 +46,33 @@ if TYPE_CHECKING:
     metavar="FILE.py",
     help="Python file that registers methods of the cell, for --synthetic.",
 )
-def figures(folder: Path, synthetic: str | None, data_dir: Path | None, plugins: tuple[Path, ...]) -> None:
-    """Draw reconstruction errors, iterations, ROC curves and lost clients of a sweep's detectors.
+def figures(
+    folder: Path, format_: Format, synthetic: str | None, data_dir: Path | None, plugins: tuple[Path, ...]
+) -> None:
+    """Draw all figures of a sweep, for a paper as SVG.
 
-    Files go to DIR/figures: errors-*, iterations-* and roc-* for cells of fedredefense, lost-* for every
-    detector, by block of data set, partition and share of malicious clients.
+    Files go to DIR/figures, by block of data set, partition and share of malicious clients: heatmap-*,
+    curves-* and success-* (accuracy and attack success over rounds); errors-*, iterations-* and roc-* for
+    cells of fedredefense, lost-* for every detector; and for the whole sweep worst and profile (in what
+    share of the settings a rule is within so many points of the best).
     """
     from robustbench_fl.store import Store
 
     if synthetic is not None:
-        _report([_draw_synthetic(folder, synthetic, data_dir, plugins)])
+        from robustbench_fl.report.canvas import written_as
+
+        with written_as(format_):
+            _report([_draw_synthetic(folder, synthetic, data_dir, plugins, format_)])
         return
     if data_dir is not None and click.get_current_context().get_parameter_source("data_dir") == _TYPED:
         raise UsageError("--data-dir is for --synthetic KEY: the other figures need no data.")
     if plugins:
         raise UsageError("--plugin is for --synthetic KEY: the other figures need no methods.")
-    from robustbench_fl.report.diagnostics import write_diagnostics
+    from robustbench_fl.report.figures import write_figures
 
-    written = write_diagnostics(Store.existing(folder).records(), folder)
+    written = write_figures(Store.existing(folder).records(), folder, format_)
     if not written:
-        raise UsageError(
-            f"{str(folder)!r} holds no finished cell of a detector with malicious clients; nothing to draw. "
-            "Run a sweep with fedredefense first."
-        )
+        raise UsageError(f"{str(folder)!r} holds no finished cell; nothing to draw. Run the sweep first.")
     _report(written)
 
 
@@ -71,7 +84,9 @@ def _report(written: list[Path]) -> None:
         click.echo(path)
 
 
-def _draw_synthetic(folder: Path, key: str, data_dir: Path | None, plugins: tuple[Path, ...]) -> Path:
+def _draw_synthetic(
+    folder: Path, key: str, data_dir: Path | None, plugins: tuple[Path, ...], format_: Format
+) -> Path:
     """Simulate one cell again, draw what was learned of two clients, and return the file."""
     from robustbench_fl import registry
     from robustbench_fl.cli.results import find_record
@@ -98,7 +113,7 @@ def _draw_synthetic(folder: Path, key: str, data_dir: Path | None, plugins: tupl
         "below each image the largest of its soft labels",
         [_row(learned, COLOURS[learned.malicious]) for learned in found],
     )
-    target = folder / FIGURES / f"synthetic-{record['key']}.png"
+    target = folder / FIGURES / f"synthetic-{record['key']}.{format_}"
     write_atomically(target, sheet)
     return target
 

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.leaderboard import HONEST, Leaderboard
-from robustbench_fl.report.canvas import COLOURS, INK, MUTED, figure, png, style
+from robustbench_fl.report.canvas import COLOURS, INK, MUTED, encoded, figure, style
 
 _ROW = 0.3
 _FILL, _EDGE = "#a6cfe8", COLOURS[0]
 
 
 def worst_bars(board: Leaderboard) -> bytes | None:
-    """Return the PNG of a leaderboard, or None if no rule has a score.
+    """Return the figure of a leaderboard, or None if no rule has a score.
 
     A bar is the score that ranks (with its interval), a circle the mean over attacks, a diamond
     clean accuracy. Rules that are not ranked have an outlined bar.
@@ -44,7 +44,7 @@ def worst_bars(board: Leaderboard) -> bytes | None:
         if absent := sorted(set(board.table["aggregator"]) - set(table["aggregator"])):
             note = f"without a score for lack of cells: {', '.join(absent)}"
             axes.annotate(note, (0, 0), (0, -36), "axes fraction", "offset points", color=MUTED, fontsize=8)
-        return png(drawn)
+        return encoded(drawn)
 
 
 def _bars(axes: Any, table: pd.DataFrame, places: Any, score: str) -> None:

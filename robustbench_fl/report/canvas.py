@@ -1,12 +1,13 @@
-"""What all figures share: a plain style, colours for every eye, PNG without a time stamp."""
+"""What all figures share: a plain style, colours for every eye, PNG or SVG without a time stamp."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,6 +19,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6
 """Okabe and Ito's colours (yellow and black left out), then two that keep apart from them."""
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = "osD^vP*X"
+Format = Literal["png", "svg"]
+FORMATS: tuple[Format, ...] = ("png", "svg")
+_FORMAT: ContextVar[Format] = ContextVar("format", default="png")
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -34,6 +38,7 @@ _STYLE: Any = {
     "ytick.labelcolor": INK,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
+    "svg.hashsalt": "robustbench-fl",
 }
 
 
@@ -81,8 +86,22 @@ def figure(width: float, height: float) -> Figure:
     return drawn
 
 
-def png(drawn: Figure) -> bytes:
-    """Return the figure as PNG: the same bytes for the same figure."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15)
+@contextmanager
+def written_as(format_: Format) -> Iterator[None]:
+    """Encode every figure drawn inside as `format_` (``"png"`` outside)."""
+    token = _FORMAT.set(format_)
+    try:
+        yield
+    finally:
+        _FORMAT.reset(token)
+
+
+def encoded(drawn: Figure) -> bytes:
+    """Return the figure as PNG, or as :func:`written_as` says: the same bytes for the same figure."""
+    buffer, format_ = io.BytesIO(), _FORMAT.get()
+    unknown = {"Software": None} if format_ == "png" else {"Date": None, "Creator": None}
+    drawn.savefig(buffer, format=format_, metadata=unknown, bbox_inches="tight", pad_inches=0.15)
     return buffer.getvalue()
+
+
+png = encoded

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.report.canvas import INK, MUTED, figure, png, style
+from robustbench_fl.report.canvas import INK, MUTED, encoded, figure, style
 
 _FRAME, _GAP, _CAPTION, _HEAD = 0.8, 0.1, 0.22, 0.34
 _MOST_COLUMNS = 10
@@ -39,7 +39,7 @@ class Row:
 
 
 def contact_sheet(title: str, note: str, rows: Sequence[Row]) -> bytes:
-    """Return the PNG of all rows.
+    """Return the figure of all rows.
 
     Brightness runs from the first to the 99th percentile of each client's images, so that a few
     extreme pixels do not hide the rest.
@@ -63,7 +63,7 @@ def contact_sheet(title: str, note: str, rows: Sequence[Row]) -> bytes:
             top -= _HEAD + count * (_FRAME + _CAPTION) + 0.15
         drawn.text(0, 1 + 0.36 / height, title, fontsize=10, fontweight="bold", va="bottom")
         drawn.text(0, 1 + 0.16 / height, note, fontsize=8, color=MUTED, va="bottom")
-        return png(drawn)
+        return encoded(drawn)
 
 
 def _draw_row(drawn: Any, row: Row, top: float, size: tuple[float, float]) -> None:

@@ -10,12 +10,15 @@ from matplotlib.colors import ListedColormap
 
 from robustbench_fl.analysis.grid import CLEAN
 from robustbench_fl.analysis.matrix import matrix
-from robustbench_fl.report.canvas import INK, MUTED, figure, png, style
+from robustbench_fl.analysis.spread import seed_intervals
+from robustbench_fl.report.canvas import INK, MUTED, encoded, figure, style
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.seeds import seeds_text
 
 _MAP = "viridis"
 _CELL = (0.78, 0.33)
+_TALL = 0.46
+"""Height of a cell that holds an interval too."""
 _WORST = "worst"
 _HOLE = "#efefef"
 _SWITCH = 0.2
@@ -23,9 +26,10 @@ _SWITCH = 0.2
 
 
 def heatmap(panel: Panel) -> bytes:
-    """Return the PNG of a block's accuracies in percent, best worst case on top.
+    """Return the figure of a block's accuracies in percent, best worst case on top.
 
-    Means over seeds. The column ``worst`` is the minimum over the attacks that are not adaptive;
+    Means over seeds, below them their 95 % intervals where there are several. The column ``worst``
+    is the minimum over the attacks that are not adaptive (without an interval: a minimum is biased);
     ``–`` is a hole, ``*`` stands on fewer cells than planned, † marks attacks that do not hurt.
     """
     table = matrix(panel.cells, "aggregator", "attack", "accuracy")
@@ -42,16 +46,24 @@ def heatmap(panel: Panel) -> bytes:
     yardsticks = set(panel.cells.loc[~panel.cells["ranked"], "aggregator"])
     seeds = seeds_text(panel.cells)
     weak = "   † plain averaging is not hurt" if any("†" in name for name in headers) else ""
-    note = f"accuracy in %, {seeds if seeds == 'n=1' else f'mean over {seeds}'}{weak}"
+    spread = seed_intervals(panel.cells)
+    runs = "n=1, no interval" if seeds == "n=1" else f"mean over {seeds}, 95 % interval below it"
+    note = f"accuracy in %, {runs}{weak}"
     with style():
-        return _draw(values, marks, headers, yardsticks, panel.title, note)
+        return _draw(values, marks, spread, headers, yardsticks, panel.title, note)
 
 
 def _draw(
-    values: pd.DataFrame, marks: pd.DataFrame, headers: list[str], yardsticks: set[str], title: str, note: str
+    values: pd.DataFrame,
+    marks: pd.DataFrame,
+    spread: pd.DataFrame,
+    headers: list[str],
+    yardsticks: set[str],
+    title: str,
+    note: str,
 ) -> bytes:
     n_rows, n_cols = values.shape
-    drawn = figure(_CELL[0] * n_cols + 1.5, _CELL[1] * n_rows + 1.2)
+    drawn = figure(_CELL[0] * n_cols + 1.5, (_CELL[1] if spread.empty else _TALL) * n_rows + 1.2)
     axes = drawn.add_axes((0, 0, 1, 1))
     grid = np.insert(values.to_numpy(dtype=float), n_cols - 1, np.nan, axis=1)
     xs = np.concatenate([np.arange(n_cols) - 0.5, [n_cols - 1.2, n_cols - 0.2]])
@@ -71,7 +83,9 @@ def _draw(
     centres = [*range(n_cols - 1), n_cols - 0.7]
     for i in range(n_rows):
         for j, x in enumerate(centres):
-            _number(axes, mesh, x, i, values.iat[i, j], bool(marks.iat[i, j]), bold=j == n_cols - 1)
+            entry = (values.index[i], values.columns[j])
+            below = tuple(spread.loc[entry]) if entry in spread.index else None
+            _number(axes, mesh, (x, i), values.iat[i, j], bool(marks.iat[i, j]), below, bold=j == n_cols - 1)
     axes.set_ylim(n_rows - 0.5, -0.5)
     axes.set_yticks(range(n_rows), values.index)
     axes.set_xticks(centres, headers, rotation=40, ha="left", rotation_mode="anchor")
@@ -85,17 +99,29 @@ def _draw(
     axes.get_xticklabels()[-1].set_fontweight("bold")
     axes.set_title(title, loc="left", fontweight="bold", pad=10)
     axes.annotate(note, (0, 0), (0, -8), "axes fraction", "offset points", va="top", color=MUTED, fontsize=8)
-    return png(drawn)
+    return encoded(drawn)
 
 
-def _number(axes: Any, mesh: Any, x: float, y: int, value: float, incomplete: bool, bold: bool) -> None:
-    weight = "bold" if bold else "normal"
+def _number(
+    axes: Any,
+    mesh: Any,
+    place: tuple[float, int],
+    value: float,
+    incomplete: bool,
+    below: tuple[float, float] | None,
+    bold: bool,
+) -> None:
+    look = {"ha": "center", "va": "center", "fontweight": "bold" if bold else "normal"}
     if np.isnan(value):
-        axes.text(x, y, "–", ha="center", va="center", color=MUTED, fontweight=weight)
+        axes.text(*place, "–", color=MUTED, **look)
         return
     text = f"{100 * value:.1f}{'*' if incomplete else ''}"
     ink = INK if _luminance(mesh.cmap(mesh.norm(value))) > _SWITCH else "white"
-    axes.text(x, y, text, ha="center", va="center", color=ink, fontweight=weight)
+    x, y = place
+    axes.text(x, y if below is None else y - 0.17, text, color=ink, **look)
+    if below is not None:
+        low, high = (100 * end for end in below)
+        axes.text(x, y + 0.24, f"{low:.1f}–{high:.1f}", color=ink, ha="center", va="center", fontsize=6)
 
 
 def _luminance(colour: tuple[float, float, float, float]) -> float:

@@ -1,4 +1,4 @@
-"""Accuracy over rounds: one small plot an attack, one line a rule."""
+"""Accuracy or attack success over rounds: one small plot an attack, one line a rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robustbench_fl.analysis.grid import CLEAN
-from robustbench_fl.report.canvas import GRID, MUTED, Line, figure, lines, png, style
+from robustbench_fl.analysis.spread import bands
+from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.seeds import seeds_text
 
@@ -18,11 +19,12 @@ MAX_LINES = 10
 """Rules beyond so many are drawn as thin grey lines without a name."""
 _YARDSTICKS = ("oracle_mean", "mean")
 _OTHER, _OTHERS = Line("#bdbdbd", "-", "", 0.8), "other rules"
+_BAND = 0.14
 _ROW, _COLUMN = 2.1, 2.7
 
 
-def learning_curves(panel: Panel, curves: pd.DataFrame) -> bytes | None:
-    """Return the PNG of a block's accuracy over rounds, or None if no cell has a curve.
+def learning_curves(panel: Panel, curves: pd.DataFrame, value: str = "accuracy") -> bytes | None:
+    """Return the figure of a block's curves over rounds, or None if no cell has one.
 
     Parameters
     ----------
@@ -30,28 +32,32 @@ def learning_curves(panel: Panel, curves: pd.DataFrame) -> bytes | None:
         The block.
     curves : pandas.DataFrame
         As from :func:`robustbench_fl.analysis.curves.curves`.
+    value : {"accuracy", "attack_success"}, optional
+        What is drawn; attacks without such a value are left out.
 
     Notes
     -----
-    Means over seeds. The legend is sorted by the final accuracy under the worst attack.
+    Means over seeds; the bands of the named rules go from the lowest to the highest seed. The
+    legend is sorted by the final value under the worst attack, the best rule first.
     """
-    known = panel.cells[["key", "aggregator", "attack", "adaptive", "accuracy"]]
-    data = curves.merge(known, on="key", suffixes=("", "_final"))
+    known = panel.cells[["key", "aggregator", "attack", "adaptive", value]]
+    data = curves.merge(known, on="key", suffixes=("", "_final")).dropna(subset=[value])
     if data.empty:
         return None
-    rules = _by_worst(data)
-    means = data.groupby(["attack", "aggregator", "round"])["accuracy"].mean().reset_index()
+    rules = _by_worst(data, f"{value}_final", 1 if value == "accuracy" else -1)
     attacks = sorted(data["attack"].unique(), key=lambda name: (name != CLEAN, name))
     seeds = seeds_text(panel.cells)
-    suffix = seeds if seeds == "n=1" else f"mean over {seeds}"
+    suffix = seeds if seeds == "n=1" else f"mean over {seeds}, bands from the lowest to the highest"
+    label = value.replace("_", " ")
     with style():
-        return _draw(means, attacks, rules, panel.title, f"accuracy on the test split, {suffix}")
+        note = f"{label} on the test split, {suffix}"
+        return _draw(bands(data, value), attacks, rules, panel.title, note, label)
 
 
-def _by_worst(data: pd.DataFrame) -> list[str]:
+def _by_worst(data: pd.DataFrame, final: str, sign: int) -> list[str]:
     hurt = data[(data["attack"] != CLEAN) & ~data["adaptive"]]
-    final = (hurt if len(hurt) else data).groupby(["aggregator", "attack"])["accuracy_final"].mean()
-    worst = final.groupby("aggregator").min()
+    scores = sign * (hurt if len(hurt) else data).groupby(["aggregator", "attack"])[final].mean()
+    worst = scores.groupby("aggregator").min()
     ordered = sorted(worst.index, key=lambda rule: (-worst[rule], rule))
     late = sorted(set(data["aggregator"]) - set(ordered))
     return [*(rule for rule in _YARDSTICKS if rule in ordered), *(
@@ -59,7 +65,9 @@ def _by_worst(data: pd.DataFrame) -> list[str]:
     )]  # fmt: skip
 
 
-def _draw(means: pd.DataFrame, attacks: list[str], rules: list[str], title: str, note: str) -> bytes:
+def _draw(
+    means: pd.DataFrame, attacks: list[str], rules: list[str], title: str, note: str, label: str
+) -> bytes:
     n_cols = min(4, max(2, math.ceil(math.sqrt(len(attacks))))) if len(attacks) > 1 else 1
     n_rows = math.ceil(len(attacks) / n_cols)
     width, height = _COLUMN * n_cols, _ROW * n_rows
@@ -79,14 +87,14 @@ def _draw(means: pd.DataFrame, attacks: list[str], rules: list[str], title: str,
         if place + n_cols >= len(attacks):
             axes.set_xlabel("round")
             axes.tick_params(labelbottom=True)
-    grid[0, 0].set_ylim(0, 100)
+    grid[0, 0].set_ylim(0, 100 if label == "accuracy" else 102)
     for axes in grid[:, 0]:
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(f"{label}, %")
     _legend(drawn, handles, rules)
     top = 1 + 0.42 / height
     drawn.text(0, top + 0.17 / height, title, fontsize=10, fontweight="bold", va="bottom")
     drawn.text(0, top, note, fontsize=8, color=MUTED, va="bottom")
-    return png(drawn)
+    return encoded(drawn)
 
 
 def _plot(axes: Any, rows: pd.DataFrame, rules: list[str]) -> dict[str, Any]:
@@ -95,10 +103,13 @@ def _plot(axes: Any, rows: pd.DataFrame, rules: list[str]) -> dict[str, Any]:
     handles: dict[str, Any] = {}
     for rule, part in rows.groupby("aggregator"):
         look = looks[rule] if rule in named else _OTHER
-        (handle,) = axes.plot(part["round"], 100 * part["accuracy"], color=look.color, linestyle=look.dash)
+        (handle,) = axes.plot(part["round"], 100 * part["mean"], color=look.color, linestyle=look.dash)
         handle.set(linewidth=look.width, markevery=_marks(len(part), rules.index(rule)))
         handle.set(marker=look.marker, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
         handle.set_zorder(3 if rule in _YARDSTICKS else 2 if rule in named else 1)
+        if rule in named and (part["seeds"] > 1).any():
+            axes.fill_between(part["round"], 100 * part["low"], 100 * part["high"], color=look.color,
+                              alpha=_BAND, linewidth=0, zorder=1)  # fmt: skip
         handles.setdefault(rule if rule in named else _OTHERS, handle)
     axes.grid(True, axis="y")
     axes.set_axisbelow(True)

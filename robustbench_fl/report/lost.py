@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.grid import CLEAN
-from robustbench_fl.report.canvas import GRID, MUTED, Line, figure, lines, png, style
+from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
 from robustbench_fl.report.multiples import shown
 from robustbench_fl.report.seeds import seeds_text
 
@@ -17,7 +17,7 @@ _MOST_RULES = 8
 
 
 def lost_clients(title: str, cells: pd.DataFrame) -> bytes | None:
-    """Return the PNG of a block's losses, or None if no detector's cell is finished.
+    """Return the figure of a block's losses, or None if no detector's cell is finished.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def lost_clients(title: str, cells: pd.DataFrame) -> bytes | None:
             list(handles.values()), list(handles), loc="upper left", bbox_to_anchor=(1.02, 1.0),
             frameon=False, borderaxespad=0.0,
         )  # fmt: skip
-        return png(drawn)
+        return encoded(drawn)
 
 
 def _dots(

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 
 from robustbench_fl.analysis.reconstruction import area, roc
-from robustbench_fl.report.canvas import GRID, MUTED, Line, lines, png, style
+from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, lines, style
 from robustbench_fl.report.multiples import Multiples
 
 MOST_RULES = 8
 
 
 def roc_curves(title: str, cells: pd.DataFrame, scored: pd.DataFrame) -> bytes | None:
-    """Return the PNG of a block's ROC curves, or None if no cell has both kinds of clients.
+    """Return the figure of a block's ROC curves, or None if no cell has both kinds of clients.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def roc_curves(title: str, cells: pd.DataFrame, scored: pd.DataFrame) -> bytes |
         shown = [rule for rule in looks if rule in handles]
         drawn.legend([handles[rule] for rule in shown], shown)
         drawn.head()
-        return png(drawn.figure)
+        return encoded(drawn.figure)
 
 
 def _curve(axes: Any, clients: pd.DataFrame, look: Line, row: int, extra: int) -> Any:

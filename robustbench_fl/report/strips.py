@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from robustbench_fl.report.canvas import INK, png, style
+from robustbench_fl.report.canvas import INK, encoded, style
 from robustbench_fl.report.multiples import Multiples, remark
 from robustbench_fl.report.seeds import seeds_text
 
@@ -45,7 +45,7 @@ _LOOKS = {
 
 
 def error_strips(title: str, cells: pd.DataFrame, found: pd.DataFrame, threshold: float) -> bytes:
-    """Return the PNG of reconstruction errors over rounds, one small plot an attack.
+    """Return the figure of reconstruction errors over rounds, one small plot an attack.
 
     Parameters
     ----------
@@ -78,11 +78,11 @@ def error_strips(title: str, cells: pd.DataFrame, found: pd.DataFrame, threshold
             line = next(iter(drawn.axes.values())).plot([], [], color=INK, linewidth=1, linestyle=(0, (4, 2)))
             handles, names = [*handles, line[0]], [*names, f"threshold {threshold:g}"]
         drawn.legend(handles, names)
-        return png(drawn.figure)
+        return encoded(drawn.figure)
 
 
 def iteration_strips(title: str, cells: pd.DataFrame, found: pd.DataFrame) -> bytes:
-    """Return the PNG of iterations over rounds; parameters as for :func:`error_strips`."""
+    """Return the figure of iterations over rounds; parameters as for :func:`error_strips`."""
     values = found.assign(value=found["iterations"].clip(lower=_NONE), over=False)
     top = float(values["value"].max())
     with style():
@@ -102,7 +102,7 @@ def iteration_strips(title: str, cells: pd.DataFrame, found: pd.DataFrame) -> by
             [_handle(next(iter(drawn.axes.values())), _LOOKS[kind]) for kind in seen],
             [_LOOKS[kind].name for kind in seen],
         )
-        return png(drawn.figure)
+        return encoded(drawn.figure)
 
 
 def _strips(

@@ -14,7 +14,6 @@ import pandas as pd
 from robustbench_fl.analysis.attacks import attack_table
 from robustbench_fl.analysis.costs import cost_table
 from robustbench_fl.analysis.coverage import Missing
-from robustbench_fl.analysis.curves import curves
 from robustbench_fl.analysis.detection import detection_table
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
@@ -22,7 +21,7 @@ from robustbench_fl.analysis.matrix import matrix
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.errors import UsageError
 from robustbench_fl.files import write_atomically
-from robustbench_fl.report.panels import Panel, panels
+from robustbench_fl.report.panels import panels
 from robustbench_fl.report.tables import render
 
 FIGURES = "figures"
@@ -84,11 +83,10 @@ def _files(records: list[Mapping[str, Any]], missing: Missing, figures: bool) ->
         yield f"matrix-{panel.name}.md", _text(f"# {panel.title}\n\n{render(accuracy, 'md')}")
         yield f"matrix-{panel.name}.csv", _text(render(accuracy, "csv"))
     if figures:
-        yield from _figures(records, shown)
-        from robustbench_fl.report.bars import worst_bars
+        from robustbench_fl.report.figures import sweep_figures
 
-        if drawn := worst_bars(board):
-            yield f"{FIGURES}/worst.png", drawn
+        for name, drawn in sweep_figures(records, shown, board):
+            yield f"{FIGURES}/{name}.png", drawn
 
 
 def _further(table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
@@ -100,27 +98,17 @@ def _further(table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
             yield f"{name}.csv", _text(render(found, "csv"))
 
 
-def _figures(records: list[Mapping[str, Any]], shown: list[Panel]) -> Iterator[tuple[str, bytes]]:
-    from robustbench_fl.report.heatmap import heatmap
-    from robustbench_fl.report.learning import learning_curves
-
-    lines = curves(records)
-    for panel in shown:
-        if panel.cells["accuracy"].notna().any():
-            yield f"{FIGURES}/heatmap-{panel.name}.png", heatmap(panel)
-        if drawn := learning_curves(panel, lines):
-            yield f"{FIGURES}/curves-{panel.name}.png", drawn
-
-
 def _text(text: str) -> bytes:
     return f"{text}\n".encode()
 
 
 def _remove_stale(folder: Path, written: set[Path], figures: bool) -> None:
     patterns = [f"{name}.{kind}" for name in ("matrix-*", *_TABLES) for kind in ("md", "csv")]
-    if figures:
-        patterns += [f"{FIGURES}/heatmap-*.png", f"{FIGURES}/curves-*.png", f"{FIGURES}/worst.png"]
     for pattern in patterns:
         for path in folder.glob(pattern):
             if path not in written:
                 path.unlink()
+    if figures:
+        from robustbench_fl.report.figures import remove_stale
+
+        remove_stale(folder / FIGURES, ("heatmap-*", "curves-*", "worst"), written)

@@ -56,7 +56,8 @@ def test_it_draws_everything_without_torch(swept: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     written = [Path(line) for line in done.stdout.splitlines()]
-    assert sorted(path.name.split("-")[0] for path in written) == ["errors", "iterations", "lost", "roc"]
+    kinds = ["curves", "errors", "heatmap", "iterations", "lost", "profile.png", "roc", "worst.png"]
+    assert sorted(path.name.split("-")[0] for path in written) == kinds
     assert all(path.parent == swept / "figures" and path.is_file() for path in written)
 
 
@@ -155,7 +156,7 @@ def test_nothing_to_draw_is_said(swept: Path, tmp_path: Path) -> None:
     store = Store.existing(swept)
     rows = [row for row in store.read_plan() if row["labels"]["aggregator"] == "mean"]
     Store(tmp_path).write_plan({"name": "other"}, rows)
-    with pytest.raises(UsageError, match="no finished cell of a detector"):
+    with pytest.raises(UsageError, match="no finished cell; nothing to draw"):
         cli(["figures", str(tmp_path)], standalone_mode=False)
 
 

@@ -12,9 +12,15 @@ from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.reconstruction import client_rounds, decisions, suspicion
 from robustbench_fl.report import contact, diagnostics, lost, roc, strips
 from robustbench_fl.report.contact import Row, contact_sheet
-from robustbench_fl.report.diagnostics import write_diagnostics
+from robustbench_fl.report.figures import write_figures
 
 BLOCK = "digits-dirichlet-alpha=0.5-0.2"
+
+
+def write_diagnostics(records, folder):
+    """Draw all figures; return those of detectors."""
+    written = write_figures(records, folder)
+    return [path for path in written if path.name.split("-")[0] in diagnostics.KINDS]
 
 
 def is_png(data):
@@ -28,7 +34,8 @@ def detected(record):
 
     def make(attack="ipm", *, text="fedredefense", rounds=3, seed=0, lost=(), early_stop=True, malicious=0.2):
         rng = np.random.default_rng(seed)
-        cell = record(text, attack, seed=seed, malicious=malicious, tpr=1.0, fpr=0.0)
+        found = None if attack == "none" else 1.0
+        cell = record(text, attack, seed=seed, malicious=malicious, tpr=found, dacc=found, fpr=0.0)
         params = {"threshold": 0.6, "early_stop": early_stop}
         cell["cell"]["aggregator"] = [{"name": "fedredefense", "version": 1, "params": params}]
         bad = set(cell["federation"]["malicious"])
@@ -52,8 +59,8 @@ def drawn(monkeypatch):
     """Return the figures that are drawn, as matplotlib knows them."""
     kept: list[Figure] = []
     for module in (strips, roc, lost, contact):
-        original = module.png
-        monkeypatch.setattr(module, "png", lambda f, original=original: kept.append(f) or original(f))
+        original = module.encoded
+        monkeypatch.setattr(module, "encoded", lambda f, original=original: kept.append(f) or original(f))
     return kept
 
 
@@ -72,7 +79,8 @@ def test_every_promised_figure(detected, tmp_path):
         + [f"roc-{BLOCK}.png", f"lost-{BLOCK}.png"]
     )
     assert all(is_png(path.read_bytes()) for path in written)
-    assert sorted((tmp_path / "figures").iterdir()) == sorted(written)
+    further = {f"heatmap-{BLOCK}.png", f"curves-{BLOCK}.png", "worst.png", "profile.png"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {p.name for p in written} | further
 
 
 def test_the_same_cells_give_the_same_bytes(detected, tmp_path):
@@ -85,19 +93,19 @@ def test_the_same_cells_give_the_same_bytes(detected, tmp_path):
 
 def test_stale_figures_go_and_other_files_stay(detected, tmp_path):
     write_diagnostics([detected(malicious=0.1)], tmp_path)
-    for name in ("heatmap-x.png", "synthetic-0123.png", "notes.txt"):
+    for name in ("heatmap-x.svg", "synthetic-0123.png", "notes.txt"):
         (tmp_path / "figures" / name).write_text("kept")
     write_diagnostics([detected()], tmp_path)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"heatmap-x.png", "synthetic-0123.png", "notes.txt", f"lost-{BLOCK}.png"} <= names
+    assert {"heatmap-x.svg", "synthetic-0123.png", "notes.txt", f"lost-{BLOCK}.png"} <= names
     assert not any("-0.1" in name.replace("alpha=0.5", "") for name in names)
 
 
 def test_nothing_to_draw(record, grid, tmp_path):
     assert write_diagnostics([], tmp_path) == []
-    assert write_diagnostics(grid({"mean": {"none": 0.9, "ipm": 0.5}}), tmp_path) == []
-    assert write_diagnostics([record("fedredefense", "ipm", status="failed")], tmp_path) == []
+    assert write_figures([record("fedredefense", "ipm", status="failed")], tmp_path) == []
     assert not (tmp_path / "figures").exists()
+    assert write_diagnostics(grid({"mean": {"none": 0.9, "ipm": 0.5}}), tmp_path) == []
 
 
 def test_other_detectors_have_lost_clients_only(record, tmp_path):

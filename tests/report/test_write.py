@@ -1,4 +1,6 @@
+import re
 import struct
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.files import WriteError
 from robustbench_fl.report import canvas, write
 from robustbench_fl.report.bars import worst_bars
+from robustbench_fl.report.figures import write_figures
 from robustbench_fl.report.heatmap import heatmap
 from robustbench_fl.report.learning import learning_curves
 from robustbench_fl.report.naming import safe
@@ -166,3 +169,72 @@ def test_the_users_style_is_neither_used_nor_changed(grid):
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red"}):
         assert heatmap(panel) == before
         assert matplotlib.rcParams["font.size"] == 20
+
+
+BACKDOOR = {"mean": {"none": 0.9, "ipm": 0.5, "dba": 0.8}, "krum": {"none": 0.8, "ipm": 0.7, "dba": 0.75}}
+
+
+@pytest.fixture
+def with_success(grid):
+    """Return cells of two seeds, a backdoor among the attacks."""
+    cells = grid(BACKDOOR) + grid(BACKDOOR, seed=1)
+    for cell in cells:
+        if cell["labels"]["attack"] == "dba":
+            cell["metrics"]["attack_success"] = 0.7
+            cell["curves"]["attack_success"] = [0.7] * 20
+    return cells
+
+
+def test_all_figures_as_png_and_as_svg(with_success, tmp_path):
+    block = "digits-dirichlet-alpha=0.5-0.2"
+    stems = {f"{kind}-{block}" for kind in ("heatmap", "curves", "success")} | {"worst", "profile"}
+    for format_ in ("png", "svg"):
+        written = write_figures(with_success, tmp_path, format_)
+        assert {path.name for path in written} == {f"{stem}.{format_}" for stem in stems}
+    assert all(is_png(path.read_bytes()) for path in tmp_path.glob("figures/*.png"))
+    for path in tmp_path.glob("figures/*.svg"):
+        text = path.read_text()
+        assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "<dc:date>" not in text
+        assert not re.search("<(image|script|foreignObject)", text)
+    write_figures(with_success, tmp_path / "again", "svg")
+    for path in tmp_path.glob("figures/*.svg"):
+        assert path.read_bytes() == (tmp_path / "again" / "figures" / path.name).read_bytes()
+
+
+def test_figures_of_one_format_leave_the_other_alone(with_success, tmp_path):
+    write_figures(with_success, tmp_path, "svg")
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("figures/*.svg")}
+    write_figures(with_success, tmp_path, "png")
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("figures/*.svg")} == before
+
+
+def test_a_block_that_is_gone_takes_its_svg_with_it(with_success, grid, tmp_path):
+    write_figures(grid(BASIC, malicious=0.1), tmp_path, "svg")
+    write_reports(with_success, tmp_path)
+    assert not list(tmp_path.glob("figures/heatmap-*-0.1.svg"))
+
+
+def test_heat_maps_have_intervals_where_there_are_seeds(grid, monkeypatch):
+    import robustbench_fl.report.heatmap as module
+
+    kept = []
+    monkeypatch.setattr(module, "encoded", lambda drawn: kept.append(drawn) or b"")
+    for cells in (grid(BASIC), grid(BASIC) + grid(BASIC, seed=1, accuracy_std=0.02)):
+        (panel,) = panels(frame(cells))
+        heatmap(panel)
+    one, two = ([text.get_text() for text in drawn.axes[0].texts] for drawn in kept)
+    assert not [text for text in one if "–" in text]
+    assert len([text for text in two if re.fullmatch(r"[\d.]+–[\d.]+", text)]) == 6
+    assert any("n=1, no interval" in text for text in one)
+
+
+def test_curves_have_a_band_where_there_are_seeds(grid, monkeypatch):
+    import robustbench_fl.report.learning as module
+
+    kept = []
+    monkeypatch.setattr(module, "encoded", lambda drawn: kept.append(drawn) or b"")
+    for cells in (grid(BASIC), grid(BASIC) + grid({"mean": {"ipm": 0.3}}, seed=1)):
+        (panel,) = panels(frame(cells))
+        learning_curves(panel, curves(cells))
+    assert [sum(len(axes.collections) for axes in drawn.axes) for drawn in kept] == [0, 1]
