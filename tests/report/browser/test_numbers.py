@@ -18,10 +18,16 @@ QUICKSTART = Path(__file__).parents[3] / "results" / "quickstart"
 TEXTS = ("worst_attack", "told", "coverage", "note")
 NUMBERS = (
     *("worst_accuracy_honest", "worst_accuracy", "worst_adaptive", "mean_accuracy", "clean_accuracy"),
+    *("iqm_accuracy", "max_accuracy_loss"),
     *("defence_tax", "attack_success", "tpr", "fpr", "clean_fpr", "server_ms", "server_ms_attacked"),
     "peak_memory_mb",
 )
-INTERVALS = {"worst_accuracy_honest": "honest", "mean_accuracy": "mean"}
+INTERVALS = {
+    "worst_accuracy_honest": "honest",
+    "mean_accuracy": "mean",
+    "iqm_accuracy": "iqm",
+    "rank": "rank",
+}
 
 
 def ranks(found):
@@ -49,7 +55,8 @@ def same_board(found, table):
             if f"{short}_low" in table:
                 for end in ("low", "high"):
                     shown = float(found[rule].get(f"{name}_{end}") or "nan")
-                    wanted = float(table.loc[rule, f"{short}_{end}"])
+                    bound = table.loc[rule, f"{short}_{end}"]
+                    wanted = float("nan") if pd.isna(bound) else float(bound)
                     assert shown == pytest.approx(wanted, abs=1e-9, nan_ok=True), (rule, name)
 
 

@@ -1,6 +1,7 @@
 // Resampling a choice of cells, and ranks with ties.
 
-const SCORES = { worst_accuracy: "worst", mean_accuracy: "mean", worst_accuracy_honest: "honest" };
+const BLOCKWISE = ["worst_accuracy", "mean_accuracy", "worst_accuracy_honest"];
+const INTERVALS = { worst_accuracy: "worst", mean_accuracy: "mean", worst_accuracy_honest: "honest", iqm_accuracy: "iqm" };
 
 // The bootstrap of every rule, or null where a world has one seed, or attacks with different seeds.
 function resampledScores(data, rows) {
@@ -8,9 +9,9 @@ function resampledScores(data, rows) {
   for (const row of hurt) inner(worlds, c.world[row.i], Array).push(row);
   if (!worlds.size || ![...worlds.values()].every((part) => rectangular(c, part))) return null;
   const rules = [...new Set(hurt.map(({ i }) => c.rule[i]))];
-  const totals = {};
-  for (const name of Object.keys(SCORES)) totals[name] = rules.map(() => ({ sum: null, count: 0 }));
-  for (const [world, part] of worlds) addWorld(data, world, part, rules, totals);
+  const totals = {}, drawn = new Map();
+  for (const name of BLOCKWISE) totals[name] = rules.map(() => ({ sum: null, count: 0 }));
+  for (const [world, part] of worlds) drawn.set(world, addWorld(data, world, part, rules, totals));
   const holes = new Set(hurt.filter(({ i, accuracy }) => Number.isNaN(accuracy) && !c.infeasible[i]).map(({ i }) => c.rule[i]));
   const found = { rules, point: {}, samples: {} };
   for (const [name, of] of Object.entries(totals)) {
@@ -19,7 +20,21 @@ function resampledScores(data, rows) {
     found.point[name] = all.map((values) => values[0]);
     found.samples[name] = all.map((values) => values.subarray(1));
   }
-  return found;
+  found.samples.iqm_accuracy = rules.map((rule) =>
+    holes.has(rule) ? new Float64Array(1000).fill(NaN) : drawnMiddles(c, hurt.filter(({ i }) => c.rule[i] === rule), drawn));
+  return found.point.worst_accuracy_honest.every(Number.isNaN) ? null : found; // hardly anything is finished
+}
+
+// The interquartile mean of one rule's rows on every resample; drawn: world -> {seeds, weights, which}.
+function drawnMiddles(c, rows, drawn) {
+  const known = rows.filter(({ accuracy }) => !Number.isNaN(accuracy)).sort((a, b) => a.accuracy - b.accuracy);
+  const values = known.map(({ accuracy }) => accuracy);
+  const places = known.map(({ i }) => {
+    const world = drawn.get(c.world[i]);
+    return { ...world, seed: world.seeds.indexOf(c.seed[i]) };
+  });
+  return Float64Array.from({ length: 1000 }, (_, k) => values.length
+    ? middleMean(values, places.map(({ weights, which, seed }) => weights[which[k + 1]][seed])) : NaN);
 }
 
 function rectangular(c, part) {
@@ -44,6 +59,7 @@ function addWorld(data, world, part, rules, totals) {
       scores.forEach((score, r) => addScore(totals[name][r], which.map((place) => score[place])));
     }
   }
+  return { seeds, weights, which };
 }
 
 // Blocks in which a rule was infeasible are skipped.
@@ -79,7 +95,7 @@ function boardOf(data, choice, told) {
 function addIntervals(row, drawn) {
   const r = drawn.rules.indexOf(row.rule);
   row.worst_accuracy_honest = r < 0 ? null : known(drawn.point.worst_accuracy_honest[r]);
-  for (const [score, short] of Object.entries(SCORES)) {
+  for (const [score, short] of Object.entries(INTERVALS)) {
     const [low, high] = r < 0 ? [NaN, NaN] : interval(drawn.samples[score][r]);
     row[`${short}_low`] = known(low);
     row[`${short}_high`] = known(high);
@@ -104,6 +120,10 @@ function rank(table, score, drawn) {
     if (leader && tiedTo(leader, row, score, drawn)) row.rank = leader.rank;
     else { leader = row; row.rank = place + 1; }
   });
+  if (drawn) {
+    const found = rankIntervals(order.map(({ rule }) => drawn.samples[score][drawn.rules.indexOf(rule)]));
+    order.forEach((row, place) => { [row.rank_low, row.rank_high] = found[place]; });
+  }
   for (const row of table) {
     row.rank ??= null;
     row.tied = row.rank !== null && order.filter((other) => other.rank === row.rank).length > 1;

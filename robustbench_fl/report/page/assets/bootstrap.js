@@ -1,4 +1,4 @@
-// Scores on resampled seeds, as robustbench_fl/analysis/bootstrap.py computes them: values[rule][attack]
+// Scores on resampled seeds, as robustbench_fl/analysis/estimators.py computes them: values[rule][attack]
 // is an array over seeds, a weight is how often each seed was drawn.
 
 const SAME = 1e-12;
@@ -78,5 +78,31 @@ function interval(samples) {
     const place = q * (sorted.length - 1), low = Math.floor(place);
     const above = sorted[Math.min(low + 1, sorted.length - 1)];
     return sorted[low] + (above - sorted[low]) * (place - low);
+  });
+}
+
+// The mean of the middle half of values in ascending order; one at its border counts with the share inside.
+function middleMean(values, weights) {
+  let total = 0;
+  for (const weight of weights) total += weight;
+  const low = total / 4, high = 3 * low;
+  let before = low, upto = 0, sum = 0;
+  for (let k = 0; k < values.length; k++) {
+    upto += weights[k];
+    const inside = Math.min(Math.max(upto, low), high);
+    sum += (inside - before) * values[k];
+    before = inside;
+  }
+  return sum / (total / 2);
+}
+
+// Between which ranks each row of samples ends in 95 % of the resamples; equal scores share the better rank.
+function rankIntervals(samples) {
+  if (!samples.length) return [];
+  const ranks = samples.map((own) => own.map((value, place) =>
+    1 + samples.filter((other) => other[place] > value + SAME / 2).length));
+  return ranks.map((own) => {
+    const sorted = own.sort();
+    return [(1 - 0.95) / 2, (1 + 0.95) / 2].map((q) => sorted[Math.ceil(sorted.length * q - 1)]);
   });
 }

@@ -107,6 +107,7 @@ function worstAttacks(data, means) {
   return found;
 }
 
+const absent = (value) => value === undefined || Number.isNaN(value);
 const settled = (gap) => (Math.abs(gap) <= SAME ? 0 : gap);
 const compared = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -120,6 +121,28 @@ function taxes(data, means) {
     found.set(rule, average(gaps));
   }
   return found;
+}
+
+// The largest difference between plain averaging's clean accuracy and a rule's under an attack.
+function greatestLosses(data, means, clean) {
+  const plain = clean.get(data.plain) ?? new Map();
+  return new Map([...means].map(([rule, blocks]) => {
+    const gaps = [...blocks].filter(([block]) => plain.has(block))
+      .flatMap(([block, attacks]) => [...attacks.values()].map((mean) => plain.get(block).get(data.clean) - mean));
+    return [rule, gaps.length ? highest(gaps) : NaN];
+  }));
+}
+
+// The mean of the middle half of all accuracies of each rule.
+function middles(data, rows) {
+  const found = new Map();
+  for (const { i, accuracy } of rows) {
+    if (!Number.isNaN(accuracy)) inner(found, data.cells.rule[i], Array).push(accuracy);
+  }
+  return new Map([...found].map(([rule, values]) => {
+    const sorted = Float64Array.from(values).sort();
+    return [rule, middleMean(sorted, new Float64Array(sorted.length).fill(1))];
+  }));
 }
 
 // Rows under the attack none, at fractions at which there are attacks too if there are any.
@@ -146,8 +169,10 @@ function columnsOf(data, cells, rows) {
     worst_attack: worstAttacks(data, means),
     worst_adaptive: overBlocks(blockMeans(data, adaptive, "accuracy"), lowest),
     mean_accuracy: overBlocks(means, average),
+    iqm_accuracy: middles(data, hurt),
     clean_accuracy: overBlocks(clean, average),
     defence_tax: taxes(data, clean),
+    max_accuracy_loss: greatestLosses(data, means, clean),
     attack_success: overBlocks(blockMeans(data, backdoor, "attack_success"), highest),
     tpr: mean(hurt, "tpr"), fpr: mean(hurt, "fpr"), clean_fpr: mean(unhurt, "fpr"),
     server_ms: mean(unhurt, "server_ms"), server_ms_attacked: mean(hurt, "server_ms"),
@@ -155,7 +180,7 @@ function columnsOf(data, cells, rows) {
   return [...new Set(cells.map(({ i }) => data.cells.rule[i]))].map((rule) => {
     const own = cells.filter(({ i }) => data.cells.rule[i] === rule);
     const row = { rule, aggregator: data.rules[rule].name, ...coverageOf(data, own) };
-    for (const [name, values] of Object.entries(columns)) row[name] = values.get(rule) ?? null;
+    for (const [name, values] of Object.entries(columns)) row[name] = absent(values.get(rule)) ? null : values.get(rule);
     const memory = highest(own.map(({ i }) => data.cells.peak_memory_mb[i]).filter((mb) => !Number.isNaN(mb)));
     row.peak_memory_mb = Number.isFinite(memory) ? memory : null;
     row.told = data.rules[rule].told.join(", ") || "nothing";

@@ -36,13 +36,13 @@ function entry(column, row) {
   const value = row[column.name] ?? null;
   const mark = { class: column.kind, "data-column": column.name, "data-value": value };
   if (column.name === "aggregator") return el("th", { scope: "row", "data-column": "aggregator", "data-value": value }, value);
-  if (column.name === "rank") return el("td", { ...mark, "data-tied": row.tied }, value === null ? DASH : `${value}${row.tied ? "=" : ""}`);
   if (column.name === "coverage") return coverageEntry(mark, value);
-  const show = SHOW[column.kind];
+  const show = column.name === "rank" ? (rank) => (rank === null ? DASH : String(rank)) : SHOW[column.kind];
+  const text = show(value) + (column.name === "rank" && row.tied ? "=" : "");
   const low = column.interval ? row[`${column.interval}_low`] ?? null : null;
-  if (low === null) return el("td", mark, show(value));
+  if (low === null) return el("td", mark, text);
   const high = row[`${column.interval}_high`];
-  return el("td", { ...mark, "data-low": low, "data-high": high }, show(value), el("small", {}, `${show(low)}–${show(high)}`));
+  return el("td", { ...mark, "data-low": low, "data-high": high }, text, el("small", {}, `${show(low)}–${show(high)}`));
 }
 
 // Holes are seen before they are read.
