@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint bench quickstart catalogue clean
+.PHONY: demo test soak lint bench quickstart catalogue clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -13,6 +13,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(ONE_THREAD) $(BIN)/python -m pytest
+
+# Kills and disk faults at random moments of sweeps of 200 cells, twenty times; takes some ten minutes.
+soak: $(VENV)/.installed-test
+	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/runner/test_kills.py tests/runner/test_disk.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -25,6 +29,7 @@ bench: $(VENV)/.installed-bench
 	$(ONE_THREAD) $(BIN)/python benchmarks/attacks.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/parity.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/reconstruction.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/harness.py
 
 # The committed results: run anew, then packed.
 quickstart: $(VENV)/.installed

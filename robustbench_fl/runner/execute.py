@@ -9,7 +9,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -220,14 +221,24 @@ def _federation(world: World, environment: Environment) -> Federation:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch and NumPy on one thread: small networks run fastest so, and sums keep their order."""
+    """Keep torch and NumPy on one thread: small networks run fastest so, and sums keep their order.
+
+    Within another block of it only torch is looked after, since finding NumPy's libraries takes
+    milliseconds: a worker holds one block around all of its cells.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    outermost = not _ONE_THREAD.get()
+    token = _ONE_THREAD.set(True)
     try:
-        with threadpool_limits(limits=1, user_api="blas"):
+        with threadpool_limits(limits=1, user_api="blas") if outermost else nullcontext():
             yield
     finally:
+        _ONE_THREAD.reset(token)
         torch.set_num_threads(before)
+
+
+_ONE_THREAD: ContextVar[bool] = ContextVar("one_thread", default=False)
 
 
 @lru_cache(maxsize=1)

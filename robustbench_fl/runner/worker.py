@@ -233,16 +233,13 @@ def _work(
         signal.signal(number, signal.SIG_IGN)
     follow_parent()
     _redirect(output.descriptor)
-    import torch
-
     from robustbench_fl import registry
-    from robustbench_fl.runner.execute import execute
+    from robustbench_fl.runner.execute import execute, one_thread
 
-    torch.set_num_threads(1)
     for path in environment.plugins:
         registry.load_plugin(path)
     voice = _Voice(pipe, rounds)
-    with contextlib.suppress(BrokenPipeError, EOFError):
+    with contextlib.suppress(BrokenPipeError, EOFError), one_thread():
         pipe.send(Ready())
         while True:
             planned = pipe.recv()

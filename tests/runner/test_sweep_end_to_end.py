@@ -56,27 +56,6 @@ def test_every_planned_cell_is_there_with_its_tables(undisturbed: Path) -> None:
     assert list((undisturbed / "figures").glob("heatmap-*.png"))
 
 
-def test_two_killed_and_resumed_workers_give_the_numbers_of_one_left_alone(
-    undisturbed: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        [*COMMAND, "sweep", *GRID, "-j", "2", "-o", str(folder)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len(list((folder / "cells").glob("*.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    finished = len(numbers(folder))
-    assert 2 <= finished < 9, "the kill must land in the middle"
-    again = sweep(folder, *GRID, "-j", "2")
-    assert again.returncode == 0, again.stderr
-    assert f"9 cells, {9 - finished} to run" in again.stdout
-    assert numbers(folder) == numbers(undisturbed)
-
-
 def test_one_more_aggregator_adds_its_row_only(undisturbed: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (undisturbed / "cells").iterdir()}
     grown = sweep(undisturbed, "-a", "median", "-t", "none,alie,sign_flip", *SMALL)
