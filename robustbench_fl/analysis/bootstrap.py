@@ -90,6 +90,21 @@ def mean_interval(groups: Sequence[Array], label: str = "mean") -> tuple[float, 
     return float(low), float(high)
 
 
+def paired_draws(n_seeds: int, n_groups: int, label: str = "mean") -> Array:
+    """Return how often :func:`mean_interval` draws each seed of equally large groups.
+
+    Shape [n_groups, n_resamples, n_seeds]. The draws of the first groups do not depend on how many
+    follow, so that a renderer can make the same intervals for any of them.
+    """
+
+    def counts(*drawn: Drawn, axis: int) -> Array:
+        times = [(places[..., None] == np.arange(n_seeds)).sum(axis=-2) for places in drawn]
+        found: Array = np.moveaxis(np.stack(times).astype(float), 1, -1)
+        return found
+
+    return np.moveaxis(bootstrapped(counts, [n_seeds] * n_groups, label), -1, 1)
+
+
 def binomial_interval(rate: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Return the Clopper-Pearson interval of a rate seen among `n` clients.
 

@@ -102,6 +102,3 @@ def encoded(drawn: Figure) -> bytes:
     unknown = {"Software": None} if format_ == "png" else {"Date": None, "Creator": None}
     drawn.savefig(buffer, format=format_, metadata=unknown, bbox_inches="tight", pad_inches=0.15)
     return buffer.getvalue()
-
-
-png = encoded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_fl.analysis.significance import Significance
-from robustbench_fl.report.canvas import INK, figure, png, style
+from robustbench_fl.report.canvas import INK, encoded, figure, style
 
 
 def critical_difference(found: Significance) -> bytes:
@@ -49,4 +49,4 @@ def critical_difference(found: Significance) -> bytes:
             fontsize=9,
             pad=14,
         )
-        return png(drawn)
+        return encoded(drawn)

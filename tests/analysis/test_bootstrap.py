@@ -35,3 +35,12 @@ def test_binomial_interval_agrees_with_scipy():
     peer = stats.binomtest(7, 70).proportion_ci(method="exact")
     assert bootstrap.binomial_interval(0.1, 70) == pytest.approx((peer.low, peer.high))
     assert bootstrap.binomial_interval(1.0, 10)[1] == 1.0
+
+
+@pytest.mark.parametrize("n_groups", [1, 3])
+def test_paired_draws_are_those_of_the_interval_of_a_mean(n_groups):
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(size=4) for _ in range(n_groups)]
+    drawn = bootstrap.paired_draws(4, 5)[:n_groups]
+    means = np.mean([times @ group / 4 for times, group in zip(drawn, groups, strict=True)], axis=0)
+    assert np.quantile(means, [0.025, 0.975]) == pytest.approx(bootstrap.mean_interval(groups), abs=1e-12)

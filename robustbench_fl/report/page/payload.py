@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from robustbench_fl.analysis import captions, scores
+from robustbench_fl.analysis.bootstrap import paired_draws
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.effect import PLAIN
 from robustbench_fl.analysis.estimators import halves
@@ -27,6 +28,8 @@ _VALUES = (
     *("accuracy", "accuracy_std", "worst_class_accuracy", "attack_success", "tpr", "fpr", "dacc", "auc"),
     *("server_ms", "peak_memory_mb"),
 )
+_MOST_DRAWN = 600
+"""Worlds times seeds whose resamples travel in the page."""
 _BIASED = "worst_accuracy"
 _FEW = frozenset({"defence_tax", "rank", "server_ms_attacked"})
 
@@ -69,6 +72,7 @@ def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Com
         "malicious": _by_world(table, "malicious"),
         "effective": _effective(board.effects, attacks),
         "draws": _draws(table),
+        "paired": _paired(table),
         "halves": {str(n): halves(n).tolist() for n in _seed_counts(table)},
         "board": _board(board),
         "missing": missing,
@@ -169,6 +173,20 @@ def _draws(table: pd.DataFrame) -> dict[str, str]:
             counts = scores.draws(cells, n).astype(int)
             found[f"{world}:{n}"] = "".join(chr(48 + count) for count in counts.ravel())
     return found
+
+
+def _paired(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the resamples by which the matrix judges ties, for worlds with equally many seeds.
+
+    Those of the first worlds are the same however many worlds follow, so they serve every filter.
+    None where the numbers of seeds differ, there is one seed, or the draws would fill the page.
+    """
+    counts = set(table.groupby("_world")["seed"].nunique())
+    n_worlds, n_seeds = table["_world"].nunique(), max(counts)
+    if len(counts) > 1 or n_seeds == 1 or n_worlds * n_seeds > _MOST_DRAWN:
+        return None
+    drawn = paired_draws(n_seeds, n_worlds).astype(int)
+    return {"seeds": n_seeds, "draws": ["".join(chr(48 + k) for k in world.ravel()) for world in drawn]}
 
 
 def _board(board: Leaderboard) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Page:
         return self.run(
             "return [...document.querySelectorAll('#matrix td[data-at]')].map((c) => [c.dataset.rule,"
             " c.dataset.attack, c.dataset.value ?? null, c.dataset.done, c.dataset.planned,"
-            " c.classList.contains('best')])"
+            " c.classList.contains('best'), c.dataset.tied === ''])"
         )
 
     def press(self, *keys):

@@ -177,7 +177,7 @@ def test_the_matrix_is_the_tables_matrix(opened, several_seeds, value):
         wanted = matrix(table, "aggregator", "attack", "loss" if value == "accuracy_loss" else value)
         found = shown.matrix()
         assert found
-        for rule, attack, mean, done, planned, best in found:
+        for rule, attack, mean, done, planned, best, tied in found:
             expected = wanted.values.loc[rule, attack]
             assert float(mean if mean is not None else "nan") == pytest.approx(
                 expected, abs=1e-9, nan_ok=True
@@ -187,6 +187,10 @@ def test_the_matrix_is_the_tables_matrix(opened, several_seeds, value):
                 wanted.planned.loc[rule, attack],
             )
             assert best == wanted.best.loc[rule, attack], (rule, attack)
+            assert tied == wanted.tied.loc[rule, attack], (rule, attack)
+        if not choices and value == "accuracy":
+            assert wanted.tied.any(axis=None)
+            assert not wanted.tied.all(axis=None)
         weak = shown.run(
             "return [...document.querySelectorAll('#matrix thead th')].map((h) => h.innerText.trim())"
             ".filter((t) => t.endsWith('†')).map((t) => t.slice(0, -1))"

@@ -41,14 +41,14 @@ function attackHead(data, found, attack) {
 function matrixCell(data, found, rule, attack, value, place, open) {
   const entry = found.entries.get(`${rule} ${attack}`) ?? new Entry();
   const partial = entry.done < entry.planned && !Number.isNaN(entry.mean);
-  const text = percent(entry.mean) + (partial ? "*" : "");
+  const text = percent(entry.mean) + (partial ? "*" : "") + (entry.tied ? "=" : "");
   const kind = Number.isNaN(entry.mean) ? "hole" : entry.best ? "best" : null;
   const said = `${data.rules[rule].name}, ${data.attacks[attack].name}: ${text === DASH ? "no value" : `${text} %`}`
-    + `${entry.best ? ", best" : ""}, ${entry.done} of ${entry.planned} cells. Opens them.`;
+    + `${entry.best ? ", best" : entry.tied ? ", tied to the best" : ""}, ${entry.done} of ${entry.planned} cells. Opens them.`;
   const node = el("td", {
     role: "gridcell", tabindex: -1, class: kind, "aria-label": said, "data-at": place.join(" "),
     "data-rule": data.rules[rule].name, "data-attack": data.attacks[attack].name,
-    "data-value": known(entry.mean), "data-done": entry.done, "data-planned": entry.planned,
+    "data-value": known(entry.mean), "data-done": entry.done, "data-planned": entry.planned, "data-tied": entry.tied,
     onclick: () => { here = place; reachable(byId("matrix")); open(rule, attack, entry.places); },
   }, text);
   return painted(node, entry.mean, value);

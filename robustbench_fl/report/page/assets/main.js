@@ -92,8 +92,10 @@ function legendFor(value) {
 function matrixCaption(data, value) {
   const loss = value === "accuracy_loss" ? " Loss: the rule's own accuracy without attack minus that under the attack, in points; below 0 is drawn as 0." : "";
   const worst = value === "accuracy" ? " worst: as in the leaderboard." : "";
+  const several = new Set(data.cells.seed).size > 1;
+  const ties = data.paired ? " = tied to the best (paired 95 % interval over seeds includes 0)." : several ? " Ties are not judged here: worlds differ in their seeds." : " n=1, no interval.";
   const adaptive = data.attacks.some((attack) => attack.adaptive) ? " Adaptive attacks stand last, behind a line." : "";
-  return `${VALUES[value].title} in percent, mean over the blocks and seeds chosen above.${loss}${worst} Bold and framed: best rule under the attack.`
+  return `${VALUES[value].title} in percent, mean over the blocks and seeds chosen above.${loss}${worst} Bold and framed: best rule under the attack.${ties}`
     + ` † plain averaging is not hurt: no rule is credited. – no cell or no value; * fewer cells than planned.${adaptive}`
     + " Open an entry for its curves, configuration, provenance and command.";
 }
