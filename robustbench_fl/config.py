@@ -193,20 +193,35 @@ def united(old: Sweep, new: Sweep) -> Sweep:
     UsageError
         If anything but the growable axes differs, with the difference.
     """
-    for grid in new.grids:
-        differences = min((_differences(before, grid) for before in old.grids), key=len)
-        if differences:
-            raise UsageError(
-                f"The folder holds the sweep {old.name!r} with other settings:\n"
-                + "\n".join(differences)
-                + f"\nOnly {', '.join(GROWABLE)} may grow. Choose another folder with --out."
-            )
+    if differences := settings_apart(old, new, "in the folder", "now"):
+        raise UsageError(
+            f"The folder holds the sweep {old.name!r} with other settings:\n"
+            + "\n".join(differences)
+            + f"\nOnly {', '.join(GROWABLE)} may grow. Choose another folder with --out."
+        )
     return Sweep(name=old.name, grids=_unique([*old.grids, *new.grids]))
 
 
-def _differences(before: Grid, after: Grid) -> list[str]:
+def settings_apart(old: Sweep, new: Sweep, here: str, there: str) -> list[str]:
+    """Return a line for each setting in which two sweeps differ so that they cannot be united.
+
+    Parameters
+    ----------
+    old, new : Sweep
+        Two sweeps.
+    here, there : str
+        What to call them.
+    """
+    for grid in new.grids:
+        differences = min((_differences(before, grid, here, there) for before in old.grids), key=len)
+        if differences:
+            return differences
+    return []
+
+
+def _differences(before: Grid, after: Grid, here: str, there: str) -> list[str]:
     return [
-        f"  {name}: {_shown(values)} in the folder, {_shown(getattr(after, name))} now"
+        f"  {name}: {_shown(values)} {here}, {_shown(getattr(after, name))} {there}"
         for name, values in before
         if name not in GROWABLE and set(values) != set(getattr(after, name))
     ]

@@ -37,7 +37,7 @@ def write_plan(sweep: Sweep, rows: Iterable[dict[str, Any]], store: Store) -> No
         If another process has begun a sweep with other settings there.
     """
     with locked(store.folder):
-        held = store.read_sweep()
+        held = store.read_sweep() if store.sweep_is_changed() else None
         whole = united(make_sweep(held, {}, "sweep.toml of the folder"), sweep) if held else sweep
         if any(grid not in sweep.grids for grid in whole.grids):
             # A sweep's plan is its grids one after the other, so the plans unite as the grids do.

@@ -17,10 +17,12 @@ from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.figures import figures
 from robustbench_fl.cli.report import report
-from robustbench_fl.cli.results import pack, show, status, tables, unpack
+from robustbench_fl.cli.results import pack, show, tables, unpack
+from robustbench_fl.cli.status import status
 from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
+from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.errors import RobustbenchError, UsageError
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -42,7 +44,8 @@ def cli() -> None:
 
 for command in (
     sweep, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance, compare,
-    badge, show, tables, report, figures, pack, unpack, list_, describe, check,
+    badge, show, failures, tables, report, figures, merge, verify, clean, pack, unpack, list_, describe,
+    check,
 ):  # fmt: skip
     cli.add_command(command)
 

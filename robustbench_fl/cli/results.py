@@ -8,33 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.output import format_option, print_rows, rows_text
+from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-
-
-@click.command()
-@_FOLDER
-@format_option
-def status(folder: Path, format_: str) -> None:
-    """Show how many cells of a sweep are done, missing, failed, by aggregator."""
-    from collections import Counter
-
-    records = _store(folder).records()
-    statuses = sorted({record["status"] for record in records})
-    by_rule: dict[str, Counter[str]] = {}
-    for record in records:
-        by_rule.setdefault(record["labels"]["aggregator"], Counter())[record["status"]] += 1
-    total = sum(by_rule.values(), Counter[str]())
-    by_rule["all"] = total
-    print_rows(
-        [{"aggregator": rule, **{s: counts[s] for s in statuses}} for rule, counts in by_rule.items()],
-        format_,
-    )
 
 
 @click.command()

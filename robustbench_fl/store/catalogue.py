@@ -85,6 +85,14 @@ class Catalogue:
             self._index.forget()
             self._refresh()
 
+    def forget(self) -> None:
+        """Know nothing, so that the next refresh reads every file."""
+        self._index.forget()
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
     def summary(self, key: str) -> dict[str, Any]:
         """Return the record of `key` without its :data:`LONG_PARTS`, as it was at the last refresh.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from robustbench_fl.files import WriteError, atomic, open_regular, sync_files, sync_folder, write_atomically
+from robustbench_fl.files import WriteError, atomic, read_regular, sync_files, sync_folder, write_atomically
 from robustbench_fl.intact import is_planned
 from robustbench_fl.record import CellRecord
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
@@ -41,6 +41,7 @@ class Store:
         self.folder = folder
         self.cells = folder / "cells"
         self._catalogue = Catalogue(folder)
+        self._sweep_read: bytes | None = b"never read"
 
     @classmethod
     def existing(cls, folder: Path) -> Store:
@@ -62,15 +63,23 @@ class Store:
         """Return the table of ``sweep.toml``, ``None`` in a new folder."""
         path = self.folder / SWEEP
         try:
-            with os.fdopen(open_regular(path), "rb") as file:
-                return tomllib.load(file)
+            self._sweep_read = read_regular(path)[0]
+            return tomllib.loads(self._sweep_read.decode())
         except FileNotFoundError:
+            self._sweep_read = None
             return None
         except (OSError, ValueError, RecursionError) as error:
             why = getattr(error, "strerror", None) or error
             raise StoreError(
                 f"Cannot read {str(path)!r}: {why}. Restore it or choose another folder."
             ) from None
+
+    def sweep_is_changed(self) -> bool:
+        """Whether ``sweep.toml`` is another than this store has read, or was never read."""
+        try:
+            return read_regular(self.folder / SWEEP)[0] != self._sweep_read
+        except OSError:
+            return self._sweep_read is not None
 
     def write_plan(self, sweep: dict[str, Any], planned: Iterable[dict[str, Any]]) -> None:
         """Write the sweep and its plan."""
@@ -139,6 +148,11 @@ class Store:
         """Return the status of every stored cell by key."""
         self._refresh()
         return {key: head.status for key, head in self._catalogue.heads.items()}
+
+    def reread(self) -> list[tuple[str, str]]:
+        """Read every file again, changed or not, and return what :meth:`problems` does."""
+        self._catalogue.forget()
+        return self.problems()
 
     def problems(self) -> list[tuple[str, str]]:
         """Return the names of files and lines that cannot be trusted, and why."""
@@ -246,6 +260,31 @@ class Store:
         packed.unlink()
         return len(self._catalogue.heads)
 
+    def drop(self, keys: Iterable[str]) -> None:
+        """Remove the records of `keys`, loose and packed: their cells are missing then.
+
+        Raises
+        ------
+        WriteError
+            If the folder cannot be written.
+        """
+        unwanted = set(keys)
+        own_folder(self.cells)
+        if unwanted and (self.folder / PACKED).is_file():
+            self._catalogue.refresh()
+            self._keep_bad_pack()
+            lines = [line for line, record in self._packed(overruled=True) if record["key"] not in unwanted]
+            write_lines(self.folder / PACKED, lines)
+        for key in unwanted:
+            try:
+                self._path(key).unlink(missing_ok=True)
+            except OSError as error:
+                raise WriteError.of(self._path(key), error) from None
+
+    def close(self) -> None:
+        """Close the index; it is opened again when it is needed."""
+        self._catalogue.close()
+
     def _refresh(self) -> None:
         self._catalogue.refresh()
         for name, why in self._catalogue.problems:
@@ -264,8 +303,8 @@ class Store:
             _warn(f"cells/{key}.json {why}. Its cell counts as missing.")
             return None
 
-    def _packed(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Yield the packed records that count, with their lines."""
+    def _packed(self, *, overruled: bool = False) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield the packed records that count, with their lines; `overruled`: those under loose ones too."""
         heads, bad = self._catalogue.heads, self._catalogue.bad_lines
         seen = set()
         for number, line in enumerate(read_lines(self.folder / PACKED), 1):
@@ -273,7 +312,7 @@ class Store:
                 continue
             record = unseal(line, known=True)
             key = record["key"]
-            if key not in seen and key in heads and heads[key].place == IN_PACK:
+            if key not in seen and (overruled or (key in heads and heads[key].place == IN_PACK)):
                 seen.add(key)
                 yield line, record
 

@@ -1,0 +1,84 @@
+"""``status``: how many cells are done, missing, failed; once, or until nothing is missing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.store import Store
+
+_SECONDS = 2.0
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Show it again every few seconds, until no cell is missing.")
+@format_option
+def status(folder: Path, watch: bool, format_: str) -> None:
+    """Show how many cells of a sweep are done, missing, failed, by aggregator.
+
+    With --watch a terminal shows the table anew; elsewhere there is a line for every change. It
+    ends when no cell is missing.
+    """
+    from robustbench_fl.store import Store
+
+    store = Store.existing(folder)
+    if not watch:
+        click.echo(rows_text(_rows(_counts(store)), format_))
+        return
+    if format_ != "table":
+        raise UsageError("--watch shows a table; --format is for the status once.")
+    _watch(store)
+
+
+def _watch(store: Store) -> None:
+    terminal = sys.stdout.isatty()
+    said = None
+    while True:
+        counts = _counts(store)
+        line = _line(counts["all"], store)
+        if terminal:
+            click.clear()
+            click.echo(f"{rows_text(_rows(counts), 'table')}\n\n{line}")
+        elif line != said:
+            click.echo(line)
+            sys.stdout.flush()
+        said = line
+        if not counts["all"]["missing"]:
+            return
+        time.sleep(_SECONDS)
+
+
+def _counts(store: Store) -> dict[str, Counter[str]]:
+    """Return the number of cells by aggregator and status, all together last."""
+    statuses = store.statuses()
+    counts: dict[str, Counter[str]] = {}
+    for row in store.planned():
+        counts.setdefault(row["labels"]["aggregator"], Counter())[statuses.get(row["key"], "missing")] += 1
+    counts["all"] = sum(counts.values(), Counter())
+    return counts
+
+
+def _rows(counts: dict[str, Counter[str]]) -> list[dict[str, Any]]:
+    statuses = sorted(counts["all"])
+    return [{"aggregator": rule, **{s: count[s] for s in statuses}} for rule, count in counts.items()]
+
+
+def _line(counts: Counter[str], store: Store) -> str:
+    from robustbench_fl.store.claims import running
+
+    total = counts.total()
+    parts = [f"{total - counts['missing']} of {total} cells stored"]
+    parts += [f"{count} {status}" for status, count in sorted(counts.items()) if status != "missing"]
+    if now := running(store.folder):
+        parts.append(f"{now} running")
+    return ", ".join(parts)

@@ -1,0 +1,163 @@
+"""Commands that look after sweeps' folders: what failed, what can go, one of several, is it true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_fl.cli.environment import environment_of, environment_options
+from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.cli.environment import Place
+    from robustbench_fl.store.cleaning import Rubbish
+
+_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+_SHOWN = 20
+
+
+@click.command()
+@_FOLDER
+@format_option
+def failures(folder: Path, format_: str) -> None:
+    """List the cells of a sweep that failed, one a line: why, and where the log is."""
+    from robustbench_fl.record import FINAL
+    from robustbench_fl.runner.logs import log_path
+    from robustbench_fl.store import Store
+
+    rows = []
+    for record in Store.existing(folder).summaries():
+        if record["status"] not in {*FINAL, "missing"}:
+            log = log_path(folder, record["key"])
+            rows.append({
+                "key": record["key"], "status": record["status"], **record["labels"],
+                "malicious": record["cell"]["malicious"], "seed": record["cell"]["seed"],
+                "reason": " ".join((record.get("reason") or "").split()),
+                "log": str(log) if log.is_file() else None,
+            })  # fmt: skip
+    if not rows and format_ == "table":
+        click.echo("No cell failed.")
+        return
+    print_rows(rows, format_)
+
+
+@click.command()
+@_FOLDER
+@click.option("--stale", is_flag=True, help="Cells of no plan, files that were never finished, old claims.")
+@click.option("--failed", is_flag=True, help="Records of failed cells and timeouts: they are missing then.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
+    """Remove what a sweep's folder needs no more, after showing it.
+
+    Nothing is removed while a sweep is running into the folder.
+    """
+    from robustbench_fl.store import Store, cleaning
+
+    if stale == failed:
+        raise UsageError("Say what to remove: --stale or --failed." if not stale else "Give one of the two.")
+    store = Store.existing(folder)
+    rubbish = cleaning.stale(store) if stale else cleaning.failures(store)
+    if not rubbish.cells and not rubbish.files:
+        click.echo("Nothing to remove.")
+        return
+    _show(rubbish, folder)
+    if not yes:
+        click.confirm("Remove them?", abort=True)
+    cleaning.remove(store, rubbish)
+    click.echo(f"Removed: {_counted(rubbish)}.")
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new folder."
+)
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Unite folders of one sweep, such as the shards of several machines, in a new one.
+
+    Their settings must be the same; rules, attacks, partitions, fractions and seeds may differ. A cell
+    that several folders hold must have the same result in all of them.
+    """
+    from robustbench_fl.merging import merge as merged
+    from robustbench_fl.report.write import write_reports
+
+    done = merged(folders, out, lambda store: write_reports(store.records(), store.folder))
+    click.echo(f"{done.stored} of {done.planned} cells in {out}")
+    if done.left_out:
+        click.echo(f"{done.left_out} stored cells are in no plan, and were left out.", err=True)
+
+
+@click.command()
+@_FOLDER
+@click.option(
+    "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many cells."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of cells.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Python file that registers further methods.",
+)
+@environment_options
+@format_option
+def verify(
+    folder: Path, sample: int, seed: int, plugins: tuple[Path, ...], place: Place, format_: str
+) -> None:
+    """Run some stored cells of a sweep again, and compare.
+
+    Every file is read first, whether it changed or not. On the machine and the versions a cell was
+    made with, its outcome must be the same bit for bit, else its final figures to 1e-3. Exits with 1
+    if a cell differs, none could be compared, or a file is damaged.
+    """
+    from robustbench_fl import verifying
+    from robustbench_fl.apart import Apart
+    from robustbench_fl.runner.local import LocalBackend
+    from robustbench_fl.runner.stopping import Stop
+    from robustbench_fl.store import Store
+
+    store = Store.existing(folder)
+    damaged = store.reread()
+    records = verifying.sampled(store, sample, seed)
+    if not records:
+        raise UsageError(f"{str(folder)!r} holds no finished cell to run again.")
+    with Apart(plugins) as apart:
+        planned = apart.call(verifying.planned_again, records)
+        environment = environment_of(place, list(planned.values()), plugins, apart)
+    stop = Stop()
+    again: dict[str, dict[str, Any]] = {}
+    with stop.on_signals():
+        for record in LocalBackend(place.jobs, environment).run(planned.values(), stop):
+            again[record.key] = record.model_dump(mode="json")
+    if stop.requested:
+        raise KeyboardInterrupt
+    rows = [verifying.row(record, again.get(record["key"])) for record in records]
+    print_rows(rows, format_)
+    verdicts = [row["verdict"] for row in rows]
+    same, differing = verdicts.count("same"), verdicts.count("differs")
+    click.echo(
+        f"{same} of {len(rows)} cells the same, {differing} different, "
+        f"{len(rows) - same - differing} made by another version of their methods; "
+        f"{len(damaged)} damaged files.",
+        err=True,
+    )
+    if differing or damaged or not same:
+        raise click.exceptions.Exit(1)
+
+
+def _show(rubbish: Rubbish, folder: Path) -> None:
+    lines = [f"cell {key} {why}" for key, why in rubbish.cells.items()]
+    lines += [f"{path.relative_to(folder)} {why}" for path, why in rubbish.files.items()]
+    for line in lines[:_SHOWN]:
+        click.echo(line)
+    if len(lines) > _SHOWN:
+        click.echo(f"… and {len(lines) - _SHOWN} more")
+
+
+def _counted(rubbish: Rubbish) -> str:
+    return f"{len(rubbish.cells)} records, {len(rubbish.files)} files"
