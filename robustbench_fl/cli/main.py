@@ -15,7 +15,9 @@ from robustbench_fl import __version__
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.comparing import badge, compare
+from robustbench_fl.cli.data import data
 from robustbench_fl.cli.figures import figures
+from robustbench_fl.cli.partitioning import partition
 from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
 from robustbench_fl.cli.status import status
@@ -45,7 +47,7 @@ def cli() -> None:
 for command in (
     sweep, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance, compare,
     badge, show, failures, tables, report, figures, merge, verify, clean, pack, unpack, list_, describe,
-    check,
+    check, data, partition,
 ):  # fmt: skip
     cli.add_command(command)
 

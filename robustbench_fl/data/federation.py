@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robustbench_fl.data.contracts import Arrays, Partition, Samples
-from robustbench_fl.data.images import ImageStore
+from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.data.malice import placed_order
 from robustbench_fl.data.partitions._deal import nobody_empty
 from robustbench_fl.data.skew import SkewReport, label_counts, skew_report
@@ -98,13 +98,15 @@ class Federation:
         """Return the classes at `indices`, with padding as in :meth:`images`."""
         return self.train_labels[indices.clamp(min=0)]
 
-    def validation_data(self) -> tuple[Tensor, Tensor]:
-        """Return the validation split: normalised images [v, ...] and labels [v]."""
-        return self._data(self.validation)
+    def validation_data(self) -> tuple[ImagePart, Tensor]:
+        """Return the validation split: images, normalised as they are read, and labels [v]."""
+        indices = self._positions(self.validation)
+        return ImagePart(self.train_images, indices), self.labels(indices)
 
     def root_data(self) -> tuple[Tensor, Tensor]:
         """Return the root set: normalised images [r, ...] and labels [r]."""
-        return self._data(self.root)
+        indices = self._positions(self.root)
+        return self.images(indices), self.labels(indices)
 
     def malicious_order(
         self,
@@ -118,9 +120,8 @@ class Federation:
         counts = label_counts(self.arrays.train_labels, self.clients, self.n_classes)
         return placed_order(placement, dataset_text, partition_text, seed, counts)
 
-    def _data(self, positions: Indices) -> tuple[Tensor, Tensor]:
-        indices = torch.from_numpy(positions).to(self.device)
-        return self.images(indices), self.labels(indices)
+    def _positions(self, positions: Indices) -> Tensor:
+        return torch.from_numpy(positions).to(self.device)
 
 
 def make_federation(

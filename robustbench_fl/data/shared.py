@@ -78,6 +78,37 @@ def shared(dataset: Dataset, data_dir: Path, *, download: bool = False) -> Array
     return arrays
 
 
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """What :func:`share` has written.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    arrays : Arrays
+        What.
+    """
+
+    folder: Path
+    arrays: Arrays
+
+
+def copy_of(dataset: Dataset, data_dir: Path) -> Copy | None:
+    """Return the copy that processes share, ``None`` if there is none."""
+    folder = _folder(dataset, data_dir)
+    arrays = None if folder is None else _opened(folder)
+    return None if folder is None or arrays is None else Copy(folder, arrays)
+
+
+def differences(one: Arrays, other: Arrays) -> list[str]:
+    """Return the names of what is not the same in two data sets, bit for bit."""
+    pairs = {name: (getattr(one, name), getattr(other, name)) for name in _ARRAYS}
+    pairs |= {name: (one.columns.get(name), other.columns[name]) for name in other.columns}
+    wrong = [name for name, (a, b) in pairs.items() if a is None or not np.array_equal(a, b)]
+    return wrong + [name for name in _facts(one) if _facts(one)[name] != _facts(other)[name]]
+
+
 def _folder(dataset: Dataset, data_dir: Path) -> Path | None:
     """Return where the arrays of `dataset` lie, ``None`` if it is not read from files."""
     fingerprint = dataset.fingerprint(data_dir)
@@ -121,12 +152,7 @@ def _write(arrays: Arrays, folder: Path) -> None:
             np.save(made / f"{name}.npy", getattr(arrays, name), allow_pickle=False)
         for i, values in enumerate(arrays.columns.values()):
             np.save(made / f"column-{i}.npy", values, allow_pickle=False)
-        facts = {
-            field.name: getattr(arrays, field.name)
-            for field in dataclasses.fields(arrays)
-            if field.name not in (*_ARRAYS, "columns")
-        }
-        (made / _FACTS).write_text(json.dumps({**facts, "columns": list(arrays.columns)}))
+        (made / _FACTS).write_text(json.dumps(_facts(arrays)))
         made.chmod(0o755)
         if folder.exists() and _opened(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -134,3 +160,9 @@ def _write(arrays: Arrays, folder: Path) -> None:
             made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _facts(arrays: Arrays) -> dict[str, Any]:
+    """Return what is not in the arrays themselves."""
+    plain = [field.name for field in dataclasses.fields(arrays) if field.name not in (*_ARRAYS, "columns")]
+    return {**{name: getattr(arrays, name) for name in plain}, "columns": list(arrays.columns)}

@@ -36,6 +36,20 @@ def label_counts(
     return np.stack([np.bincount(labels[part], minlength=n_classes) for part in clients])
 
 
+def client_skew(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each client's label entropy in bits, and its total-variation distance from the whole.
+
+    Parameters
+    ----------
+    counts : int array [n_clients, n_classes]
+        As from :func:`label_counts`.
+    """
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    overall = counts.sum(axis=0) / counts.sum()
+    bits = -np.sum(shares * np.log2(shares, out=np.zeros_like(shares), where=shares > 0), axis=1)
+    return bits, 0.5 * np.abs(shares - overall).sum(axis=1)
+
+
 def skew_report(
     labels: NDArray[np.int64], clients: Sequence[NDArray[np.int64]], n_classes: int
 ) -> SkewReport:
@@ -51,10 +65,7 @@ def skew_report(
         Number of classes.
     """
     counts = label_counts(labels, clients, n_classes)
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    overall = counts.sum(axis=0) / counts.sum()
-    bits = -np.sum(shares * np.log2(shares, out=np.zeros_like(shares), where=shares > 0), axis=1)
-    distance = 0.5 * np.abs(shares - overall).sum(axis=1)
+    bits, distance = client_skew(counts)
     return SkewReport(
         sizes=counts.sum(axis=1).tolist(),
         label_entropy=float(bits.mean()) + 0.0,

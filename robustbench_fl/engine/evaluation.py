@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from robustbench_fl.api import Trigger
 from robustbench_fl.data.federation import Federation
-from robustbench_fl.data.images import ImageStore
+from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.engine.batches import stamped
 from robustbench_fl.engine.schedule import trigger_pixels
 from robustbench_fl.models.model import Model
@@ -58,7 +58,9 @@ class Evaluation:
         return float(row[target] / row.sum()) if row.sum() else None
 
 
-def evaluate(model: Model, params: Tensor, images: Tensor | ImageStore, labels: Tensor) -> Evaluation:
+def evaluate(
+    model: Model, params: Tensor, images: Tensor | ImageStore | ImagePart, labels: Tensor
+) -> Evaluation:
     """Classify a set of images.
 
     Parameters
@@ -67,7 +69,7 @@ def evaluate(model: Model, params: Tensor, images: Tensor | ImageStore, labels: 
         The network.
     params : Tensor [n_params]
         Its parameters.
-    images : Tensor [N, channels, height, width] or ImageStore
+    images : Tensor [N, channels, height, width], ImageStore or ImagePart
         Normalised, at least one, on the device of `params`.
     labels : int64 Tensor [N]
         Their classes.
@@ -131,7 +133,7 @@ def attack_success(
 def _logits(
     model: Model,
     params: Tensor,
-    images: Tensor | ImageStore,
+    images: Tensor | ImageStore | ImagePart,
     change: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Tensor:
     tensors = model.split(params)

@@ -189,7 +189,7 @@ def simulate(
 
 def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation:
     """Return the simulation of `cell` before its first round."""
-    federation = _federation(World.of(cell), environment)
+    federation = federation_of(World.of(cell), environment)
     methods = Methods(
         model=build.make("models", cell.model).build(federation.image_shape, federation.n_classes),
         rule=build.make("aggregators", cell.aggregator),
@@ -204,7 +204,7 @@ def _arrays(dataset: str, data_dir: Path, download: bool) -> Arrays:
 
 
 @lru_cache(maxsize=1)
-def _federation(world: World, environment: Environment) -> Federation:
+def federation_of(world: World, environment: Environment) -> Federation:
     """Return the federation of a world; neighbouring cells of a sweep mostly share it."""
     return make_federation(
         _arrays(world.dataset, environment.data_dir, environment.download),

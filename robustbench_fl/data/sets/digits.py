@@ -31,6 +31,8 @@ class Digits(Dataset):
 
     image_shape: ClassVar[tuple[int, int, int] | None] = (1, 8, 8)
     n_classes: ClassVar[int | None] = 10
+    sizes: ClassVar[tuple[int, int] | None] = (1438, 359)
+    source: ClassVar[str] = "scikit-learn, from archive.ics.uci.edu/dataset/80; CC BY 4.0"
 
     def load(self, data_dir: Path, *, download: bool = False) -> Arrays:
         """Read the digits from scikit-learn; `data_dir` is not used."""

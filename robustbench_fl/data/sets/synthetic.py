@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
@@ -45,10 +45,17 @@ class Synthetic(Dataset):
     test: Annotated[int, Ge(1)] = 500
     separation: Annotated[float, Gt(0)] = 4.0
 
+    source: ClassVar[str] = "made up"
+
     @property
     def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """One channel of `side` × `side` pixels."""
         return (1, self.side, self.side)
+
+    @property
+    def sizes(self) -> tuple[int, int]:  # type: ignore[override]
+        """As asked for."""
+        return (self.samples, self.test)
 
     @property
     def n_classes(self) -> int:  # type: ignore[override]

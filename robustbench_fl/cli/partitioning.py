@@ -1,0 +1,268 @@
+"""``partition``: how a data set is spread over clients, in numbers and as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_fl.cli.options import complete_method, data_dir_option
+from robustbench_fl.cli.output import format_option, print_rows, rows_text
+from robustbench_fl.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.cell import Settings
+    from robustbench_fl.data.federation import Federation
+    from robustbench_fl.report.canvas import Format
+    from robustbench_fl.runner.environment import Environment
+
+_SHOWN_CLASSES = 20
+"""Up to so many classes have a column each in the table for people."""
+
+
+@click.command()
+@click.option(
+    "-d", "--dataset", "datasets", multiple=True, default=["digits"], show_default=True, metavar="SPEC",
+    shell_complete=complete_method, help="Data set; repeated with --sanity.",
+)  # fmt: skip
+@click.option(
+    "-p", "--partition", "partitions", multiple=True, default=["balanced_dirichlet(alpha=0.1)"],
+    show_default=True, metavar="SPEC", shell_complete=complete_method,
+    help="How it is spread; repeated with --sanity.",
+)  # fmt: skip
+@click.option("--clients", type=click.IntRange(1), default=20, show_default=True, help="Clients.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the world, as in a cell."
+)
+@click.option(
+    "--validation", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True,
+    help="Share of the training data held out first.",
+)  # fmt: skip
+@click.option(
+    "--root-size", type=click.IntRange(0), default=100, show_default=True,
+    help="Samples held out for the server.",
+)  # fmt: skip
+@click.option(
+    "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Draw it too: a .png or .svg with a bar of classes for each client.",
+)  # fmt: skip
+@click.option(
+    "--sanity", is_flag=True,
+    help="Train: the accuracy that clients reach alone, and one training on all data, as Markdown.",
+)  # fmt: skip
+@click.option(
+    "-m", "--model", default="mlp(hidden=[200])", show_default=True, metavar="SPEC",
+    shell_complete=complete_method, help="Network, for --sanity.",
+)  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=20, show_default=True, help="For --sanity.")
+@click.option("--local-epochs", type=click.IntRange(1), default=1, show_default=True, help="For --sanity.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="For --sanity.")
+@click.option(
+    "--lr", type=click.FloatRange(0, min_open=True), default=0.05, show_default=True, help="For --sanity."
+)
+@click.option("--momentum", type=click.FloatRange(0), default=0.0, show_default=True, help="For --sanity.")
+@click.option(
+    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
+    help="Python file that registers further methods.",
+)  # fmt: skip
+@data_dir_option
+@format_option
+@click.pass_context
+def partition(
+    context: click.Context,
+    datasets: tuple[str, ...],
+    partitions: tuple[str, ...],
+    clients: int,
+    seed: int,
+    validation: float,
+    root_size: int,
+    figure: Path | None,
+    sanity: bool,
+    model: str,
+    rounds: int,
+    local_epochs: int,
+    batch_size: int,
+    lr: float,
+    momentum: float,
+    plugins: tuple[Path, ...],
+    data_dir: Path | None,
+    format_: str,
+) -> None:
+    """Show how a data set is spread over clients: sizes, classes, distance from the whole.
+
+    \b
+    robustbench-fl partition -d fashion_mnist -p 'dirichlet(alpha=0.1)' --clients 100 --figure split.png
+    robustbench-fl partition -p iid -p 'shards(k=2)' --sanity
+
+    It is the split of every cell with this data set, partition, number of clients and seed.
+    """
+    from robustbench_fl import registry
+    from robustbench_fl.cell import Settings
+    from robustbench_fl.data.place import default_data_dir
+    from robustbench_fl.runner.environment import Environment
+
+    for path in plugins:
+        registry.load_plugin(path)
+    environment = Environment(data_dir=data_dir or default_data_dir())
+    settings = Settings(
+        clients=clients, rounds=rounds, local_epochs=local_epochs, batch_size=batch_size, lr=lr,
+        momentum=momentum, validation=validation, root_size=root_size,
+    )  # fmt: skip
+    worlds = [
+        (_text("datasets", d, environment), _text("partitions", p)) for d in datasets for p in partitions
+    ]
+    if sanity:
+        if figure:
+            raise UsageError("--figure draws one partition and --sanity trains: ask for one of them.")
+        given = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
+        _print_sanity(worlds, _text("models", model), seed, settings, environment, format_ if given else "md")
+        return
+    if len(worlds) != 1:
+        raise UsageError("Several data sets or partitions are for --sanity; name one of each.")
+    ((dataset, split),) = worlds
+    _print_report(dataset, split, seed, settings, environment, figure, format_)
+
+
+def _text(kind: str, text: str, environment: Environment | None = None) -> str:
+    from robustbench_fl import build
+
+    method = build.make(kind, text)
+    return build.text_of(method if environment is None else method.pinned(environment.data_dir))
+
+
+def _print_report(
+    dataset: str,
+    split: str,
+    seed: int,
+    settings: Settings,
+    environment: Environment,
+    figure: Path | None,
+    format_: str,
+) -> None:
+    from robustbench_fl.runner.execute import World, federation_of
+
+    form = _form(figure)
+    world = World(dataset, split, seed, settings.clients, settings.root_size, settings.validation)
+    federation = federation_of(world, environment)
+    summary = _summary(dataset, split, federation)
+    rows = _client_rows(federation, every_class=format_ in ("csv", "json"))
+    if format_ in ("csv", "json"):
+        print_rows(rows, format_)
+    else:
+        click.echo(rows_text([summary], format_) + "\n\n" + rows_text(rows, format_))
+    if figure:
+        _draw(figure, form, dataset, split, seed, federation, summary)
+
+
+def _form(figure: Path | None) -> Format:
+    suffix = ".png" if figure is None else figure.suffix.lower()
+    if suffix == ".png":
+        return "png"
+    if suffix == ".svg":
+        return "svg"
+    raise UsageError(f"--figure must end in .png or .svg, got {str(figure)!r}.")
+
+
+def _summary(dataset: str, split: str, federation: Federation) -> dict[str, Any]:
+    import numpy as np
+
+    report = federation.report
+    return {
+        "dataset": dataset,
+        "partition": split,
+        "clients": len(report.sizes),
+        "min": min(report.sizes),
+        "median": float(np.median(report.sizes)),
+        "max": max(report.sizes),
+        "label_entropy": round(report.label_entropy, 3),
+        "total_variation": round(report.total_variation, 3),
+    }
+
+
+def _client_rows(federation: Federation, *, every_class: bool) -> list[dict[str, Any]]:
+    from robustbench_fl.data.skew import client_skew, label_counts
+
+    labels, classes = federation.arrays.train_labels, federation.n_classes
+    counts = label_counts(labels, federation.clients, classes)
+    entropy, distance = client_skew(counts)
+    shown = range(classes) if every_class or classes <= _SHOWN_CLASSES else ()
+    return [
+        {
+            "client": client,
+            "samples": int(row.sum()),
+            "classes": int((row > 0).sum()),
+            "label_entropy": round(float(entropy[client]), 3),
+            "total_variation": round(float(distance[client]), 3),
+            **{f"class_{c}" if every_class else str(c): int(row[c]) for c in shown},
+        }
+        for client, row in enumerate(counts)
+    ]
+
+
+def _draw(
+    figure: Path,
+    form: Format,
+    dataset: str,
+    split: str,
+    seed: int,
+    federation: Federation,
+    summary: dict[str, Any],
+) -> None:
+    from robustbench_fl.data.skew import label_counts
+    from robustbench_fl.files import write_atomically
+    from robustbench_fl.report.canvas import written_as
+    from robustbench_fl.report.stacks import class_stacks
+
+    counts = label_counts(federation.arrays.train_labels, federation.clients, federation.n_classes)
+    note = (
+        f"{summary['clients']} clients, seed {seed}; samples {summary['min']} to {summary['max']}, "
+        f"median {summary['median']:g}; label entropy {summary['label_entropy']:.2f} bits, "
+        f"mean total variation {summary['total_variation']:.2f}"
+    )
+    with written_as(form):
+        write_atomically(figure, class_stacks(f"{dataset}, {split}", note, counts))
+    click.echo(f"\nFigure: {figure}", err=True)
+
+
+def _print_sanity(
+    worlds: list[tuple[str, str]],
+    model: str,
+    seed: int,
+    settings: Settings,
+    environment: Environment,
+    format_: str,
+) -> None:
+    from robustbench_fl.runner.sanity import sanity
+
+    rows = []
+    for dataset, split in worlds:
+        found = sanity(
+            dataset=dataset,
+            partition=split,
+            model=model,
+            seed=seed,
+            settings=settings,
+            environment=environment,
+        )
+        report = found.federation.report
+        rows.append(
+            {
+                "dataset": dataset,
+                "partition": split,
+                "clients": settings.clients,
+                "total_variation": round(report.total_variation, 3),
+                "alone_%": round(100 * found.alone_mean, 1),
+                "alone_min_%": round(100 * min(found.alone), 1),
+                "alone_max_%": round(100 * max(found.alone), 1),
+                "central_%": round(100 * found.central, 1),
+            }
+        )
+    print_rows(rows, format_)
+    if format_ in ("md", "table"):
+        epochs = settings.rounds * (settings.local_epochs or 1)
+        click.echo(
+            f"\nTest accuracy of {model} after {epochs} passes over the own data (alone: mean, least and "
+            f"most over the clients; central: all clients' data), batch {settings.batch_size}, "
+            f"lr {settings.lr:g}, momentum {settings.momentum:g}, seed {seed}."
+        )
