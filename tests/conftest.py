@@ -5,6 +5,14 @@ import pytest
 from robustbench_fl import registry
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep what tests derive from data out of the user's cache directory, in their processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBUSTBENCH_FL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def own_registry(monkeypatch):
     """Let a test register methods; they are forgotten after it."""

@@ -41,9 +41,10 @@ def class_stacks(title: str, note: str, counts: NDArray[np.int64]) -> bytes:
         top = float(counts.sum(axis=1).max())
         room = _WIDEST / n_clients > 0.24
         for c in range(n_classes):
+            some = counts[:, c] > 0
             axes.bar(
-                places, counts[:, c], 0.86, bottom=bottom, color=colours[c], edgecolor="white",
-                linewidth=0.5 if room else 0.15, label=str(c),
+                places[some], counts[some, c], 0.86, bottom=bottom[some], color=colours[c],
+                edgecolor="white", linewidth=0.5 if room else 0.15, label=str(c),
             )  # fmt: skip
             if room and n_classes <= _NUMBERED:
                 _number(axes, c, counts[:, c], bottom, top, colours[c])
@@ -89,4 +90,5 @@ def _key(drawn: Any, axes: Any, colours: Any) -> None:
     scale = matplotlib.cm.ScalarMappable(BoundaryNorm(np.arange(n + 1) - 0.5, n), ListedColormap(colours))
     bar = drawn.colorbar(scale, ax=axes, pad=0.015, fraction=0.03, label="class")
     bar.set_ticks(np.unique(np.linspace(0, n - 1, 6).round().astype(int)))
+    bar.minorticks_off()
     bar.outline.set_visible(False)
