@@ -140,7 +140,8 @@ def _print_report(
     figure: Path | None,
     format_: str,
 ) -> None:
-    from robustbench_fl.runner.execute import World, federation_of
+    from robustbench_fl.cell import World
+    from robustbench_fl.runner.execute import federation_of
 
     form = _form(figure)
     world = World(dataset, split, seed, settings.clients, settings.root_size, settings.validation)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl import build
-from robustbench_fl.cell import Settings
+from robustbench_fl.cell import Settings, World
 from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.evaluation import evaluate
 from robustbench_fl.engine.jobs import Recipe
@@ -18,7 +18,7 @@ from robustbench_fl.engine.schedule import make_jobs
 from robustbench_fl.engine.training import train
 from robustbench_fl.models.model import Model
 from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import World, federation_of, one_thread
+from robustbench_fl.runner.execute import federation_of, one_thread
 from robustbench_fl.seeding import stream
 
 
