@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,16 +74,15 @@ def halves(n_seeds: int) -> Array:
 
     Both halves of a split take each role in turn. Of many splits a fixed random choice is kept.
     """
-    chosen = list(combinations(range(n_seeds), n_seeds // 2))
-    if n_seeds % 2:
-        chosen += list(combinations(range(n_seeds), n_seeds - n_seeds // 2))
+    sizes = {n_seeds // 2, n_seeds - n_seeds // 2}
+    if sum(comb(n_seeds, size) for size in sizes) > MAX_SPLITS:  # never listed: 33 seeds have 10^9
+        rng = stream("halves", n_seeds)
+        half = [rng.permutation(n_seeds) < n_seeds // 2 for _ in range(MAX_SPLITS // 2)]
+        return np.concatenate([np.array(half), ~np.array(half)]).astype(float)
+    chosen = [seeds for size in sorted(sizes) for seeds in combinations(range(n_seeds), size)]
     masks = np.zeros((len(chosen), n_seeds))
     for mask, seeds in zip(masks, chosen, strict=True):
         mask[list(seeds)] = 1
-    if len(masks) > MAX_SPLITS:
-        rng = stream("halves", n_seeds)
-        half = [rng.permutation(n_seeds) < n_seeds // 2 for _ in range(MAX_SPLITS // 2)]
-        masks = np.concatenate([np.array(half), ~np.array(half)]).astype(float)
     return masks
 
 

@@ -96,3 +96,9 @@ def test_the_middle_half_equals_scipys_trimmed_mean(values):
     quadruple = np.repeat(values, 4)  # then a quarter is a whole number of values
     found = estimators.interquartile_mean(np.array(values), np.full((1, len(values)), 4.0))[0]
     assert found == pytest.approx(trim_mean(quadruple, 0.25))
+
+
+def test_many_seeds_are_split_without_listing_all_ways():
+    masks = estimators.halves(40)  # 137,846,528,820 ways
+    assert masks.shape == (estimators.MAX_SPLITS, 40)
+    assert (masks.sum(axis=1) == 20).all()
