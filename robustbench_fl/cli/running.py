@@ -51,6 +51,14 @@ _OPTIONS = (
     ),
     click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
     click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
+    click.option(
+        "--cells-per-batch",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Train the clients of N cells that share data, network and recipe as one batch; for GPUs.",
+    ),
     click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
     click.option(
         "--tensorboard",
@@ -110,6 +118,7 @@ def _running(
     existing: Existing,
     retry_failed: bool,
     keep_logs: bool,
+    cells_per_batch: int,
     events: str | None,
     tensorboard: str | None,
 ) -> Running:
@@ -132,6 +141,7 @@ def _running(
         retry_timeouts=retry_timeouts,
         max_failures=1 if fail_fast else max_failures,
         keep_logs=keep_logs,
+        cells_per_batch=cells_per_batch,
     )
     if tensorboard is not None:
         require_tensorboard()

@@ -21,7 +21,6 @@ from robustbench_fl.api import (
     AttackSpec,
     Knowledge,
     Need,
-    Poison,
     RootData,
     ServerSpec,
 )
@@ -36,6 +35,7 @@ from robustbench_fl.engine.schedule import make_jobs, make_root_jobs
 from robustbench_fl.engine.scores import ScoreBoard
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.training import Engine, train
+from robustbench_fl.engine.work import Work
 from robustbench_fl.models.model import Model
 from robustbench_fl.recipes import Schedule, ServerOptimiser, choice
 from robustbench_fl.seeding import stream
@@ -161,15 +161,34 @@ class Simulation:
 
     def step(self) -> None:
         """Run one server round, and evaluate if it is due."""
+        work = self.begin_round()
+        with self.timers.of("train"):
+            trained = self._trained(work.jobs, work.recipe)
+        self.end_round(work, trained)
+
+    def begin_round(self) -> Work:
+        """Return what the round's clients have to train."""
         clients = self._participants()
         positions = np.flatnonzero(self.malicious[clients])
         active = len(positions) > 0 and self.attack.active(self.round)
         with self.timers.of("train"):
-            updates = self._train(clients, positions if active else positions[:0])
+            return self._work(clients, positions, active)
+
+    def end_round(self, work: Work, trained: Tensor) -> None:
+        """Attack, aggregate, step, and evaluate if it is due.
+
+        Parameters
+        ----------
+        work : Work
+            What :meth:`begin_round` gave.
+        trained : Tensor [k, d]
+            What came of its jobs.
+        """
+        clients, updates = work.clients, work.rows_of(trained)
         hidden = self.malicious[clients] if self.rule.honest_only else None
-        if active:
+        if work.active:
             with self.timers.of("attack"):
-                updates = self._attacked(updates, clients, positions, hidden)
+                updates = self._attacked(updates, clients, work.malicious, hidden)
         with self.timers.of("aggregate"):
             verdict, self.rule_state = serve(
                 self.rule, self.rule_state, updates, self._context(clients), self._server_stream, hidden
@@ -191,24 +210,16 @@ class Simulation:
         chosen: np.ndarray = np.sort(rng.choice(n, size=k, replace=False))
         return chosen
 
-    def _train(self, clients: np.ndarray, attacking: np.ndarray) -> Tensor:
-        """Return one row a participant; zero rows for attackers who need no training."""
+    def _work(self, clients: np.ndarray, positions: np.ndarray, active: bool) -> Work:
         ids = [int(c) for c in clients]
+        attacking = positions if active else positions[:0]
         poisoned = [ids[i] for i in attacking]
         poison = self.attack.poison(self._attacker_view(clients, attacking, "poison")) if poisoned else None
         idle = set(poisoned) if self.attack.knowledge == Knowledge.NOTHING and poison is None else set()
         rows = [row for row, client in enumerate(ids) if client not in idle]
-        trained = self._train_clients([ids[row] for row in rows], poison, poisoned)
-        if not idle:
-            return trained
-        updates = trained.new_zeros(len(ids), trained.shape[1])
-        updates[torch.tensor(rows, device=updates.device)] = trained
-        return updates
-
-    def _train_clients(self, ids: list[int], poison: Poison | None, poisoned: list[int]) -> Tensor:
-        recipe = self._recipe_now()
-        jobs = make_jobs(self.federation, ids, recipe, self.cell.seed, self.round, poison, poisoned)
-        return self._trained(jobs, recipe)
+        recipe, trainees = self._recipe_now(), [ids[row] for row in rows]
+        jobs = make_jobs(self.federation, trainees, recipe, self.cell.seed, self.round, poison, poisoned)
+        return Work(clients=clients, malicious=positions, active=active, rows=rows, jobs=jobs, recipe=recipe)
 
     def _trained(self, jobs: Jobs, recipe: Recipe) -> Tensor:
         return train(self.model, self.federation, self.params, jobs, recipe, self.engine, fewer=self.fewer)

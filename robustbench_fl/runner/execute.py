@@ -70,30 +70,32 @@ def execute(
     if planned.infeasible:
         return record(planned, environment, status="infeasible", reason=planned.infeasible)
     listener = listener or Listener()
-    with _warnings_heard(listener) as said, one_thread():
-        imports = _peak_before_first_cell()
-        after_round = _watched(planned.cell.settings.rounds, policy or RunPolicy(), listener)
+    with warnings_heard(listener) as said, one_thread():
+        peak_memory_mb()
+        after_round = watched(planned.cell.settings.rounds, policy or RunPolicy(), listener)
         try:
             simulation = _simulated(planned.cell, environment, listener, after_round)
-            parts = outcome(simulation, peak_memory_mb=round(_peak_memory_mb() - imports, 1))
+            parts = outcome(simulation, peak_memory_mb=peak_memory_mb())
         except CellTimeout as error:
             parts = {"status": "timeout", "reason": str(error)}
         except Exception as error:
-            parts = _failure(error, environment)
-    warned = {_printable(text, environment) for text in said}
+            parts = failure(error, environment)
+    warned = {printable(text, environment) for text in said}
     return record(planned, environment, warnings=sorted(warned), **parts)
 
 
-def _watched(rounds: int, policy: RunPolicy, listener: Listener) -> Callable[[int], None]:
-    """Return what is called after every round, with the cell's clock started."""
+def watched(rounds: int, policy: RunPolicy, listener: Listener, cells: int = 1) -> Callable[[int], None]:
+    """Return what is called after every round, with the clock of a cell, or of so many, started."""
     began = time.monotonic()
+    limit = None if policy.timeout is None else cells * policy.timeout
 
     def after_round(finished: int) -> None:
         listener.round_finished(finished)
-        if policy.timeout is None or finished == rounds or time.monotonic() - began < policy.timeout:
+        if limit is None or finished == rounds or time.monotonic() - began < limit:
             return
+        each = f" for each of {cells} cells" if cells > 1 else ""
         raise CellTimeout(
-            f"Stopped after {policy.timeout:g} s (--timeout) with {finished} of {rounds} rounds finished."
+            f"Stopped after {limit:g} s (--timeout{each}) with {finished} of {rounds} rounds finished."
         )
 
     return after_round
@@ -108,7 +110,7 @@ def _simulated(
     except Exception as error:
         if not _out_of_memory(error):
             raise
-        why = f"Out of memory ({_printable(_first_line(error), environment)})."
+        why = f"Out of memory ({printable(_first_line(error), environment)})."
     # Only here is what the first try held set free.
     gc.collect()
     if environment.device == "cuda":
@@ -118,7 +120,7 @@ def _simulated(
 
 
 @contextmanager
-def _warnings_heard(listener: Listener) -> Iterator[set[str]]:
+def warnings_heard(listener: Listener) -> Iterator[set[str]]:
     """Tell `listener` of every new warning, and collect the messages of those meant for users."""
     heard: set[str] = set()
     for_users: set[str] = set()
@@ -148,16 +150,16 @@ def _first_line(error: Exception) -> str:
     return reason.strip().partition("\n")[0][:LONGEST_REASON]
 
 
-def _failure(error: Exception, environment: Environment) -> dict[str, Any]:
+def failure(error: Exception, environment: Environment) -> dict[str, Any]:
     """Return what is recorded of a cell that raised."""
     return {
         "status": "oom" if _out_of_memory(error) else "failed",
-        "reason": _printable(_first_line(error), environment)[:LONGEST_REASON],
-        "traceback": _printable(traceback.format_exc(), environment),
+        "reason": printable(_first_line(error), environment)[:LONGEST_REASON],
+        "traceback": printable(traceback.format_exc(), environment),
     }
 
 
-def _printable(text: str, environment: Environment) -> str:
+def printable(text: str, environment: Environment) -> str:
     """Return `text` as it may be stored: no folder of this machine, nothing that UTF-8 cannot hold."""
     folders = (environment.data_dir, *(path.parent for path in environment.plugins))
     return without_paths(text, *folders).encode(errors="backslashreplace").decode()
@@ -241,9 +243,13 @@ def one_thread() -> Iterator[None]:
 _ONE_THREAD: ContextVar[bool] = ContextVar("one_thread", default=False)
 
 
+def peak_memory_mb() -> float:
+    """Return the peak memory of this process since the first call, before which there were only imports."""
+    return round(_peak_memory_mb() - _peak_before_first_cell(), 1)
+
+
 @lru_cache(maxsize=1)
 def _peak_before_first_cell() -> float:
-    """Return the peak memory of this process before its first cell: what the imports took."""
     return _peak_memory_mb()
 
 

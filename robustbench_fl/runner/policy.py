@@ -32,12 +32,16 @@ class RunPolicy:
         After so many failed cells (``failed``, ``timeout``, ``oom``) the run stops.
     keep_logs : bool
         Whether the output of finished cells is kept too.
+    cells_per_batch : int
+        So many cells that share world, network and recipe train their clients as one batch. They share
+        the timeout of all of them, too.
     """
 
     timeout: float | None = None
     retry_timeouts: int = 0
     max_failures: int | None = None
     keep_logs: bool = False
+    cells_per_batch: int = 1
 
     @property
     def grace(self) -> float:

@@ -94,9 +94,7 @@ def test_a_rule_that_keeps_the_model_keeps_it_whatever_the_optimiser(server):
     ours = simulation(server=server, aggregator="mean", attack="none")
     ours.step()
     before, state = ours.params, ours.optimiser_state
-    ours._train = lambda clients, attacking: torch.full(
-        (6, len(before)), torch.nan
-    )  # no row reaches the rule
+    ours._trained = lambda jobs, recipe: torch.full((6, len(before)), torch.nan)  # no row reaches the rule
     ours.step()
     assert torch.equal(ours.params, before)
     assert ours.optimiser_state is state
@@ -115,6 +113,7 @@ def test_the_state_of_an_optimiser_goes_through_a_checkpoint():
 def test_the_proximal_term_keeps_clients_near_the_model():
     def spread(mu: float) -> float:
         ours = simulation(proximal_mu=mu, local_epochs=3)
-        return float(ours._train(*[ours._participants()], ours._participants()[:0]).norm(dim=1).mean())
+        work = ours.begin_round()
+        return float(ours._trained(work.jobs, work.recipe).norm(dim=1).mean())
 
     assert spread(5.0) < 0.8 * spread(0.0)
