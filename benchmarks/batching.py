@@ -53,9 +53,8 @@ def main() -> None:
     given = parser.parse_args()
     for model in given.models:
         alone, together = compare(model, given.cells, given.device)
-        print(
-            f"{model:20} {given.cells} cells alone {alone:7.2f} s, together {together:7.2f} s, ratio {alone / together:.2f}"
-        )
+        times = f"alone {alone:.2f} s, together {together:.2f} s, ratio {alone / together:.2f}"
+        print(f"{model:20} {given.cells} cells: {times}")
 
 
 if __name__ == "__main__":

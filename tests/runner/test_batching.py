@@ -139,10 +139,10 @@ def test_the_timeout_of_a_batch_is_that_of_its_cells_together(monkeypatch):
 
 
 def test_workers_run_batches_and_a_batch_whose_worker_dies_is_run_one_by_one(plugin):
-    plan = cells(aggregator="mean,dies_late,krum,median", attack="none,alie")
+    plan = cells(aggregator="mean,dies_late,krum,median", attack="none")
     environment = replace(HERE, plugins=(plugin,))
     heard: list[Event] = []
-    backend = LocalBackend(1, environment, RunPolicy(cells_per_batch=4))
+    backend = LocalBackend(1, environment, RunPolicy(cells_per_batch=2))
     found = {record.key: record for record in backend.run(iter(plan), Stop(), heard.append)}
     assert len(found) == len(plan)
     for planned in plan:
@@ -153,8 +153,7 @@ def test_workers_run_batches_and_a_batch_whose_worker_dies_is_run_one_by_one(plu
         else:
             assert same(record) == same(execute(planned, environment))
     kinds = Counter(event.kind for event in heard)
-    assert (
-        kinds["cell_started"] == 4 + 4 + 4 + 2
-    )  # two batches, the first again one by one, its two dead again
-    batch = {event.facts["pid"] for event in heard[:4]}
+    # Two batches, the first again one by one, and its dead one once more.
+    assert kinds["cell_started"] == 2 + 2 + 2 + 1
+    batch = {event.facts["pid"] for event in heard[:2]}
     assert len(batch) == 1
