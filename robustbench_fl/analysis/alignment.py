@@ -82,7 +82,7 @@ def align(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]
     forced = _differing(texts[0], texts[1], force)
     on = [name for name in columns if name not in forced]
     for table, text in zip((a, b), texts, strict=True):
-        table["_match"] = text[on].agg("\x1f".join, axis=1)
+        table["_match"] = list(map("\x1f".join, zip(*(text[name] for name in on), strict=True)))
     if forced and "seed" not in forced:
         _refuse_ambiguous(a, b, forced)
     _refuse_other_worlds(a, b, force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,13 +81,8 @@ def mean_interval(groups: Sequence[Array], label: str = "mean") -> tuple[float, 
     label : str, optional
         Names the random stream, so that the result is the same every time.
     """
-
-    def mean(*drawn: Drawn, axis: int) -> Array:
-        means = [group[places].mean(axis=axis) for group, places in zip(groups, drawn, strict=True)]
-        overall: Array = np.mean(means, axis=0)
-        return overall
-
-    low, high = interval(bootstrapped(mean, [len(group) for group in groups], label))
+    weights = _mean_weights(tuple(len(group) for group in groups), label)
+    low, high = interval(weights @ np.concatenate(groups))
     return float(low), float(high)
 
 
@@ -103,6 +99,24 @@ def paired_draws(n_seeds: int, n_groups: int, label: str = "mean") -> Array:
         return found
 
     return np.moveaxis(bootstrapped(counts, [n_seeds] * n_groups, label), -1, 1)
+
+
+@lru_cache(maxsize=256)
+def _mean_weights(sizes: tuple[int, ...], label: str) -> Array:
+    """Return what each value weighs in each resample, [n_resamples, sum of sizes]; rows sum to 1.
+
+    Many differences have strata of the same sizes, and then meet the same resamples.
+    """
+
+    def shares(*drawn: Drawn, axis: int) -> Array:
+        parts = [
+            (places[..., None] == np.arange(size)).sum(axis=-2) / (size * len(sizes))
+            for places, size in zip(drawn, sizes, strict=True)
+        ]
+        together: Array = np.concatenate(parts, axis=-1)
+        return together.T
+
+    return bootstrapped(shares, sizes, label).T
 
 
 def binomial_interval(rate: float, n: float, level: float = LEVEL) -> tuple[float, float]:

@@ -239,12 +239,13 @@ def _compared(
 def _tied(cells: pd.DataFrame, entries: pd.Series, value: str) -> list[str]:
     """Return the rows whose paired difference to the best row does not exclude 0."""
     leader = entries.idxmax()
-    by_seed = cells.groupby(["_row", "_world", "seed"])[value].mean()
+    by_seed = cells.groupby(["_world", "seed", "_row"])[value].mean().unstack("_row")
     found = []
     for row in entries.index.drop(leader):
         gaps = (by_seed[leader] - by_seed[row]).dropna()
-        groups = [gap.to_numpy() for _, gap in gaps.groupby("_world")]
-        if groups and min(map(len, groups)) > 1:
+        firsts = np.flatnonzero(np.diff(gaps.index.get_level_values("_world"))) + 1
+        groups = np.split(gaps.to_numpy(), firsts)  # the index is sorted, worlds first
+        if min(map(len, groups)) > 1:
             low, high = mean_interval(groups)
             if low <= 0 <= high:
                 found.append(row)

@@ -11,7 +11,7 @@ from robustbench_fl.analysis.coverage import only_counted
 from robustbench_fl.analysis.effect import PLAIN
 from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.leaderboard import HONEST, WORST
-from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, resample
+from robustbench_fl.analysis.scores import Resampled, attacked, block_means, over_blocks, resample
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.errors import UsageError, did_you_mean
 
@@ -51,7 +51,8 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
         )
     blocks = in_blocks(cells)
     sides = {str(rule): rows for rule, rows in blocks.groupby("aggregator")}
-    rows = [_row(rule, sides[rule], sides[against]) for rule in rules if rule != against]
+    together = resample(blocks)
+    rows = [_row(rule, sides[rule], sides[against], together) for rule in rules if rule != against]
     found = pd.DataFrame([row for row in rows if row is not None])
     if found.empty:
         raise UsageError(f"No other rule has a block without a hole in common with {against!r}.")
@@ -59,7 +60,9 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     return Table(found, None, "worst_gain", _sentences(cells, found, against))
 
 
-def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, object] | None:
+def _row(
+    rule: str, cells: pd.DataFrame, reference: pd.DataFrame, together: Resampled | None
+) -> dict[str, object] | None:
     shared = _shared(cells, reference)
     both = pd.concat([cells[cells["_block"].isin(shared)], reference[reference["_block"].isin(shared)]])
     hurt = attacked(both)
@@ -67,7 +70,9 @@ def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, o
         return None
     own, other = rule, str(reference["aggregator"].iloc[0])
     gaps = _gaps(hurt, own, other)
-    row: dict[str, object] = {"aggregator": rule, **_worst_gain(hurt, own, other)}
+    whole = together is not None and shared == set(reference["_block"]) == set(cells["_block"])
+    resampled = together if whole else resample(hurt)
+    row: dict[str, object] = {"aggregator": rule, **_worst_gain(hurt, own, other, resampled)}
     for name, found in (
         ("mean_gain", gaps),
         ("clean_gain", _gaps(both[both["attack"] == CLEAN], own, other)),
@@ -111,8 +116,7 @@ def _averaged(gaps: pd.DataFrame) -> tuple[float, float, float]:
     return mean, *mean_interval(groups, "pairs")
 
 
-def _worst_gain(hurt: pd.DataFrame, own: str, other: str) -> dict[str, float]:
-    resampled = resample(hurt)
+def _worst_gain(hurt: pd.DataFrame, own: str, other: str, resampled: Resampled | None) -> dict[str, float]:
     if resampled is None:
         worst = over_blocks(block_means(hurt), "accuracy", "min")
         return {"worst_gain": worst[own] - worst[other], "worst_gain_low": np.nan, "worst_gain_high": np.nan}

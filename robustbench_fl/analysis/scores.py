@@ -214,9 +214,10 @@ def _rectangular(rows: pd.DataFrame) -> bool:
 
 def _dense(block: pd.DataFrame, rules: list[str], seeds: list[int]) -> Array:
     attacks = sorted(block["attack"].unique())
-    index = pd.MultiIndex.from_product([rules, attacks, seeds])
-    values = block.set_index(["aggregator", "attack", "seed"])["accuracy"].reindex(index)
-    dense: Array = values.to_numpy(dtype=float).reshape(len(rules), len(attacks), len(seeds))
+    axes = (("aggregator", rules), ("attack", attacks), ("seed", seeds))
+    places = tuple(pd.Index(values).get_indexer(block[name]) for name, values in axes)
+    dense: Array = np.full((len(rules), len(attacks), len(seeds)), np.nan)
+    dense[places] = block["accuracy"].to_numpy(dtype=float)
     return dense
 
 
