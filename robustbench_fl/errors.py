@@ -34,6 +34,18 @@ class UndeclaredAccess(RobustbenchError, AttributeError):
     """A method touched something that it did not declare."""
 
 
+def among(word: str, known: Iterable[str]) -> str:
+    """Return ``"Did you mean krum? Known: krum, median."``, the names in the order given.
+
+    Examples
+    --------
+    >>> among("krumm", ["median", "krum"]), among("x", ["median"])
+    ('Did you mean krum? Known: median, krum.', 'Known: median.')
+    """
+    names = list(known)
+    return f"{did_you_mean(word, names)} Known: {', '.join(names)}.".lstrip()
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"Did you mean krum or multi_krum?"``, or an empty string.
 

@@ -16,7 +16,7 @@ from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.analysis.matrix import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from robustbench_fl.analysis.power import ALPHA, POWER, seeds_needed
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 ALL = "all rules"
 _EQUAL = 1e-12
@@ -82,9 +82,7 @@ def compare(
     """
     known = HIGHER_IS_BETTER | LOWER_IS_BETTER
     if value not in known:
-        raise UsageError(
-            f"Unknown value {value!r}. {did_you_mean(value, known)} Known: {', '.join(sorted(known))}."
-        )
+        raise UsageError(f"Unknown value {value!r}. {among(value, sorted(known))}")
     if not tolerance >= 0:
         raise UsageError(f"The tolerance must not be negative, got {tolerance:g}.")
     aligned = align(first, second, force)

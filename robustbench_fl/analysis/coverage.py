@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import pandas as pd
 
 from robustbench_fl.analysis.grid import COUNTED
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 Missing = Literal["exclude", "worst", "zero"]
 """What to do with a rule that lacks cells.
@@ -26,10 +26,7 @@ def check_policy(missing: str) -> None:
     """Refuse an unknown policy with a suggestion."""
     known = get_args(Missing)
     if missing not in known:
-        raise UsageError(
-            f"Unknown policy {missing!r} for missing cells. {did_you_mean(missing, known)} "
-            f"Known: {', '.join(known)}."
-        )
+        raise UsageError(f"Unknown policy {missing!r} for missing cells. {among(missing, known)}")
 
 
 def counted(table: pd.DataFrame) -> pd.Series:

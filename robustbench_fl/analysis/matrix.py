@@ -14,7 +14,7 @@ from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.effect import effects
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.grid import CLEAN, completed
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 HIGHER_IS_BETTER = frozenset(
     {"accuracy", "validation_accuracy", "worst_class_accuracy", "tpr", "dacc", "auc", "round_tpr"}
@@ -138,17 +138,13 @@ def _names(frame: pd.DataFrame, asked: str | Sequence[str], where: str) -> list[
     known += ["knows_defence", "adaptive", "detector", *settings(frame)]
     for name in names:
         if name not in known:
-            raise UsageError(
-                f"Unknown column {name!r} in {where}. {did_you_mean(name, known)} Known: {', '.join(known)}."
-            )
+            raise UsageError(f"Unknown column {name!r} in {where}. {among(name, known)}")
     return names
 
 
 def _check_value(value: str) -> None:
     if value not in VALUES:
-        raise UsageError(
-            f"Unknown value {value!r}. {did_you_mean(value, VALUES)} Known: {', '.join(sorted(VALUES))}."
-        )
+        raise UsageError(f"Unknown value {value!r}. {among(value, sorted(VALUES))}")
 
 
 def _refuse_shared(rows: list[str], cols: list[str]) -> None:

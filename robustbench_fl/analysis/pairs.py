@@ -13,7 +13,7 @@ from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.leaderboard import HONEST, WORST
 from robustbench_fl.analysis.scores import Resampled, attacked, block_means, over_blocks, resample
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 _KEY = ["_block", "attack", "seed"]
 _EQUAL = 1e-12
@@ -46,9 +46,7 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     cells = only_counted(completed(frame))
     rules = sorted(cells["aggregator"].unique())
     if against not in rules:
-        raise UsageError(
-            f"No cell is of the rule {against!r}. {did_you_mean(against, rules)} Known: {', '.join(rules)}."
-        )
+        raise UsageError(f"No cell is of the rule {against!r}. {among(against, rules)}")
     blocks = in_blocks(cells)
     sides = {str(rule): rows for rule, rows in blocks.groupby("aggregator")}
     together = resample(blocks)

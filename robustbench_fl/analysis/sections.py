@@ -9,7 +9,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.table import Sections, Table
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 ALIASES = {"fraction": "malicious"}
 """Names by which people know a column."""
@@ -30,7 +30,8 @@ def sections(
         As from :func:`robustbench_fl.analysis.frame.frame`.
     by : str
         Columns separated by commas: ``dataset``, ``alpha``, ``fraction`` (the share of malicious
-        clients) or any other setting of the cells.
+        clients), ``assumed_f`` (rules that are not told f stand under each) or any other setting of
+        the cells.
     make : callable
         From a frame to a table.
     further : sequence of str, optional
@@ -47,19 +48,26 @@ def sections(
     columns = [ALIASES.get(name, name) for name in names]
     parts = [
         (tuple(map(_known, labels)), make(cells.reset_index(drop=True)))
-        for labels, cells in frame.groupby(columns, dropna=False, sort=True)
+        for labels, cells in _standing(frame, columns).groupby(columns, dropna=False, sort=True)
     ]
     return Sections(tuple(names), tuple(parts))
 
 
+def _standing(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return `frame` with the rules that are not told f repeated for each assumed f."""
+    if "assumed_f" not in columns or frame["assumed_f"].nunique() == 0:
+        return frame
+    told, untold = frame[frame["assumed_f"].notna()], frame[frame["assumed_f"].isna()]
+    assumed = sorted(told["assumed_f"].unique())
+    return pd.concat([told, *(untold.assign(assumed_f=value) for value in assumed)], ignore_index=True)
+
+
 def _names(frame: pd.DataFrame, by: str, further: Sequence[str]) -> list[str]:
     names = [name.strip() for name in by.split(",")]
-    known = [*ALIASES, "alpha", *further, *settings(frame)]
+    known = [*ALIASES, "alpha", "assumed_f", *further, *settings(frame)]
     for name in names:
         if name not in known:
-            raise UsageError(
-                f"Unknown column {name!r} in --by. {did_you_mean(name, known)} Known: {', '.join(known)}."
-            )
+            raise UsageError(f"Unknown column {name!r} in --by. {among(name, known)}")
     columns = [ALIASES.get(name, name) for name in names]
     if len(set(columns)) < len(columns):
         raise UsageError(f"--by {by} names a column twice. Name it once.")

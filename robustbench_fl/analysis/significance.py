@@ -19,7 +19,7 @@ from robustbench_fl.analysis.coverage import only_counted
 from robustbench_fl.analysis.grid import completed, in_blocks
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 
 ALPHA = 0.05
 _DIGITS = 12
@@ -99,9 +99,7 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
     from scipy.stats import friedmanchisquare, studentized_range
 
     if score not in get_args(Score):
-        raise UsageError(
-            f"Unknown score {score!r}. {did_you_mean(score, get_args(Score))} Known: worst, mean."
-        )
+        raise UsageError(f"Unknown score {score!r}. {among(score, get_args(Score))}")
     posthocs = _posthocs()
     cells = only_counted(completed(frame))
     units, left_out = _units(cells, score)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.cli.tabling import missing_option
 from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
+    from robustbench_fl.analysis.coverage import Missing
     from robustbench_fl.store import Store
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -19,11 +21,18 @@ _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path
 
 @click.command()
 @_FOLDER
-def tables(folder: Path) -> None:
-    """Write cells.csv, leaderboard, matrices and figures of a sweep anew from its cells."""
+@missing_option
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Choice(["latex", "json"]),
+    help="Write each table in this format too, beside Markdown and CSV; may be given twice.",
+)
+def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
+    """Write cells.csv, all tables, matrices and figures of a sweep anew from its cells."""
     from robustbench_fl.report.write import write_reports
 
-    write_reports(_store(folder).records(), folder)
+    write_reports(_store(folder).records(), folder, missing, also=also)
     click.echo(f"Tables, matrices and figures: {folder}")
 
 

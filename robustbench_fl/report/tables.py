@@ -15,7 +15,7 @@ from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
-from robustbench_fl.errors import UsageError, did_you_mean
+from robustbench_fl.errors import UsageError, among
 from robustbench_fl.report.columns import DASH, header, is_percent, number
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
@@ -58,9 +58,7 @@ def render(table: Renderable, format_: str = "table", wide: bool = False, bold: 
         If the format is unknown.
     """
     if format_ not in FORMATS:
-        raise UsageError(
-            f"Unknown format {format_!r}. {did_you_mean(format_, FORMATS)} Known: {', '.join(FORMATS)}."
-        )
+        raise UsageError(f"Unknown format {format_!r}. {among(format_, FORMATS)}")
     if format_ == "csv":
         return csv(table)
     if format_ == "json":

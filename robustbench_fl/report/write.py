@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
-
-from robustbench_fl.analysis.attacks import attack_table
-from robustbench_fl.analysis.costs import cost_table
 from robustbench_fl.analysis.coverage import Missing
-from robustbench_fl.analysis.detection import detection_table
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.analysis.matrix import matrix
-from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
 from robustbench_fl.files import write_atomically
+from robustbench_fl.report.contents import PATTERNS, contents
 from robustbench_fl.report.panels import panels
 from robustbench_fl.report.tables import render
 
 FIGURES = "figures"
-_TABLES: Mapping[str, Callable[[pd.DataFrame], Table]] = MappingProxyType(
-    {"attacks": attack_table, "costs": cost_table, "detection": detection_table}
-)
+ALWAYS = ("md", "csv")
+"""Formats that every table is written in."""
+_EXTENSIONS = {"md": "md", "csv": "csv", "latex": "tex", "json": "json"}
 
 
 def write_reports(
@@ -35,6 +26,7 @@ def write_reports(
     folder: str | os.PathLike[str],
     missing: Missing = "exclude",
     figures: bool = True,
+    also: Sequence[str] = (),
 ) -> list[Path]:
     """Write everything that is derived from cells.
 
@@ -43,14 +35,16 @@ def write_reports(
     records : iterable of mappings
         One record for every planned cell, as for :func:`robustbench_fl.analysis.frame.frame`.
     folder : path
-        Where ``cells.csv``, ``leaderboard``, ``attacks``, ``costs``, ``detection`` and ``matrix-*``
-        (``.md`` and ``.csv`` each) and ``figures/*.png`` go. Tables and figures of blocks that are gone are
-        removed; nothing else in the folder is touched.
+        Where ``cells.csv``, the tables of :func:`robustbench_fl.report.contents.contents` and
+        ``figures/*.png`` go. Tables and figures that are not written any more are removed; nothing
+        else in the folder is touched.
     missing : {"exclude", "worst", "zero"}, optional
         Policy for rules that lack cells, as for
         :func:`robustbench_fl.analysis.leaderboard.leaderboard`.
     figures : bool, optional
         Whether to draw.
+    also : sequence of {"latex", "json"}, optional
+        Formats of the tables beside Markdown and CSV; their files end in ``.tex`` and ``.json``.
 
     Returns
     -------
@@ -61,27 +55,26 @@ def write_reports(
     kept = list(records)
     folder = Path(folder)
     written = []
-    for name, data in _files(kept, missing, figures):
+    for name, data in _files(kept, missing, figures, (*ALWAYS, *also)):
         write_atomically(folder / name, data)
         written.append(folder / name)
     _remove_stale(folder, set(written), figures)
     return written
 
 
-def _files(records: list[Mapping[str, Any]], missing: Missing, figures: bool) -> Iterator[tuple[str, bytes]]:
+def _files(
+    records: list[Mapping[str, Any]], missing: Missing, figures: bool, formats: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
     table = frame(records)
     yield "cells.csv", _text(render(table, "csv"))
     if table.empty:
         return
-    board = leaderboard(table, missing)
-    yield "leaderboard.md", _text(render(board, "md"))
-    yield "leaderboard.csv", _text(render(board, "csv"))
-    yield from _further(table)
     shown = list(panels(table))
-    for panel in shown:
-        accuracy = matrix(panel.cells)
-        yield f"matrix-{panel.name}.md", _text(f"# {panel.title}\n\n{render(accuracy, 'md')}")
-        yield f"matrix-{panel.name}.csv", _text(render(accuracy, "csv"))
+    board = leaderboard(table, missing)
+    for name, title, found in contents(table, board, shown, missing):
+        for format_ in formats:
+            head = f"# {title}\n\n" if title and format_ == "md" else ""
+            yield f"{name}.{_EXTENSIONS[format_]}", _text(head + render(found, format_))
     if figures:
         from robustbench_fl.report.figures import sweep_figures
 
@@ -89,21 +82,12 @@ def _files(records: list[Mapping[str, Any]], missing: Missing, figures: bool) ->
             yield f"{FIGURES}/{name}.png", drawn
 
 
-def _further(table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Yield the tables that need cells which not every sweep has."""
-    for name, make in _TABLES.items():
-        with contextlib.suppress(UsageError):
-            found = make(table)
-            yield f"{name}.md", _text(render(found, "md"))
-            yield f"{name}.csv", _text(render(found, "csv"))
-
-
 def _text(text: str) -> bytes:
     return f"{text}\n".encode()
 
 
 def _remove_stale(folder: Path, written: set[Path], figures: bool) -> None:
-    patterns = [f"{name}.{kind}" for name in ("matrix-*", *_TABLES) for kind in ("md", "csv")]
+    patterns = [f"{name}.{kind}" for name in PATTERNS for kind in _EXTENSIONS.values()]
     for pattern in patterns:
         for path in folder.glob(pattern):
             if path not in written:

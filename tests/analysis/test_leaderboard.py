@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -300,3 +302,26 @@ def test_worst_is_never_above_the_mean(data, request):
     table = leaderboard(frame(kept)).table
     known = table.dropna(subset=["worst_accuracy"])
     assert (known["worst_accuracy"] <= known["mean_accuracy"] + 1e-12).all()
+
+
+def test_ten_thousand_cells_are_quick(grid):
+    accuracy = np.random.default_rng(0).random((8, 5, 10, 25))
+    cells = [
+        cell
+        for world in range(8)
+        for seed in range(5)
+        for cell in grid(
+            {
+                f"rule{r}": {f"attack{a}" if a else "none": accuracy[world, seed, r, a] for a in range(25)}
+                for r in range(10)
+            },
+            seed=seed,
+            lr=0.1 + world,
+        )
+    ]
+    table = frame(cells)
+    start = time.process_time()
+    board = leaderboard(table)
+    assert time.process_time() - start < 4
+    assert len(cells) == 10_000
+    assert board.score_column == "worst_accuracy_honest"

@@ -134,6 +134,16 @@ def test_by_alpha_reads_the_partitions_parameter(grid):
     ]
 
 
+def test_by_assumed_f_rules_that_are_not_told_stand_under_each(grid):
+    cells = grid({"mean": {"none": 0.9, "ipm": 0.4}})
+    cells += grid({"krum": {"none": 0.8, "ipm": 0.6}}, assumed_f="exact")
+    cells += grid({"krum": {"none": 0.6, "ipm": 0.2}}, assumed_f="2x")
+    found = {labels: part.table for labels, part in sections(frame(cells), "assumed_f", leaderboard).parts}
+    assert found[("2x",)]["aggregator"].tolist() == ["mean", "krum"]
+    assert found[("exact",)]["aggregator"].tolist() == ["krum", "mean"]
+    assert found[("exact",)]["worst_accuracy"].tolist() == [0.6, 0.4]
+
+
 @pytest.mark.parametrize(
     ("by", "said"), [("alhpa", "Did you mean alpha"), ("fraction,malicious", "twice"), ("attack", "Unknown")]
 )

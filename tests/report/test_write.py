@@ -1,3 +1,4 @@
+import json
 import re
 import struct
 import xml.etree.ElementTree as ET
@@ -44,7 +45,11 @@ def test_every_promised_file(grid, tmp_path):
     block = "digits-dirichlet-alpha=0.5"
     assert names(tmp_path) == sorted(
         ["cells.csv", "figures/worst.png"]
-        + [f"{name}.{kind}" for name in ("leaderboard", "attacks", "costs") for kind in ("md", "csv")]
+        + [
+            f"{name}.{kind}"
+            for name in ("leaderboard", "leaderboard-by-fraction", "attacks", "costs", "differences")
+            for kind in ("md", "csv")
+        ]
         + [f"matrix-{block}-{share}.{kind}" for share in ("0.1", "0.3") for kind in ("md", "csv")]
         + [
             f"figures/{kind}-{block}-{share}.png"
@@ -66,6 +71,15 @@ def test_the_same_cells_give_the_same_bytes(grid, tmp_path):
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path
 
 
+def test_other_formats_on_demand_go_when_not_asked_for_again(grid, tmp_path):
+    write_reports(grid(BASIC), tmp_path, figures=False, also=("latex", "json"))
+    assert r"\toprule" in (tmp_path / "leaderboard.tex").read_text()
+    assert json.loads((tmp_path / "attacks.json").read_text())["score_column"] == "mean_drop"
+    write_reports(grid(BASIC), tmp_path, figures=False)
+    assert not list(tmp_path.glob("*.tex"))
+    assert not list(tmp_path.glob("*.json"))
+
+
 def test_stale_matrices_go_and_other_files_stay(grid, tmp_path):
     write_reports(grid(BASIC, malicious=0.1), tmp_path, figures=False)
     (tmp_path / "sweep.toml").write_text("kept")
@@ -76,6 +90,8 @@ def test_stale_matrices_go_and_other_files_stay(grid, tmp_path):
         "cells.csv",
         "costs.csv",
         "costs.md",
+        "differences.csv",
+        "differences.md",
         "leaderboard.csv",
         "leaderboard.md",
         "matrix-digits-dirichlet-alpha=0.5-0.3.csv",
