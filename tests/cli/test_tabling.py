@@ -69,7 +69,7 @@ def test_a_terminal_gets_the_columns_that_fit_unless_asked() -> None:
 def test_a_full_disk_is_said_in_a_sentence() -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "robustbench_fl", "leaderboard", QUICK]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1
     assert done.stderr == "Error: Cannot write the output: No space left on device. What is stored stays.\n"
 
