@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -169,6 +170,7 @@ def _finish(store: Store, chosen: set[str]) -> int:
     write_reports(records, store.folder)
     print_leaderboard(records, "table")
     click.echo(f"\nTables, matrices and figures: {store.folder}")
+    click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
     ours = [record for record in records if record["key"] in chosen]
     failures = [record for record in ours if record["status"] not in {*FINAL, "missing"}]
     for record in failures[:5]:

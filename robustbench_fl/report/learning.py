@@ -87,7 +87,7 @@ def _draw(
         if place + n_cols >= len(attacks):
             axes.set_xlabel("round")
             axes.tick_params(labelbottom=True)
-    grid[0, 0].set_ylim(0, 100 if label == "accuracy" else 102)
+    grid[0, 0].set_ylim(*((0, 100) if label == "accuracy" else (-2, 102)))
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{label}, %")
     _legend(drawn, handles, rules)

@@ -21,24 +21,27 @@ function content(data, rule, attack, places, chosen, show) {
   const figures = [["accuracy", "Accuracy on the test split, %"], ["attack_success", "Attack success, %"]]
     .map(([name, title]) => curvesFigure(data, lines, name, chosen, `${title}: ${over}`));
   const legend = el("p", { class: "legend" }, ...lines.map((group) => el("span", {}, swatch(group.look), ` ${group.label}`)));
-  return [...figures.filter(Boolean), ...(figures.some(Boolean) ? [legend] : []), runs(data, places, groups, chosen, show), ...facts(data, chosen)];
+  const shared = groups[0].shared ? [el("p", { class: "quiet" }, groups[0].shared)] : [];
+  return [...shared, ...figures.filter(Boolean), ...(figures.some(Boolean) ? [legend] : []), runs(data, places, groups, chosen, show), ...facts(data, chosen)];
 }
 
-// Cells of one block (world and assumed f) share a line.
+// Cells of one block (world and assumed f) share a line, named by what tells it from the other lines.
 function blocksOf(data, places) {
   const blocks = new Map();
   for (const i of places) inner(blocks, `${data.cells.world[i]} ${data.cells.assumed[i]}`, Array).push(i);
-  return [...blocks.values()].map((part, k) => ({
-    label: blockLabel(data, part[0]), places: part,
+  const parts = [...blocks.values()], texts = parts.map(([first]) => blockTexts(data, first));
+  const differ = texts[0].map((text, k) => texts.some((other) => other[k] !== text));
+  return parts.map((part, k) => ({
+    label: texts[k].filter((_, t) => differ[t]).join(", ") || "this rule", places: part,
+    shared: texts[k].filter((_, t) => !differ[t]).join(", "),
     look: { hue: HUES[k % HUES.length], dash: DASHES[(k + Math.floor(k / HUES.length)) % DASHES.length] },
   }));
 }
 
-function blockLabel(data, i) {
-  const world = data.cells.world[i];
-  const parts = data.filters.map((filter) => `${filter.title.toLowerCase()} ${filter.labels[filter.worlds[world]]}`);
-  if (data.assumed.length > 2 && data.cells.assumed[i]) parts.push(`assumed f ${data.assumed[data.cells.assumed[i]]}`);
-  return parts.join(", ") || "this rule";
+function blockTexts(data, i) {
+  const world = data.cells.world[i], f = data.assumed[data.cells.assumed[i]];
+  const texts = data.filters.map((filter) => `${filter.title.toLowerCase()} ${filter.labels[filter.worlds[world]]}`);
+  return f && data.assumed.length > 2 ? [...texts, `assumed f ${f}`] : texts;
 }
 
 // Plain averaging in the same world under the same attack.
@@ -54,11 +57,12 @@ function referenceOf(data, rule, attack, places) {
 function runs(data, places, groups, chosen, show) {
   const c = data.cells, several = groups.length > 1;
   const success = places.some((i) => !Number.isNaN(c.attack_success[i]));
-  const head = [several ? "Block" : null, "Seed", "Status", "Accuracy %", success ? "Attack success %" : null, "Cell"].filter(Boolean);
+  const head = ["Cell", several ? "Block" : null, "Seed", "Status", "Accuracy %", success ? "Attack success %" : null].filter(Boolean);
   const rows = groups.flatMap((group) => group.places.map((i) => el("tr", { class: i === chosen ? "chosen" : null },
+    el("td", {}, keyButton(c.key[i], i === chosen, () => show(i))),
     several ? el("td", {}, swatch(group.look), ` ${group.label}`) : null,
     el("td", {}, String(c.seed[i])), el("td", {}, at(c.status, i)), el("td", {}, percent(c.accuracy[i])),
-    success ? el("td", {}, percent(c.attack_success[i])) : null, el("td", {}, keyButton(c.key[i], i === chosen, () => show(i))))));
+    success ? el("td", {}, percent(c.attack_success[i])) : null)));
   return el("div", { class: "scroll runs", tabindex: 0, role: "region", "aria-label": "Cells" },
     el("table", {}, el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, ...rows)));
 }
