@@ -62,7 +62,7 @@ class ByzMean(Attack):
 
     References
     ----------
-    .. [1] J. Xu, S.-L. Huang, L. Song, T. Lan, "Byzantine-Robust Federated Learning through
+    .. [1] J. Xu, S.-L. Huang, L. Song, T. Lan, "Byzantine-robust Federated Learning through
        Collaborative Malicious Gradient Filtering", ICDCS 2022, Section III.
     """
 

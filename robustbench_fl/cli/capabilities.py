@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_fl import groups, registry
 from robustbench_fl.cli.output import rows_text
+from robustbench_fl.references import references
 
 if TYPE_CHECKING:
     from robustbench_fl.registry import Entry
@@ -109,7 +110,18 @@ def _large_images(entry: Entry) -> str:
 
 
 def _plain_row(entry: Entry) -> dict[str, Any]:
-    return {"name": entry.name, "paper": entry.paper, "year": entry.year, "does": _first_line(entry.cls)}
+    return {"name": entry.name, **_source(entry)}
+
+
+def _source(entry: Entry) -> dict[str, Any]:
+    """Return where the method comes from: the paper, its year, the key of its BibTeX entry, what it does."""
+    papers = references(entry.cls)
+    return {
+        "paper": entry.paper,
+        "year": entry.year,
+        "bibtex": papers[0].key if papers else "robustbench_fl",
+        "does": _first_line(entry.cls),
+    }
 
 
 def _aggregator_row(entry: Entry) -> dict[str, Any]:
@@ -125,9 +137,7 @@ def _aggregator_row(entry: Entry) -> dict[str, Any]:
         "needs": ["who is malicious"] if yardstick else needs,
         "detector": False if pre or not rule else rule.detector,
         "cost": entry.cost,
-        "paper": entry.paper,
-        "year": entry.year,
-        "does": _first_line(entry.cls),
+        **_source(entry),
     }
 
 
@@ -139,9 +149,7 @@ def _attack_row(entry: Entry) -> dict[str, Any]:
         "knows": attack.knowledge.name.lower() if attack else None,
         "knows_defence": entry.cls.knows_defence,  # type: ignore[attr-defined]
         "cost": entry.cost,
-        "paper": entry.paper,
-        "year": entry.year,
-        "does": _first_line(entry.cls),
+        **_source(entry),
     }
 
 
@@ -151,9 +159,7 @@ def _model_row(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         **counts,
-        "paper": entry.paper,
-        "year": entry.year,
-        "does": _first_line(entry.cls),
+        **_source(entry),
     }
 
 

@@ -62,12 +62,16 @@ def list_(
 @click.command()
 @click.argument("name", shell_complete=complete_method)
 @format_option
+@click.option(
+    "--bibtex", "as_bibtex", is_flag=True, help="Print the papers it cites as BibTeX, its own first."
+)
 @_PLUGIN
-def describe(name: str, format_: str, plugins: tuple[Path, ...]) -> None:
+def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
     from robustbench_fl import params, registry
     from robustbench_fl.cli.capabilities import example
     from robustbench_fl.errors import UsageError, did_you_mean
+    from robustbench_fl.references import bibtex
 
     for path in plugins:
         registry.load_plugin(path)
@@ -79,6 +83,9 @@ def describe(name: str, format_: str, plugins: tuple[Path, ...]) -> None:
             "All of them: robustbench-fl list --names"
         )
     entries = [registry.entry(kind, name) for kind in homes]
+    if as_bibtex:
+        click.echo("\n\n".join(bibtex(entry.cls) for entry in entries))
+        return
     rows = [
         {
             "parameter": p.name,

@@ -25,7 +25,7 @@ def said(*arguments: str) -> str:
 @pytest.mark.parametrize("kind", registry.PACKAGES)
 def test_every_method_states_its_source_and_cost(kind: str) -> None:
     for row in capabilities.method_rows(kind):
-        wanted = {"name", "paper", "year", "does"} | ({"cost"} & set(row))
+        wanted = {"name", "paper", "year", "bibtex", "does"} | ({"cost"} & set(row))
         assert all(row[column] for column in wanted), row
         assert 1950 < row["year"] < 2100
         # A paper is an author and the year; what is the project's own says so.

@@ -23,7 +23,7 @@ _CHANNELS = 3
 class Torchvision(ModelFamily):
     """A network of torchvision by its name there, `torchvision:resnet18`, with group normalisation.
 
-    Batch normalisation is replaced by group normalisation [1]_; dropout is left out. Weights are
+    Batch normalisation is replaced by group normalisation [2]_; dropout is left out. Weights are
     never downloaded: they start as those of all networks here. Networks that keep other buffers,
     or whose outputs are not one row of logits, are refused with the reason.
 
@@ -36,7 +36,9 @@ class Torchvision(ModelFamily):
 
     References
     ----------
-    .. [1] K. Hsieh, A. Phanishayee, O. Mutlu, P. Gibbons, "The Non-IID Data Quagmire of Decentralized
+    .. [1] TorchVision maintainers, "TorchVision: PyTorch's Computer Vision library",
+       github.com/pytorch/vision, 2016.
+    .. [2] K. Hsieh, A. Phanishayee, O. Mutlu, P. Gibbons, "The Non-IID Data Quagmire of Decentralized
        Machine Learning", ICML 2020, Section 5.
     """
 
