@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from robustbench_fl import __version__
 
 _REFERENCE = re.compile(
-    r'\.\. \[\d+\] (?P<authors>[^"]+?), "(?P<title>[^"]+)", (?P<venue>.+?),? (?P<year>(?:19|20)\d\d)\b(?!\.\d)'
+    r'\.\. \[\d+\] (?P<authors>[^"]+?), "(?P<title>[^"]+)", '
+    r"(?P<venue>.+?),? (?P<year>(?:19|20)\d\d)\b(?!\.\d)"
 )
 _SMALL = {"a", "an", "the", "on", "of", "how", "can", "do", "to", "in"}
 _JOURNAL = re.compile(r"Journal|Transactions|Proceedings of|TIFS|Monthly")

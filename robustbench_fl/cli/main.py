@@ -16,6 +16,7 @@ from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.data import data
+from robustbench_fl.cli.env import env, version_text
 from robustbench_fl.cli.figures import figures
 from robustbench_fl.cli.partitioning import partition
 from robustbench_fl.cli.report import report
@@ -30,8 +31,15 @@ from robustbench_fl.errors import RobustbenchError, UsageError
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
+def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(f"robustbench-fl {__version__} ({version_text()})")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="robustbench-fl")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+              help="Show the version and what it runs on, and exit.")  # fmt: skip
 def cli() -> None:
     """Compare robust aggregators in federated learning.
 
@@ -47,7 +55,7 @@ def cli() -> None:
 for command in (
     sweep, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance, compare,
     badge, show, failures, tables, report, figures, merge, verify, clean, pack, unpack, list_, describe,
-    check, data, partition,
+    check, data, partition, env,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,70 @@
+"""``env`` and ``--version``: what this installation is and runs on."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from robustbench_fl.cli.output import format_option, print_rows
+
+_REQUIRED = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "scipy", "matplotlib", "click")
+_EXTRAS = {"ray": "ray", "tensorboard": "tensorboard", "scikit-posthocs": "stats", "selenium": "browser"}
+"""Packages of the extras, and the extra that installs each."""
+
+
+def version_text() -> str:
+    """Return one line with the version and what it runs on, for ``--version``."""
+    from robustbench_fl.provenance import provenance
+
+    about = provenance()
+    commit = f"commit {about['commit']}{', changed' if about['dirty'] else ''}, " if about["commit"] else ""
+    where = f"{about['hardware']['system']} {about['hardware']['machine']}"
+    found = about["versions"]
+    return f"{commit}Python {found['python']}, torch {found['torch']}, numpy {found['numpy']}, {where}"
+
+
+def environment_rows() -> list[dict[str, Any]]:
+    """Return what decides numbers and speed here, one thing a row; imports torch."""
+    import torch
+
+    from robustbench_fl import __version__
+    from robustbench_fl.data.place import cache_dir, default_data_dir
+    from robustbench_fl.provenance import provenance
+    from robustbench_fl.runner.cores import available_cores
+
+    about = provenance()
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts = {
+        "robustbench-fl": __version__,
+        "commit": about["commit"],
+        "changed since": about["dirty"],
+        "python": about["versions"]["python"],
+        **{name: _version(name) for name in _REQUIRED},
+        **{
+            name: _version(name) or f"not installed (pip install 'robustbench-fl[{extra}]')"
+            for name, extra in _EXTRAS.items()
+        },
+        "system": f"{about['hardware']['system']} {about['hardware']['machine']}",
+        "processor": about["hardware"]["processor"],
+        "workers with -j auto": available_cores(),
+        "gpu": ", ".join(gpus) or "none",
+        "data directory": str(default_data_dir()),
+        "cache directory": str(cache_dir()),
+    }
+    return [{"what": name, "value": value} for name, value in facts.items()]
+
+
+@click.command()
+@format_option
+def env(format_: str) -> None:
+    """Show versions, hardware and folders: what a report of a problem should hold."""
+    print_rows(environment_rows(), format_)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
