@@ -136,3 +136,27 @@ def test_strata_draw_in_proportion() -> None:
     assert sorted(everything.tolist()) == list(range(len(UNEQUAL)))
     with pytest.raises(ValueError, match="cannot draw 600 of 507"):
         strata.draw(600)
+
+
+def test_quantity_skew_moves_sizes_not_classes() -> None:
+    sizes = {beta: [len(p) for p in split(f"quantity_skew(beta={beta})")] for beta in (0.1, 1000.0)}
+    assert max(sizes[0.1]) > 5 * 60 > 60 > min(sizes[0.1])
+    assert max(abs(size - 60) for size in sizes[1000.0]) < 12
+    big = max(split("quantity_skew(beta=0.1)"), key=len)
+    shares = np.bincount(LABELS[big], minlength=10) / len(big)
+    assert np.abs(shares - 0.1).max() < 0.05
+    assert min(map(len, split("quantity_skew(beta=0.01, min_samples=25)"))) == 25
+    with pytest.raises(PartitionError, match="1200 samples are too few for 20 clients with min_samples=61"):
+        split("quantity_skew(min_samples=61)")
+
+
+def test_writers_stay_together_and_are_dealt_evenly() -> None:
+    users = np.arange(len(LABELS)) % 50
+    parts = split("by_column", n_clients=20)
+    owners = [set(users[part].tolist()) for part in parts]
+    assert sorted(u for owned in owners for u in owned) == list(range(50))
+    assert {len(owned) for owned in owners} == {2, 3}
+    alone = split("by_column", n_clients=50)
+    assert all(len(set(users[part].tolist())) == 1 for part in alone)
+    with pytest.raises(PartitionError, match="50 different values are too few for 51 clients"):
+        split("by_column", n_clients=51)

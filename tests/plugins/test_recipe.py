@@ -39,6 +39,13 @@ def recipe(document: str, heading: str) -> tuple[str, list[list[str]]]:
         ),
         ("CONTRIBUTING.md", "Add an attack", "half_back", "half_back.py", ("mean,median", "none,half_back")),
         (
+            "CONTRIBUTING.md",
+            "Add a data set in one file",
+            "stripes",
+            "stripes.py",
+            ("mean,median", "none,sign_flip"),
+        ),
+        (
             "README.md",
             "An aggregator of your own",
             "mid_range",
@@ -64,11 +71,12 @@ def test_the_recipe_makes_a_method_that_passes_its_checks_and_is_swept(
 
     assert check[1:] == ["check", name, "--plugin", file]
     rows = json.loads(run(check, "--format", "json"))
-    assert len(rows) > 15
+    assert len(rows) > (4 if name == "stripes" else 15)
     assert {(row["method"], row["outcome"]) for row in rows} == {(name, "pass")}
 
     assert sweep[1] == "sweep"
-    assert name in run(sweep, *TINY)
+    printed = run(sweep, *TINY)
+    assert name in printed or name in (tmp_path / "results/sweep/sweep.toml").read_text()
     rules, attacks = (axis.split(",") for axis in axes)
     cells = [json.loads(path.read_text()) for path in (tmp_path / "results/sweep/cells").glob("*.json")]
     assert {cell["status"] for cell in cells} == {"done"}

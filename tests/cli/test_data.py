@@ -1,0 +1,171 @@
+"""``data`` and ``partition`` as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from robustbench_fl.build import make
+from robustbench_fl.cli.main import cli
+from robustbench_fl.data.shared import copy_of, share
+from robustbench_fl.errors import MissingDataError, UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def said(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 8, 8)).astype(np.uint8)
+    np.savez(
+        tmp_path / "own.npz", x_train=images, y_train=np.arange(60) % 3, x_test=images[:9],
+        y_test=np.arange(9) % 3, users_train=np.arange(60) // 10,
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_list_says_what_is_there(place: Path) -> None:
+    (place / "FashionMNIST/raw").mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (place / f"FashionMNIST/raw/{name}-ubyte").write_bytes(b"short")
+    rows = {
+        row["name"]: row for row in json.loads(said("data", "list", "--data-dir", place, "--format", "json"))
+    }
+    assert set(rows) == {
+        "cifar10", "cifar100", "cinic10", "digits", "emnist", "fashion_mnist", "image_folder", "mnist", "npz",
+        "svhn", "synthetic",
+    }  # fmt: skip
+    assert rows["cifar100"]["shape"] == "3×32×32"
+    assert (rows["cifar100"]["classes"], rows["cifar100"]["train"]) == (100, 50000)
+    found = {name: row["present"] for name, row in rows.items()}
+    assert (found["digits"], found["mnist"], found["fashion_mnist"]) == ("needs no files", "no", "damaged")
+    assert all(row["source"] for row in rows.values())
+
+
+def test_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBUSTBENCH_FL_DATA", str(tmp_path / "a"))
+    monkeypatch.setenv("ROBUSTBENCH_FL_CACHE", str(tmp_path / "b"))
+    assert said("data", "path").strip() == str(tmp_path / "a")
+    assert said("data", "path", "--data-dir", tmp_path).strip() == str(tmp_path)
+    assert said("data", "path", "--cache").strip() == str(tmp_path / "b")
+
+
+def test_verify_reads_and_compares(place: Path) -> None:
+    command = ("data", "verify", "npz(path=own.npz)", "--data-dir", place, "--format", "json")
+    train, test = json.loads(said(*command))
+    assert (train["images"], train["fewest"], train["most"]) == (60, 20, 20)
+    assert train["mean"] == train["normalised by"]
+    assert test["images"] == 9
+    dataset = make("datasets", "npz(path=own.npz)").pinned(place)
+    share(dataset, place)
+    assert "so is the copy" in call(*command).stderr
+    copy = copy_of(dataset, place)
+    assert copy is not None
+    labels = np.load(copy.folder / "train_labels.npy")
+    np.save(copy.folder / "train_labels.npy", labels[::-1])
+    error = call(*command).exception
+    assert isinstance(error, UsageError)
+    assert re.search("share differs in train_labels: delete ", str(error))
+
+
+def test_verify_and_fetch_say_what_is_missing(tmp_path: Path) -> None:
+    error = call("data", "verify", "mnist", "--data-dir", tmp_path).exception
+    assert isinstance(error, MissingDataError)
+    error = call("data", "fetch", "cinic10", "--data-dir", tmp_path).exception
+    assert isinstance(error, MissingDataError)
+    assert "cannot be downloaded from here" in str(error)
+    assert said("data", "fetch", "digits").strip() == "digits needs no files."
+
+
+def test_partition_report_counts_every_sample(place: Path) -> None:
+    common = (
+        "-d",
+        "npz(path=own.npz)",
+        "--data-dir",
+        place,
+        "--clients",
+        6,
+        "--root-size",
+        0,
+        "--validation",
+        0,
+    )
+    text = said("partition", *common, "-p", "by_column", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["samples"]) for row in rows] == [10] * 6
+    assert sorted(int(row["class_0"]) for row in rows) == [3, 3, 3, 3, 4, 4]
+    for row in rows:
+        counts = np.array([int(row[f"class_{c}"]) for c in range(3)]) / 10
+        assert float(row["total_variation"]) == pytest.approx(np.abs(counts - 1 / 3).sum() / 2, abs=1e-3)
+    table = said("partition", *common, "-p", "iid")
+    assert re.search(r"iid +6 +10 +10 +10 ", table)
+
+
+@pytest.mark.parametrize(("form", "clients", "classes"), [("png", 60, 4), ("svg", 3, 30)])
+def test_partition_figure(tmp_path: Path, form: str, clients: int, classes: int) -> None:
+    files = [tmp_path / f"{name}.{form}" for name in "ab"]
+    for file in files:
+        said(
+            "partition", "-d", f"synthetic(classes={classes})", "-p", "dirichlet(alpha=0.5)",
+            "--clients", clients, "--figure", file,
+        )  # fmt: skip
+    first, second = (file.read_bytes() for file in files)
+    assert first == second
+    assert first.startswith(b"\x89PNG" if form == "png" else b"<?xml")
+    assert len(first) > 5000
+
+
+def test_partition_refuses(tmp_path: Path) -> None:
+    for words, says in (
+        (("--figure", tmp_path / "x.pdf"), "must end in .png or .svg"),
+        (("-p", "iid", "-p", "shards"), "name one of each"),
+        (("--sanity", "--figure", tmp_path / "x.png"), "ask for one of them"),
+        (("-p", "by_column"), "has no column 'users'"),
+        (("-d", "npz(path=/etc/own.npz)"), "is not in the data directory"),
+    ):
+        error = call("partition", *words).exception
+        assert says in str(error), words
+    assert not list(tmp_path.iterdir())
+
+
+def test_sanity_rows() -> None:
+    words = ("--sanity", "-d", "synthetic(samples=600, separation=8)", "-p", "iid", "-p", "shards(k=1)")
+    budget = ("--clients", 10, "--rounds", 4, "-m", "logistic")
+    iid, shards = json.loads(said("partition", *words, *budget, "--format", "json"))
+    assert iid["central_%"] > 95
+    assert shards["alone_%"] < 25 < iid["alone_%"] < iid["central_%"]  # a shard holds one class or two
+    assert iid["central_%"] == shards["central_%"]  # the same data, start and order
+    text = said("partition", *words, *budget)
+    assert text.startswith("| dataset")
+    assert "after 4 passes over the own data" in text
+
+
+def test_the_converter_of_federated_emnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (ROOT / "docs/data.md").read_text().split("```python\n")[1].split("```")[0]
+    for part in ("train", "test"):
+        folder = tmp_path / "femnist/data" / part
+        folder.mkdir(parents=True)
+        held = {user: {"x": [[y / 10] * 784 for y in range(3)], "y": [0, 1, 2]} for user in ("f1", "f2")}
+        (folder / "all.json").write_text(json.dumps({"users": ["f1", "f2"], "user_data": held}))
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    arrays = make("datasets", "npz(path=femnist.npz)").load(tmp_path)
+    assert arrays.train_images[:3, 0, 5, 5].tolist() == [0, 26, 51]
+    assert arrays.columns["users"].tolist() == [0, 0, 0, 1, 1, 1]
