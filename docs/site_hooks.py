@@ -1,0 +1,79 @@
+"""Hooks of the documentation's build: pages made from docstrings, and files that lie outside of ``docs/``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+from mkdocs.structure.files import File, Files
+
+from robustbench_fl import params, registry
+from robustbench_fl.references import bibtex
+
+ROOT = Path(__file__).parent.parent
+TITLES = {
+    "aggregators": "Aggregators",
+    "attacks": "Attacks",
+    "partitions": "Partitions",
+    "datasets": "Data sets",
+    "models": "Networks",
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of all methods, the contributor's page, and the figures that pages show."""
+    for kind, title in TITLES.items():
+        files.append(File.generated(config, f"methods/{kind}.md", content=methods_page(kind, title)))
+    files.append(File.generated(config, "contributing.md", content=(ROOT / "CONTRIBUTING.md").read_text()))
+    for path in figures():
+        files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **more: Any) -> str:
+    """Turn links to files beside ``docs/`` into links within the site."""
+    markdown = markdown.replace("](../results/", "](results/").replace(
+        "](../CONTRIBUTING.md", "](contributing.md"
+    )
+    return markdown.replace("](docs/", "](") if page.file.src_uri == "contributing.md" else markdown
+
+
+def figures() -> list[str]:
+    """Return the paths of the committed figures that pages of ``docs/`` show."""
+    pages = (page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    return sorted({path for text in pages for path in re.findall(r"\]\(\.\./(results/[^)]+)\)", text)})
+
+
+def methods_page(kind: str, title: str) -> str:
+    """Return the page of all methods of one kind, from their docstrings."""
+    return f"# {title}\n\n" + "\n\n".join(_method(entry) for entry in registry.load_all(kind)) + "\n"
+
+
+def _method(entry: registry.Entry) -> str:
+    text = docstring_parser.parse(entry.cls.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
+    told = {name: _prose(p.description) for p in text.params for name in p.arg_name.split(", ")}
+    parts = [f"## {entry.name}", f"**{_prose(text.short_description)}**", _prose(text.long_description)]
+    rows = [
+        f"| `{p.name}` | {_cell(p.type)} | {_cell(p.range)} | "
+        f"{'required' if p.required else f'`{_cell(str(p.default))}`'} | {_cell(told.get(p.name, ''))} |"
+        for p in params.parameters(entry.cls)
+    ]
+    if rows:
+        parts.append("\n".join(["| parameter | type | range | default | |", "|---|---|---|---|---|", *rows]))
+    parts += [_prose(meta.description) for meta in text.meta if meta.args == ["notes"]]
+    parts.append(f"```bibtex\n{bibtex(entry.cls)}\n```")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _prose(text: str | None) -> str:
+    """Return reStructuredText as Markdown: code, and no cross references or footnote marks."""
+    text = re.sub(r"``([^`]+)``", r"`\1`", text or "")
+    text = re.sub(r":[a-z]+:`~?([^`]+)`", r"`\1`", text)
+    text = re.sub(r"(?<![`\w])`([^`\s]+)`(?!`)", r"`\1`", text)
+    return re.sub(r"\[(\d+)\]_", "", text).replace("<", "&lt;")
+
+
+def _cell(text: Any) -> str:
+    return re.sub(r"\s+", " ", "" if text is None else str(text)).replace("|", "\\|")
