@@ -165,6 +165,7 @@ def _finish(store: Store, chosen: set[str]) -> int:
     from robustbench_fl.cli.tabling import print_leaderboard
     from robustbench_fl.record import FINAL
     from robustbench_fl.report.write import write_reports
+    from robustbench_fl.runner.policy import FAILURES
 
     records = store.records()
     write_reports(records, store.folder)
@@ -172,7 +173,7 @@ def _finish(store: Store, chosen: set[str]) -> int:
     click.echo(f"\nTables, matrices and figures: {store.folder}")
     click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
     ours = [record for record in records if record["key"] in chosen]
-    failures = [record for record in ours if record["status"] not in {*FINAL, "missing"}]
+    failures = [record for record in ours if record["status"] in FAILURES]
     for record in failures[:5]:
         labels = record["labels"]
         click.echo(
@@ -183,7 +184,8 @@ def _finish(store: Store, chosen: set[str]) -> int:
     if failures:
         click.echo(
             f"{len(failures)} of {len(ours)} cells failed. "
-            f"See them with: robustbench-fl show KEY {store.folder}; run them again with --retry-failed.",
+            f"See them with: robustbench-fl show KEY {store.folder}, what they printed in "
+            f"{store.folder / 'logs'}; run them again with --retry-failed.",
             err=True,
         )
-    return int(bool(failures) or any(record["status"] == "missing" for record in ours))
+    return int(any(record["status"] not in FINAL for record in ours))

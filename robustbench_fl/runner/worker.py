@@ -20,7 +20,7 @@ from typing import Any
 
 from robustbench_fl.planned import Planned
 from robustbench_fl.processes import follow_parent, single_threaded_environment
-from robustbench_fl.record import CellRecord
+from robustbench_fl.record import FINAL, CellRecord
 from robustbench_fl.runner.environment import Environment
 from robustbench_fl.runner.listening import Listener
 from robustbench_fl.runner.policy import RunPolicy
@@ -278,8 +278,8 @@ def _work(
 
 
 def _hand_over(pipe: Connection, result: CellRecord) -> None:
-    if result.traceback:
-        print(result.traceback, file=sys.stderr, flush=True)
+    if result.status not in FINAL:
+        print(result.traceback or result.reason, file=sys.stderr, flush=True)
     pipe.send(result)
 
 

@@ -75,7 +75,7 @@ def inject(fault: str) -> None:
 def sweep(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "robustbench_fl", *FLAGS, "-o", str(folder)],
-        capture_output=True, text=True, timeout=240,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_a_write_error_in_mid_run_ends_it_with_a_sentence(fault: str, tmp_path: 
     folder, script = tmp_path / "out", tmp_path / "sabotaged.py"
     script.write_text(_SABOTAGED)
     done = subprocess.run(
-        [sys.executable, str(script), str(folder), fault], capture_output=True, text=True, timeout=240
+        [sys.executable, str(script), str(folder), fault], capture_output=True, text=True, timeout=600
     )
     if "takes no filter" in done.stderr:
         pytest.skip("this machine's kernel allows no seccomp filter")
@@ -144,7 +144,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tiny: Path) -> None:
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"0" * 4096)
-    said = process.communicate(timeout=240)
+    said = process.communicate(timeout=600)
     done = subprocess.CompletedProcess(process.args, process.returncode, *said)
     check_ended_well_and_goes_on(folder, done, os.strerror(errno.ENOSPC))
     ballast.unlink()
