@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from robustbench_fl.cli.choosing import choice_of, choice_options
 from robustbench_fl.cli.environment import Place, environment_of, environment_options
+from robustbench_fl.cli.finishing import finish
 from robustbench_fl.cli.options import sweep_of, sweep_options
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.planning import calibrate_option, times_of
@@ -70,7 +70,7 @@ def sweep(
     with watch.watching():
         backend = LocalBackend(place.jobs, environment, running.policy, watch.logs.keep)
         run(prepared, store, backend, watch.finished, watch.stop, watch.tell, partial(click.echo, err=True))
-    return _finish(store, {planned.cell.key for planned in prepared.chosen})
+    return finish(store, [planned.cell.key for planned in prepared.chosen])
 
 
 @click.command()
@@ -158,34 +158,3 @@ def _plan_text(prepared: Prepared, times: Times, jobs: int, format_: str) -> str
         parts.append("Infeasible:\n" + rows_text(refused, "table"))
     parts.append(estimate_text(prepared, times, jobs))
     return "\n\n".join(parts)
-
-
-def _finish(store: Store, chosen: set[str]) -> int:
-    """Write the tables, print the leaderboard, and return the exit code, which the `chosen` cells decide."""
-    from robustbench_fl.cli.tabling import print_leaderboard
-    from robustbench_fl.record import FINAL
-    from robustbench_fl.report.write import write_reports
-    from robustbench_fl.runner.policy import FAILURES
-
-    records = store.records()
-    write_reports(records, store.folder)
-    print_leaderboard(records, "table")
-    click.echo(f"\nTables, matrices and figures: {store.folder}")
-    click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
-    ours = [record for record in records if record["key"] in chosen]
-    failures = [record for record in ours if record["status"] in FAILURES]
-    for record in failures[:5]:
-        labels = record["labels"]
-        click.echo(
-            f"{record['status']}: {record['key']}  "
-            f"{labels['aggregator']} under {labels['attack']}: {record['reason']}",
-            err=True,
-        )
-    if failures:
-        click.echo(
-            f"{len(failures)} of {len(ours)} cells failed. "
-            f"See them with: robustbench-fl show KEY {store.folder}, what they printed in "
-            f"{store.folder / 'logs'}; run them again with --retry-failed.",
-            err=True,
-        )
-    return int(any(record["status"] not in FINAL for record in ours))

@@ -49,12 +49,13 @@ def leaderboard(folder: Path, missing: Missing, by: str | None, wide: bool, form
     _print_by(folder, by, lambda cells: ranked(cells, missing), format_, wide)
 
 
-def print_leaderboard(records: list[dict[str, Any]], format_: str, missing: Missing = "exclude") -> None:
-    """Print the leaderboard of `records`."""
+def leaderboard_text(records: list[dict[str, Any]], *, bold: bool) -> str:
+    """Return the leaderboard of `records` for a terminal, its best entries bold where that shows."""
     from robustbench_fl.analysis.frame import frame
     from robustbench_fl.analysis.leaderboard import leaderboard as ranked
+    from robustbench_fl.report.tables import render
 
-    print_table(ranked(frame(records), missing), format_)
+    return render(ranked(frame(records)), "table", bold=bold)
 
 
 @click.command()
@@ -116,8 +117,12 @@ def print_table(table: Renderable, format_: str, wide: bool = False) -> None:
     """Print `table`; on a terminal that shows colours the best entries are bold."""
     from robustbench_fl.report.tables import render
 
-    bold = format_ == "table" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(render(table, format_, wide=wide, bold=bold))
+    click.echo(render(table, format_, wide=wide, bold=format_ == "table" and shows_bold()))
+
+
+def shows_bold() -> bool:
+    """Whether what is printed goes to a terminal that shows bold type."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _print_by(

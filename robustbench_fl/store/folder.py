@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tomllib
 import warnings
@@ -19,7 +20,7 @@ from robustbench_fl.record import CellRecord
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
 from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
-from robustbench_fl.store.index import LOOSE
+from robustbench_fl.store.index import LOOSE, Stat
 from robustbench_fl.store.index import PACKED as IN_PACK
 from robustbench_fl.store.packing import PACKED, RESTORE, damaged, read_lines, write_lines
 from robustbench_fl.store.sealed import canonical_line, renewed, seal, unseal
@@ -153,6 +154,20 @@ class Store:
         """Read every file again, changed or not, and return what :meth:`problems` does."""
         self._catalogue.forget()
         return self.problems()
+
+    def fingerprint(self) -> str:
+        """Return a digest that changes whenever the plan or the file of a record does."""
+        found = {}
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.cells) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    found[entry.name] = Stat.of(entry.stat(follow_symlinks=False))
+        with contextlib.suppress(FileNotFoundError):
+            found[f"/{PACKED}"] = Stat.of((self.folder / PACKED).lstat())
+        digest = hashlib.sha256(repr(sorted(found.items())).encode())
+        with contextlib.suppress(FileNotFoundError):  # by content: every run writes the same plan anew
+            digest.update((self.folder / PLAN).read_bytes())
+        return digest.hexdigest()
 
     def problems(self) -> list[tuple[str, str]]:
         """Return the names of files and lines that cannot be trusted, and why."""

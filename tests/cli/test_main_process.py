@@ -102,3 +102,27 @@ def alive(pid: int) -> bool:
     except (OSError, IndexError):
         return False
     return state != "Z"
+
+
+_PEAK = """
+from pathlib import Path
+from robustbench_fl.cli.main import cli
+if __name__ == '__main__':
+    cli({command!r}, standalone_mode=False)
+    # Not getrusage: a process inherits the peak of the one that started it.
+    print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to read peak memory")
+def test_the_main_process_stays_small_with_ten_thousand_cells(tmp_path: Path) -> None:
+    rules = (
+        "mean,median,krum,nnm > krum,trimmed_mean(trim=[0.1, 0.2, 0.3]),geometric_median,multi_krum(k=[3, 5])"
+    )
+    grid = ["-a", rules, "-t", "none,alie,ipm,min_max,sign_flip", "-f", "0.1,0.2", "--seeds", "100"]
+    command = ["plan", *grid, "-o", str(tmp_path / "out")]
+    script = _PEAK.format(command=command)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "10000 cells, 10000 to run" in done.stdout
+    assert int(done.stdout.splitlines()[-1]) < 100 * 1024  # kB; 100,000 cells stay below 300 MB

@@ -1,0 +1,127 @@
+"""The end of a sweep: tables and figures, the leaderboard, what failed, the exit code.
+
+Tables of many cells take a lot of memory, so they are made in a process of their own; and time, so they
+are only made when something changed since they were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_fl.record import FINAL
+
+if TYPE_CHECKING:
+    from robustbench_fl.store import Store
+
+_STAMP = ".tables.json"
+_MADE_BY = ("analysis", "report", "store", "record.py", "cli")
+_SHOWN = 5
+
+
+def finish(store: Store, chosen: Iterable[str]) -> int:
+    """Write the tables, print the leaderboard, and return the exit code.
+
+    Parameters
+    ----------
+    store : Store
+        The sweep's folder.
+    chosen : iterable of str
+        Keys of the cells that were asked for: the exit code is about them.
+
+    Returns
+    -------
+    int
+        1 if one of them failed or is missing, else 0.
+    """
+    from robustbench_fl.apart import Apart
+    from robustbench_fl.cli.tabling import shows_bold
+
+    statuses = store.statuses()
+    bold = shows_bold()
+    state = _state(store, bold)
+    text = _written(store.folder, state)
+    if text is None:
+        with Apart() as apart:
+            text = apart.call(write_tables, store.folder, state, bold=bold)
+    click.echo(text)
+    click.echo(f"\nTables, matrices and figures: {store.folder}")
+    click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
+    ours = list(chosen)
+    failed = [key for key in ours if statuses.get(key, "missing") not in {*FINAL, "missing"}]
+    _tell_failures(store, failed, len(ours))
+    return int(bool(failed) or any(key not in statuses for key in ours))
+
+
+def write_tables(folder: Path, state: str, *, bold: bool) -> str:
+    """Write the tables and figures of a folder, and return its leaderboard for the terminal.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    state : str
+        What :func:`finish` found there; kept beside the tables.
+    bold : bool
+        Whether the terminal shows bold type.
+    """
+    from robustbench_fl.cli.tabling import leaderboard_text
+    from robustbench_fl.files import write_atomically
+    from robustbench_fl.report.write import write_reports
+    from robustbench_fl.store import Store
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what cannot be trusted there has been told already
+        records = Store(folder).records()
+    files = write_reports(records, folder)
+    text = leaderboard_text(records, bold=bold)
+    made = {str(path.relative_to(folder)): _digest(path) for path in files}
+    stamp = {"state": state, "files": made, "leaderboard": text}
+    write_atomically(folder / _STAMP, json.dumps(stamp).encode())
+    return text
+
+
+def _state(store: Store, bold: bool) -> str:
+    """Return a digest of all that the tables are made from: records, plan, and the code itself."""
+    from robustbench_fl.sources import digest_of_sources
+
+    parts = f"{store.fingerprint()} {digest_of_sources(*_MADE_BY)} {bold}"
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def _written(folder: Path, state: str) -> str | None:
+    """Return the leaderboard written before, if it and all files beside it are what would be written now."""
+    try:
+        stamp: Any = json.loads((folder / _STAMP).read_bytes())
+        whole = stamp["state"] == state and all(
+            _digest(folder / name) == digest for name, digest in stamp["files"].items()
+        )
+        text = stamp["leaderboard"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return text if whole and isinstance(text, str) else None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _tell_failures(store: Store, failed: list[str], cells: int) -> None:
+    for key in failed[:_SHOWN]:
+        if record := store.summary(key):
+            labels = record["labels"]
+            what = f"{labels['aggregator']} under {labels['attack']}"
+            click.echo(f"{record['status']}: {key}  {what}: {record['reason']}", err=True)
+    if failed:
+        click.echo(
+            f"{len(failed)} of {cells} cells failed. "
+            f"See them with: robustbench-fl show KEY {store.folder}; run them again with --retry-failed.",
+            err=True,
+        )
