@@ -3,75 +3,107 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch  # noqa: F401 - where it is imported, nothing but cells is run in processes of their own
-from click.testing import CliRunner, Result
+import torch  # noqa: F401 - where it is imported, tables are made in this very process
 
-from robustbench_fl.cli.main import cli
+from robustbench_fl.cli.finishing import finish
+from robustbench_fl.config import make_sweep, to_toml
+from robustbench_fl.plan import expand
+from robustbench_fl.planned import Planned
+from robustbench_fl.record import Costs, Metrics
+from robustbench_fl.runner.environment import Environment
+from robustbench_fl.runner.recording import record
+from robustbench_fl.store import Store
+from robustbench_fl.sweep import plan_row
 
-GRID = ["-a", "mean,trimmed_mean", "-t", "none", "-f", "0.2", "--clients", "8", "--rounds", "1", "-j", "1"]
+SWEEP = make_sweep({}, {"aggregator": "mean,median", "attack": "none,alie"})
+PLAN = expand(SWEEP)
+KEYS = [planned.cell.key for planned in PLAN]
+
+
+def write(folder: Path, planned: Planned, accuracy: float = 0.5, status: str = "done") -> None:
+    """Store a made-up record."""
+    known = {"accuracy": accuracy, "accuracy_std": 0.0, "loss": 1.0, "class_accuracy": [accuracy]}
+    metrics = Metrics(**{**dict.fromkeys(Metrics.model_fields), **known, "worst_class_accuracy": accuracy})
+    results = {"metrics": metrics, "costs": Costs(**dict.fromkeys(Costs.model_fields, 1.0))}
+    parts = results if status == "done" else {"reason": "on purpose"}
+    Store(folder).write(record(planned, Environment(data_dir=folder), status=status, **parts))
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Result]:
-    """Run the sweep into one folder."""
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a finished sweep of four cells, with its tables."""
+    Store(tmp_path).write_plan(to_toml(SWEEP), map(plan_row, PLAN))
+    for planned in PLAN:
+        write(tmp_path, planned)
+    assert finish(Store(tmp_path), KEYS) == 0
+    return tmp_path
 
-    def sweep(*more: str) -> Result:
-        arguments = ["sweep", *GRID, "-o", str(tmp_path), *more]
-        return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
 
-    return sweep
+def made_anew(folder: Path) -> bool:
+    """Finish once more, and return whether the tables were made for it."""
+    (folder / ".tables.json").chmod(0o600)  # a new file has other rights
+    finish(Store(folder), KEYS)
+    return (folder / ".tables.json").stat().st_mode & 0o777 != 0o600
 
 
-def test_tables_are_made_when_something_changed_and_only_then(
-    tmp_path: Path, run: Callable[..., Result]
+def test_an_unchanged_folder_keeps_its_tables_and_says_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = run()
-    stamp = tmp_path / ".tables.json"
-    made = [stamp.stat().st_mtime_ns]
-
-    def is_new() -> bool:
-        made.append(stamp.stat().st_mtime_ns)
-        return made[-1] != made[-2]
-
-    board = (tmp_path / "leaderboard.md").read_bytes()
-    again = run()
-    assert not is_new()
-    # The same is said, but for what there was to run.
-    assert again.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]
-    assert again.return_value == first.return_value == 0
-
-    (tmp_path / "leaderboard.md").unlink()
-    run()
-    assert is_new()
-    assert (tmp_path / "leaderboard.md").read_bytes() == board
-
-    cell = next((tmp_path / "cells").glob("*.json"))
-    cell.unlink()
-    run()
-    assert is_new()
-    run("--seeds", "2")
-    assert is_new()
-    stamp.write_text("[" * 100_000)
-    run()
-    assert is_new()
+    (folder / ".tables.json").unlink()
+    finish(Store(folder), KEYS)
+    before = capsys.readouterr().out
+    Store(folder).write_plan(to_toml(SWEEP), map(plan_row, PLAN))  # as every run does
+    assert not made_anew(folder)
+    assert capsys.readouterr().out == before
+    assert "median" in before
 
 
-def test_tables_of_other_code_are_made_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Callable[..., Result]
-) -> None:
-    run()
-    before = (tmp_path / ".tables.json").stat().st_mtime_ns
+def test_a_table_that_is_gone_is_made_again(folder: Path) -> None:
+    board = (folder / "leaderboard.md").read_bytes()
+    (folder / "leaderboard.md").unlink()
+    assert made_anew(folder)
+    assert (folder / "leaderboard.md").read_bytes() == board
+
+
+def test_another_record_or_plan_makes_other_tables(folder: Path) -> None:
+    board = (folder / "leaderboard.md").read_bytes()
+    write(folder, PLAN[1], accuracy=0.25)
+    assert made_anew(folder)
+    assert (folder / "leaderboard.md").read_bytes() != board
+    more = make_sweep({}, {"aggregator": "mean,median", "attack": "none,alie", "seeds": 2})
+    Store(folder).write_plan(to_toml(more), map(plan_row, expand(more)))
+    assert made_anew(folder)
+
+
+@pytest.mark.parametrize("stamp", ["", "[]", "null", '{"state": 1}', "[" * 100_000])
+def test_a_damaged_note_of_what_was_made_does_no_harm(folder: Path, stamp: str) -> None:
+    (folder / ".tables.json").write_text(stamp)
+    assert made_anew(folder)
+
+
+def test_tables_of_other_code_are_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("robustbench_fl.sources.digest_of_sources", lambda *packages: "other")
-    run()
-    assert (tmp_path / ".tables.json").stat().st_mtime_ns != before
+    assert made_anew(folder)
 
 
-def test_no_path_of_this_machine_is_kept(tmp_path: Path, run: Callable[..., Result]) -> None:
-    run()
-    text = (tmp_path / ".tables.json").read_text()
-    assert str(tmp_path) not in text
+def test_no_path_of_this_machine_is_kept(folder: Path) -> None:
+    text = (folder / ".tables.json").read_text()
+    assert str(folder) not in text
     assert "cells.csv" in json.loads(text)["files"]
+
+
+def test_the_exit_code_is_about_the_cells_that_were_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cells" / f"{KEYS[0]}.json").unlink()
+    write(folder, PLAN[1], status="failed")
+    assert finish(Store(folder), KEYS[2:]) == 0
+    assert capsys.readouterr().err == ""
+    assert finish(Store(folder), KEYS[:1]) == 1
+    assert finish(Store(folder), KEYS[1:]) == 1
+    said = capsys.readouterr().err
+    assert f"failed: {KEYS[1]}  mean under alie: on purpose" in said
+    assert "1 of 3 cells failed." in said
