@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.record import FINAL
+from robustbench_fl.runner.policy import FAILURES
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
@@ -39,7 +40,7 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     Returns
     -------
     int
-        1 if one of them failed or is missing, else 0.
+        1 if one of them has no result, else 0.
     """
     from robustbench_fl.apart import Apart
     from robustbench_fl.cli.tabling import shows_bold
@@ -55,9 +56,8 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     click.echo(f"\nTables, matrices and figures: {store.folder}")
     click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
     ours = list(chosen)
-    failed = [key for key in ours if statuses.get(key, "missing") not in {*FINAL, "missing"}]
-    _tell_failures(store, failed, len(ours))
-    return int(bool(failed) or any(key not in statuses for key in ours))
+    _tell_failures(store, [key for key in ours if statuses.get(key) in FAILURES], len(ours))
+    return int(any(statuses.get(key) not in FINAL for key in ours))
 
 
 def write_tables(folder: Path, state: str, *, bold: bool) -> str:
@@ -82,7 +82,8 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
         records = Store(folder).records()
     files = write_reports(records, folder)
     text = leaderboard_text(records, bold=bold)
-    made = {str(path.relative_to(folder)): _digest(path) for path in files}
+    names = [str(path.relative_to(folder)) for path in files]
+    made = {name: _digest(folder, name) for name in names}
     stamp = {"state": state, "files": made, "leaderboard": text}
     write_atomically(folder / _STAMP, json.dumps(stamp).encode())
     return text
@@ -101,8 +102,7 @@ def _written(folder: Path, state: str) -> str | None:
     try:
         stamp: Any = json.loads((folder / _STAMP).read_bytes())
         whole = stamp["state"] == state and all(
-            not Path(name).is_absolute() and _digest(folder / name) == digest
-            for name, digest in stamp["files"].items()
+            _digest(folder, name) == digest for name, digest in stamp["files"].items()
         )
         text = stamp["leaderboard"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -110,9 +110,10 @@ def _written(folder: Path, state: str) -> str | None:
     return text if whole and isinstance(text, str) else None
 
 
-def _digest(path: Path) -> str:
-    if ".." in path.parts or path.is_symlink():  # the note may be anybody's; nothing outside is read for it
-        raise ValueError(path)
+def _digest(folder: Path, name: str) -> str:
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or path.is_symlink():
+        raise ValueError(f"{name} is not in the folder")  # the note may be anybody's
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -125,6 +126,7 @@ def _tell_failures(store: Store, failed: list[str], cells: int) -> None:
     if failed:
         click.echo(
             f"{len(failed)} of {cells} cells failed. "
-            f"See them with: robustbench-fl show KEY {store.folder}; run them again with --retry-failed.",
+            f"See them with: robustbench-fl show KEY {store.folder}, what they printed in "
+            f"{store.folder / 'logs'}; run them again with --retry-failed.",
             err=True,
         )
