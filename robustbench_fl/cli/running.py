@@ -52,6 +52,13 @@ _OPTIONS = (
     click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
     click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
     click.option(
+        "--checkpoint-every",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Save cells every N rounds, to go on from there; 0 = never.  "
+        "[default: those of over 10 minutes, once a minute]",
+    ),
+    click.option(
         "--cells-per-batch",
         type=click.IntRange(1, 1000),
         default=1,
@@ -118,6 +125,7 @@ def _running(
     existing: Existing,
     retry_failed: bool,
     keep_logs: bool,
+    checkpoint_every: int | None,
     cells_per_batch: int,
     events: str | None,
     tensorboard: str | None,
@@ -132,6 +140,10 @@ def _running(
         raise UsageError(
             f"--fail-fast stops at the first failure, --max-failures at {max_failures}: give one."
         )
+    if checkpoint_every and cells_per_batch > 1:
+        raise UsageError(
+            "Cells of a batch have no checkpoints: give --checkpoint-every or --cells-per-batch."
+        )
     if retry_failed and existing == "never":
         raise UsageError(
             "--existing never leaves failed cells alone, --retry-failed runs them again: give one."
@@ -141,6 +153,7 @@ def _running(
         retry_timeouts=retry_timeouts,
         max_failures=1 if fail_fast else max_failures,
         keep_logs=keep_logs,
+        checkpoint_every=checkpoint_every,
         cells_per_batch=cells_per_batch,
     )
     if tensorboard is not None:
@@ -175,6 +188,7 @@ class Watch:
     ) -> None:
         from robustbench_fl.cli.curves import Curves
         from robustbench_fl.cli.progress import Progress
+        from robustbench_fl.runner.checkpoints import SpentCheckpoints
         from robustbench_fl.runner.events import EventLog
         from robustbench_fl.runner.logs import Logs
         from robustbench_fl.runner.observing import FailureLimit, Pace
@@ -185,7 +199,7 @@ class Watch:
         self.logs: Logs = Logs(store.folder, keep_all=running.policy.keep_logs)
         self.events = EventLog(running.events, pace) if running.events else None
         self.progress = Progress(pace, store.folder) if running.events != "-" and prepared.todo else None
-        self._observers: list[Observer] = [pace, self.logs]
+        self._observers: list[Observer] = [pace, self.logs, SpentCheckpoints(store.folder)]
         self._observers += [observer for observer in (self.events, self.progress) if observer]
         if running.tensorboard is not None:
             folder = Path(running.tensorboard) if running.tensorboard else store.folder / "tensorboard"

@@ -66,6 +66,7 @@ def sweep(
         click.echo(_plan_text(prepared, times, place.jobs, "table"))
         return 0
     prepared = replace(prepared, todo=ordered(prepared.todo, times))
+    environment = replace(environment, folder=store.folder.resolve())
     watch = Watch(running, prepared, store, place.jobs, expected(prepared.todo, times))
     with watch.watching():
         backend = LocalBackend(place.jobs, environment, running.policy, watch.logs.keep)

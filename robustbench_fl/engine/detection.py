@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,6 +89,15 @@ class Tally:
         area = None if scores is None else auc(scores, self.malicious[clients])
         if area is not None:
             self.aucs.append(area)
+
+    def verdicts(self) -> dict[str, np.ndarray]:
+        """Return who was seen, ever rejected and rejected last, each bool [n_clients]."""
+        return {"seen": self._seen, "ever": self._ever, "last": self._last}
+
+    def resume(self, verdicts: Mapping[str, np.ndarray], per_round: list[Rates], aucs: list[float]) -> None:
+        """Go on from what :meth:`verdicts`, `per_round` and `aucs` were."""
+        self._seen, self._ever, self._last = (verdicts[name].copy() for name in ("seen", "ever", "last"))
+        self.per_round, self.aucs = list(per_round), list(aucs)
 
     def cumulative(self) -> Rates:
         """Return the rates of "ever rejected" among the clients ever seen by the rule."""

@@ -42,8 +42,8 @@ class ScoreBoard:
         self._backdoor = attack.test_trigger(spec)
         self._flip = attack.test_flip(spec)
         self._settings = settings
-        self._last: deque[Evaluation] = deque(maxlen=settings.eval_last)
-        self._last_validation: deque[float] = deque(maxlen=settings.eval_last)
+        self.last: deque[Evaluation] = deque(maxlen=settings.eval_last)
+        self.last_validation: deque[float] = deque(maxlen=settings.eval_last)
         self.rounds: list[int] = []
         self.accuracy: list[float] = []
         self.loss: list[float | None] = []
@@ -57,11 +57,11 @@ class ScoreBoard:
         self.accuracy.append(result.accuracy)
         self.loss.append(result.loss)
         self.attack_success.append(self._success(params, result))
-        self._last.append(result)
+        self.last.append(result)
         evaluations_left = (self._settings.rounds - round) / self._settings.eval_every
         if len(federation.validation) and evaluations_left < self._settings.eval_last:
             images, labels = federation.validation_data()
-            self._last_validation.append(evaluate(self._model, params, images, labels).accuracy)
+            self.last_validation.append(evaluate(self._model, params, images, labels).accuracy)
 
     def _success(self, params: Tensor, result: Evaluation) -> float | None:
         """Return how often the backdoor opens, or the flipped class is taken for its target."""
@@ -72,25 +72,25 @@ class ScoreBoard:
     @property
     def diverged(self) -> bool:
         """Whether the model's output was not finite in any of the last evaluations."""
-        return any(not result.finite for result in self._last)
+        return any(not result.finite for result in self.last)
 
     def final_accuracy(self) -> tuple[float, float]:
         """Return mean and standard deviation of the last accuracies."""
-        values = [result.accuracy for result in self._last]
+        values = [result.accuracy for result in self.last]
         return float(np.mean(values)), float(np.std(values))
 
     def final_validation(self) -> float | None:
         """Return the mean of the last validation accuracies."""
-        return float(np.mean(self._last_validation)) if self._last_validation else None
+        return float(np.mean(self.last_validation)) if self.last_validation else None
 
     def final_loss(self) -> float | None:
         """Return the mean of the last losses, ``None`` if one is not finite."""
-        losses = [result.loss for result in self._last if result.loss is not None]
-        return float(np.mean(losses)) if len(losses) == len(self._last) else None
+        losses = [result.loss for result in self.last if result.loss is not None]
+        return float(np.mean(losses)) if len(losses) == len(self.last) else None
 
     def final_classes(self) -> list[float | None]:
         """Return the mean of the last accuracies of each class."""
-        per_class = zip(*(result.class_accuracy for result in self._last), strict=True)
+        per_class = zip(*(result.class_accuracy for result in self.last), strict=True)
         return [None if None in values else float(np.mean(values)) for values in per_class]
 
     def final_attack_success(self) -> float | None:

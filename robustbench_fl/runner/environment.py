@@ -30,6 +30,8 @@ class Environment:
         Where tensors live.
     plugins : tuple of Path
         Python files whose methods are registered first.
+    folder : Path, optional
+        The sweep's folder, for checkpoints of long cells; without one there are none.
     """
 
     data_dir: Path
@@ -37,6 +39,7 @@ class Environment:
     engine: Engine = "auto"
     device: Device = "cpu"
     plugins: tuple[Path, ...] = ()
+    folder: Path | None = None
 
 
 def chosen_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:

@@ -29,6 +29,7 @@ from robustbench_fl.errors import RobustbenchError
 from robustbench_fl.planned import Planned
 from robustbench_fl.provenance import without_paths
 from robustbench_fl.record import CellRecord
+from robustbench_fl.runner.checkpoints import Checkpoint, both
 from robustbench_fl.runner.environment import Environment
 from robustbench_fl.runner.listening import Listener
 from robustbench_fl.runner.policy import RunPolicy
@@ -69,12 +70,12 @@ def execute(
     """
     if planned.infeasible:
         return record(planned, environment, status="infeasible", reason=planned.infeasible)
-    listener = listener or Listener()
+    listener, policy = listener or Listener(), policy or RunPolicy()
     with warnings_heard(listener) as said, one_thread():
         peak_memory_mb()
-        after_round = watched(planned.cell.settings.rounds, policy or RunPolicy(), listener)
+        after_round = watched(planned.cell.settings.rounds, policy, listener)
         try:
-            simulation = _simulated(planned.cell, environment, listener, after_round)
+            simulation = _simulated(planned.cell, environment, policy, listener, after_round)
             parts = outcome(simulation, peak_memory_mb=peak_memory_mb())
         except CellTimeout as error:
             parts = {"status": "timeout", "reason": str(error)}
@@ -102,11 +103,16 @@ def watched(rounds: int, policy: RunPolicy, listener: Listener, cells: int = 1) 
 
 
 def _simulated(
-    cell: Cell, environment: Environment, listener: Listener, after_round: Callable[[int], None]
+    cell: Cell,
+    environment: Environment,
+    policy: RunPolicy,
+    listener: Listener,
+    after_round: Callable[[int], None],
 ) -> Simulation:
     """Return the finished simulation; if memory does not suffice, of a second try with less of it."""
+    every = policy.checkpoint_every
     try:
-        return simulate(cell, environment, after_round)
+        return simulate(cell, environment, after_round, every=every)
     except Exception as error:
         if not _out_of_memory(error):
             raise
@@ -116,7 +122,7 @@ def _simulated(
     if environment.device == "cuda":
         torch.cuda.empty_cache()
     listener.retrying(f"{why} With fewer clients a batch.")
-    return simulate(cell, environment, after_round, fewer=_FEWER)
+    return simulate(cell, environment, after_round, fewer=_FEWER, every=every)
 
 
 @contextmanager
@@ -161,7 +167,8 @@ def failure(error: Exception, environment: Environment) -> dict[str, Any]:
 
 def printable(text: str, environment: Environment) -> str:
     """Return `text` as it may be stored: no folder of this machine, nothing that UTF-8 cannot hold."""
-    folders = (environment.data_dir, *(path.parent for path in environment.plugins))
+    folders = [environment.data_dir, *(path.parent for path in environment.plugins)]
+    folders += [environment.folder] if environment.folder else []
     return without_paths(text, *folders).encode(errors="backslashreplace").decode()
 
 
@@ -170,8 +177,9 @@ def simulate(
     environment: Environment,
     after_round: Callable[[int], None] | None = None,
     fewer: int = 1,
+    every: int | None = None,
 ) -> Simulation:
-    """Return the finished simulation of `cell`.
+    """Return the finished simulation of `cell`, begun where its checkpoint is, if there is one.
 
     Parameters
     ----------
@@ -183,9 +191,16 @@ def simulate(
         Called with the rounds finished.
     fewer : int
         Divides how many clients are trained as one batch.
+    every : int, optional
+        Rounds between checkpoints, as in :class:`~robustbench_fl.runner.checkpoints.Checkpoint`.
     """
     simulation = prepared(cell, environment, fewer)
-    simulation.run(after_round)
+    if environment.folder is None:
+        simulation.run(after_round)
+        return simulation
+    checkpoint = Checkpoint(environment.folder, simulation, every)
+    checkpoint.resume()
+    simulation.run(both(checkpoint.after_round, after_round or (lambda finished: None)))
     return simulation
 
 

@@ -16,6 +16,7 @@ from robustbench_fl.store.folder import Store
 
 FAILED = frozenset({"failed", "timeout"})
 
+_FOLDERS = ("cells", "logs", "figures", "checkpoints")
 _TEMPORARY = re.compile(r"\..+\.tmp")
 _ASIDE = re.compile(r".+\.damaged-[0-9]+")
 
@@ -48,7 +49,7 @@ def stale(store: Store) -> Rubbish:
     planned = {row["key"] for row in store.planned()}
     cells = {key: "is not in the plan" for key in store.statuses() if key not in planned}
     files: dict[Path, str] = {}
-    for folder in (store.folder, *(store.folder / name for name in ("cells", "logs", "figures"))):
+    for folder in (store.folder, *(store.folder / name for name in _FOLDERS)):
         own_folder(folder) if folder != store.folder else None
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
