@@ -118,6 +118,18 @@ def one_round(text: str, rows: torch.Tensor, f: int, *, memory: int = 0) -> Call
     InfeasibleError
         If the rule refuses n and f.
     """
+    play, state = _played(text, rows, f, memory)
+    return lambda: play(memory, state)[0].aggregate
+
+
+def kept_bytes(text: str, rows: torch.Tensor, f: int) -> int:
+    """Return the size of what our rule `text` remembers of the clients after a round with these rows."""
+    _, state = _played(text, rows, f, 1)
+    return 0 if state is None else sum(x.numel() * x.element_size() for x in state.to_tensors().values())
+
+
+def _played(text: str, rows: torch.Tensor, f: int, rounds: int) -> tuple[Callable[..., Any], Any]:
+    """Return ``play(round, state)``, and the state after so many rounds."""
     rule = make("aggregators", text)
     n, d = rows.shape
     model = network(d)
@@ -139,10 +151,13 @@ def one_round(text: str, rows: torch.Tensor, f: int, *, memory: int = 0) -> Call
     def view(round: int) -> ServerView:
         return ServerView(rule.needs, round=round, rng=np.random.default_rng(0), **given)
 
+    def play(number: int, state: Any) -> Any:
+        return rule.aggregate(rows, view(number), state)
+
     state = rule.init_state(spec)
-    for number in range(memory if state is not None else 0):
-        state = rule.aggregate(rows, view(number), state)[1]
-    return lambda: rule.aggregate(rows, view(memory), state)[0].aggregate
+    for number in range(rounds if state is not None else 0):
+        state = play(number, state)[1]
+    return play, state
 
 
 def network(n_params: int) -> MlpModel:

@@ -2,22 +2,24 @@
 
 Run ``python benchmarks/rules.py``; ``--size 1000x100k --size 100x1M`` for others than 100 x 100k,
 ``--size all`` for the four of the table in benchmarks/README.md. Prints one Markdown table a size:
-processor time of one thread (the best of several runs), the speed-up over the faster of ByzFL's
-torch and NumPy forms, the time as a multiple of reading the matrix once (``sum``), and the peak of
-extra memory as a multiple of the matrix, measured in a process of its own. Rules with a memory are
-measured in their third round.
+processor time of one thread (the best of several runs, ours and ByzFL's in turn, so that what else
+the machine does meets both), the speed-up over the faster of ByzFL's torch and NumPy forms, the time
+as a multiple of reading the matrix once (``sum``), and the peak of extra memory as a multiple of the
+matrix, measured in a process of its own. Rules with a memory are measured in their third round, and
+what they keep for the next one is told apart from what they need beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import math
 import multiprocessing
 import os
 import re
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +29,7 @@ if __name__ == "__main__":  # before NumPy and torch read them
 
 import numpy as np
 import torch
-from peers import PEERS, byzfl, network, one_round
+from peers import PEERS, byzfl, kept_bytes, network, one_round
 
 from robustbench_fl.errors import InfeasibleError
 from robustbench_fl.groups import groups
@@ -54,6 +56,12 @@ MOST_PEER_BYTES = 6 * 2**30
 """What ByzFL may take of memory; nearest-neighbour mixing makes an [n, n, d] tensor."""
 LONG_SECONDS = 2.0
 """A call that takes so long is measured once."""
+SHORT_SECONDS, MOST_REPEATS = 0.3, 300
+"""For so long, but not more often, short calls are repeated."""
+WARM_PARAMETERS = 10_000
+"""Size of the round before the one whose memory is measured."""
+M_MMAP_THRESHOLD = -3
+"""glibc's name for the size from which memory comes from, and goes back to, the system itself."""
 
 
 @dataclass(frozen=True)
@@ -128,67 +136,99 @@ def matrix(size: Size) -> torch.Tensor:
 
 def best(call: Callable[[], object], repeats: int) -> float:
     """Return the least processor time in milliseconds, after one run to warm up."""
+    return best_in_turn([call], repeats)[0]
+
+
+def best_in_turn(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Return the least processor time of each call in milliseconds; they run in turn."""
+    first = [seconds(call) for call in calls]
+    least = [spent if spent > LONG_SECONDS else math.inf for spent in first]
+    short = [i for i, spent in enumerate(first) if spent <= LONG_SECONDS]
+    # Calls of microseconds are repeated for a while.
+    enough = int(SHORT_SECONDS / max(1e-6, sum(first[i] for i in short))) if short else 0
+    for _ in range(max(repeats, min(enough, MOST_REPEATS))):
+        for i in short:
+            least[i] = min(least[i], seconds(calls[i]))
+    return [1e3 * spent for spent in least]
+
+
+def seconds(call: Callable[[], object]) -> float:
     started = time.process_time()
     call()
-    first = time.process_time() - started
-    if first > LONG_SECONDS:
-        return 1e3 * first
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        call()
-        times.append(time.process_time() - started)
-    return 1e3 * min(times)
+    return time.process_time() - started
 
 
-def line(text: str, rows: torch.Tensor, floor: float, size: Size, repeats: int, extra: int) -> str:
+def line(
+    text: str, rows: torch.Tensor, floor: float, size: Size, repeats: int, extra: tuple[int, int]
+) -> str:
     try:
-        ours = best(one_round(text, rows, size.malicious, memory=MEMORY), repeats)
+        round = one_round(text, rows, size.malicious, memory=MEMORY)
     except InfeasibleError as error:
         return f"| `{text}` | refused | | | | {error} |"
-    peers, speed_up = peer_times(text, rows, size, ours)
-    memory = extra / (rows.numel() * rows.element_size())
-    return f"| `{text}` | {ours:.1f} | {ours / floor:.1f} | {peers} | {speed_up} | {memory:.2f} |"
+    ours, peers, speed_up = times(text, rows, size, round, repeats)
+    working, kept = (count / (rows.numel() * rows.element_size()) for count in extra)
+    memory = f"{working:.2f}" + (f" + {kept:.2f} kept" if kept > 0.005 else "")
+    digits = 1 if ours > 1 else 3
+    return f"| `{text}` | {ours:.{digits}f} | {ours / floor:.1f} | {peers} | {speed_up} | {memory} |"
 
 
-def peer_times(text: str, rows: torch.Tensor, size: Size, ours: float) -> tuple[str, str]:
+def times(
+    text: str, rows: torch.Tensor, size: Size, round: Callable[[], object], repeats: int
+) -> tuple[float, str, str]:
+    """Return our milliseconds, ByzFL's as text, and the speed-up."""
     if byzfl is None or text not in PEERS:
-        return "-", "-"
+        return best(round, repeats), "-", "-"
     asked = rows.numel() * rows.element_size() * (size.clients if "nnm" in text else 6)
     subsets = math.comb(size.clients, size.malicious)
     if text == "mda" and subsets > MOST_PEER_SUBSETS:
-        return f"{subsets:.0e} subsets", "-"
+        return best(round, repeats), f"{subsets:.0e} subsets", "-"
     if asked > MOST_PEER_BYTES:
-        return f"takes {asked / 2**30:.0f} GiB", "-"
+        return best(round, repeats), f"takes {asked / 2**30:.0f} GiB", "-"
     peer = PEERS[text](size.malicious)
-    in_torch, in_numpy = best(partial(peer, rows), 3), best(partial(peer, rows.numpy()), 3)
-    return f"{in_torch:.1f} / {in_numpy:.1f}", f"{min(in_torch, in_numpy) / ours:.1f}"
+    ours, *theirs = best_in_turn([round, partial(peer, rows), partial(peer, rows.numpy())], repeats)
+    digits = 1 if ours > 1 else 3
+    return ours, " / ".join(f"{spent:.{digits}f}" for spent in theirs), f"{min(theirs) / ours:.1f}"
 
 
-def in_own_process(text: str, size: Size) -> int:
-    """Return :func:`extra_bytes` of a rule, 0 where it refuses the size."""
+def in_own_process(text: str, size: Size) -> tuple[int, int]:
+    """Return :func:`extra_bytes` of a rule, zeros where it refuses the size."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=lambda: sending.send(extra_bytes(text, size)))
     process.start()
     sending.close()  # so that a child that is killed ends the waiting
-    found: int = receiving.recv()
+    found: tuple[int, int] = receiving.recv()
     process.join()
     return found
 
 
-def extra_bytes(text: str, size: Size) -> int:
-    """Return by how much one round raises the peak of this process's resident memory."""
-    # A small round first: code and thread pools that are loaded on first use are not the rule's.
+def extra_bytes(text: str, size: Size) -> tuple[int, int]:
+    """Return what one round takes of memory, and what of that it keeps for the next one.
+
+    The first is the rise of the peak of this process's resident memory, less the second.
+    """
+    return_freed_memory()
+    # A small round first: code and buffers of libraries that are made on first use are not the rule's.
     try:
-        one_round(text, matrix(Size(size.clients, network(1).n_params)), size.malicious, memory=MEMORY)()
+        few = min(size.parameters, network(WARM_PARAMETERS).n_params)
+        one_round(text, matrix(Size(size.clients, few)), size.malicious, memory=MEMORY)()
+        kept = kept_bytes(text, matrix(size), size.malicious)
         call = one_round(text, matrix(size), size.malicious, memory=MEMORY)
     except InfeasibleError:
-        return 0
+        return 0, 0
+    return_freed_memory()
     reset_peak()
     before = peak_bytes()
     call()
-    return peak_bytes() - before
+    return max(0, peak_bytes() - before - kept), kept
+
+
+def return_freed_memory() -> None:
+    """Have the allocator give back at once what is freed: what it hoards would hide or swell a need."""
+    if STATUS.exists():
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 2**16)
+        library.malloc_trim(0)
 
 
 def reset_peak() -> None:
