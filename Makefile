@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test soak lint docs bench quickstart catalogue clean
+.PHONY: demo test soak lint docs bench quickstart reference catalogue clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -40,6 +40,13 @@ quickstart: $(VENV)/.installed
 	rm -rf results/quickstart
 	$(BIN)/robustbench-fl sweep sweeps/quickstart.toml --out results/quickstart
 	$(BIN)/robustbench-fl pack results/quickstart
+
+# Half an hour on two cores.
+reference: $(VENV)/.installed
+	rm -rf results/reference-digits
+	$(BIN)/robustbench-fl sweep sweeps/reference-digits.toml
+	$(BIN)/robustbench-fl pack results/reference-digits
+	$(BIN)/robustbench-fl report results/reference-digits
 	$(BIN)/python docs/readme_table.py
 
 # The committed table of all methods.

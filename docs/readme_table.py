@@ -1,4 +1,4 @@
-"""Put the leaderboard of the committed quick start into the README: ``python docs/readme_table.py``."""
+"""Put the leaderboard of the committed reference sweep into the README: ``python docs/readme_table.py``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from robustbench_fl.store import Store
 ROOT = Path(__file__).parent.parent
 
 
-def main() -> None:
-    """Replace what stands between the README's markers."""
-    readme = ROOT / "README.md"
-    table = render(leaderboard(frame(Store.existing(ROOT / "results" / "quickstart").records())), "md")
+def page(text: str) -> str:
+    """Return the README's `text` with what stands between its markers made anew."""
+    cells = frame(Store.existing(ROOT / "results" / "reference-digits").records())
+    table = render(leaderboard(cells), "md", wide=False)
     marked = f"<!-- leaderboard -->\n{table}\n<!-- /leaderboard -->"
-    pattern = re.compile(r"<!-- leaderboard -->.*?<!-- /leaderboard -->", re.DOTALL)
-    readme.write_text(pattern.sub(lambda _: marked, readme.read_text()))
+    return re.sub(r"<!-- leaderboard -->.*?<!-- /leaderboard -->", lambda _: marked, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    main()
+    readme = ROOT / "README.md"
+    readme.write_text(page(readme.read_text()))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.cli.main import cli
 from robustbench_fl.config import make_sweep, read_sweep
 from robustbench_fl.plan import expand
-from robustbench_fl.report.tables import render
 from robustbench_fl.runner.environment import Environment
 from robustbench_fl.runner.execute import execute
 from robustbench_fl.store import Store
@@ -23,10 +21,8 @@ COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/cells.json
 
 
 def test_the_readmes_leaderboard_is_what_the_committed_cells_give() -> None:
-    shown = re.search(r"<!-- leaderboard -->\n(.*?)\n<!-- /leaderboard -->", README, re.DOTALL)
-    assert shown
-    made = render(leaderboard(frame(Store.existing(ROOT / "results" / "quickstart").records())), "md")
-    assert shown[1].strip() == made.strip()
+    made = runpy.run_path(str(ROOT / "docs" / "readme_table.py"))
+    assert made["page"](README) == README
 
 
 def test_every_command_and_figure_the_readme_names_exists() -> None:
@@ -46,13 +42,14 @@ def test_a_committed_sweeps_plan_still_has_its_keys(folder: Path) -> None:
     assert planned == set(store.statuses())
 
 
-def test_the_committed_quick_start_is_the_sweep_file() -> None:
-    planned = {p.cell.key for p in expand(make_sweep(read_sweep(ROOT / "sweeps" / "quickstart.toml"), {}))}
-    assert planned == set(Store.existing(ROOT / "results" / "quickstart").statuses())
+@pytest.mark.parametrize("name", ["quickstart", "reference-digits"])
+def test_a_committed_sweep_is_its_sweep_file(name: str) -> None:
+    planned = {p.cell.key for p in expand(make_sweep(read_sweep(ROOT / "sweeps" / f"{name}.toml"), {}))}
+    assert planned == set(Store.existing(ROOT / "results" / name).statuses())
 
 
 def test_three_committed_cells_come_out_again() -> None:
-    store = Store.existing(ROOT / "results" / "quickstart")
+    store = Store.existing(ROOT / "results" / "reference-digits")
     stored = {record["key"]: record for record in store.stored()}
     plan = expand(make_sweep(store.read_sweep() or {}, {}))
     for planned in (plan[7], plan[len(plan) // 2], plan[-2]):

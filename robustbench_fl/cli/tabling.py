@@ -117,7 +117,7 @@ def print_table(table: Renderable, format_: str, wide: bool = False) -> None:
     """Print `table`; on a terminal that shows colours the best entries are bold."""
     from robustbench_fl.report.tables import render
 
-    click.echo(render(table, format_, wide=wide, bold=format_ == "table" and shows_bold()))
+    click.echo(render(table, format_, wide=wide or None, bold=format_ == "table" and shows_bold()))
 
 
 def shows_bold() -> bool:

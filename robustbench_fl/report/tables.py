@@ -33,7 +33,9 @@ _WIDE = frozenset(
 """Columns of a leaderboard that a terminal shows only when asked; other tables show them too."""
 
 
-def render(table: Renderable, format_: str = "table", wide: bool = False, bold: bool = False) -> str:
+def render(
+    table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False
+) -> str:
     """Return `table` as text.
 
     Parameters
@@ -43,7 +45,8 @@ def render(table: Renderable, format_: str = "table", wide: bool = False, bold: 
     format_ : {"table", "md", "csv", "json", "latex"}, optional
         ``table`` is for a terminal; ``latex`` is a booktabs tabular.
     wide : bool, optional
-        Whether a leaderboard for a terminal has all its columns; in the other formats it always has.
+        Whether a leaderboard has all its columns; by default it has, but not on a terminal. CSV and
+        JSON always have all.
     bold : bool, optional
         Whether the best entries for a terminal are set in bold, with escape codes.
 
@@ -63,7 +66,8 @@ def render(table: Renderable, format_: str = "table", wide: bool = False, bold: 
         return csv(table)
     if format_ == "json":
         return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
-    hidden = _WIDE if format_ == "table" and not wide else frozenset[str]()
+    shown_whole = format_ != "table" if wide is None else wide
+    hidden = frozenset[str]() if shown_whole else _WIDE
     if isinstance(table, Sections):
         return _sections(table, format_, hidden)
     if format_ == "table":
