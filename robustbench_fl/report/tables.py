@@ -33,9 +33,7 @@ _WIDE = frozenset(
 """Columns of a leaderboard that a terminal shows only when asked; other tables show them too."""
 
 
-def render(
-    table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False
-) -> str:
+def render(table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False) -> str:
     """Return `table` as text.
 
     Parameters
