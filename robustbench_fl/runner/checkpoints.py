@@ -13,12 +13,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.files import WriteError, read_regular, write_atomically
 from robustbench_fl.record import FINAL, CellRecord
 from robustbench_fl.runner.observing import Observer
+from robustbench_fl.sources import digest_of_sources
 
 if TYPE_CHECKING:
     from robustbench_fl.engine.simulation import Simulation
@@ -105,12 +107,11 @@ class Checkpoint:
         """Return what a checkpoint must agree in: the cell, and the code that began it."""
         from robustbench_fl.provenance import provenance
 
-        about = provenance()
         return {
             "format": _FORMAT,
             "key": self._simulation.cell.key,
-            "commit": about["commit"],
-            "versions": about["versions"],
+            "sources": _sources(),
+            "versions": provenance()["versions"],
             "engine": self._simulation.engine,
             "device": self._simulation.params.device.type,
         }
@@ -156,6 +157,14 @@ class SpentCheckpoints(Observer):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
                 path.parent.rmdir()
+
+
+@cache
+def _sources() -> str:
+    """Return a digest of the code that numbers come from."""
+    return digest_of_sources(
+        "aggregators", "attacks", "api", "data", "engine", "models", "seeding.py", "recipes.py"
+    )
 
 
 def both(*calls: Callable[[int], None]) -> Callable[[int], None]:
