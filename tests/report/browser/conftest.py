@@ -110,7 +110,7 @@ class Page:
     def __init__(self, driver, path):
         self.driver = driver
         driver.get(path.as_uri())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self.run("return document.documentElement.dataset.ready"):
             assert time.monotonic() < deadline, self.run("return document.body.innerText.slice(0, 500)")
             time.sleep(0.02)
@@ -121,7 +121,8 @@ class Page:
     def choose(self, **choices):
         """Set filters by their text; ``refused`` are needs to uncheck."""
         self.run("document.querySelector('#filters [type=reset]').click()")
-        time.sleep(0.05)
+        # The page draws after the form is reset: this answers after that.
+        self.driver.execute_async_script("setTimeout(arguments[0])")
         for name, text in choices.items():
             if name == "refused":
                 for need in text:

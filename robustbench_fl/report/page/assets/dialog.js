@@ -60,11 +60,11 @@ function runs(data, places, groups, chosen, show) {
   const head = ["Cell", several ? "Block" : null, "Seed", "Status", "Accuracy %", success ? "Attack success %" : null].filter(Boolean);
   const rows = groups.flatMap((group) => group.places.map((i) => el("tr", { class: i === chosen ? "chosen" : null },
     el("td", {}, keyButton(c.key[i], i === chosen, () => show(i))),
-    several ? el("td", {}, swatch(group.look), ` ${group.label}`) : null,
+    several ? el("td", { class: "block" }, swatch(group.look), ` ${group.label}`) : null,
     el("td", {}, String(c.seed[i])), el("td", {}, at(c.status, i)), el("td", {}, percent(c.accuracy[i])),
     success ? el("td", {}, percent(c.attack_success[i])) : null)));
   return el("div", { class: "scroll runs", tabindex: 0, role: "region", "aria-label": "Cells" },
-    el("table", {}, el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, ...rows)));
+    el("table", {}, el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col", class: text === "Block" ? "block" : null }, text)))), el("tbody", {}, ...rows)));
 }
 
 function keyButton(key, pressed, show) {
