@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from robustbench_fl.build import make
+from robustbench_fl.cell import World
 from robustbench_fl.config import make_sweep, read_sweep
 from robustbench_fl.plan import expand
 
@@ -44,10 +45,18 @@ def test_the_full_sweeps_have_the_published_settings(name):
 @pytest.mark.parametrize("name", SETS)
 def test_the_reduced_sweeps_compare_the_same_methods(name):
     plan, full = planned(f"paper-{name}-small"), planned(f"paper-{name}")
-    assert len(plan) == 10 * 7 * 3 + 3 * 3 * 3
+    assert len(plan) == 10 * 7 * 3
     assert not [p.infeasible for p in plan if p.infeasible]
     assert {p.cell.attack for p in plan} == ATTACKS
     names = [{p.cell.aggregator.replace("(start=5, window=5)", "") for p in cells} for cells in (plan, full)]
     assert names[0] == names[1]
     assert {(p.cell.settings.clients, p.cell.settings.rounds) for p in plan} == {(20, 20)}
     assert {p.cell.dataset for p in plan} == {f"{name}(train=6000, test=2000)"}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_published_rates_meet_the_published_learning_rate(name):
+    plan, small = planned(f"paper-{name}-small-lr"), planned(f"paper-{name}-small")
+    assert len(plan) == 3 * 3 * 3
+    assert {p.cell.settings.lr for p in plan} == {0.001}
+    assert {World.of(p.cell) for p in plan} == {World.of(p.cell) for p in small}
