@@ -6,7 +6,6 @@ import graphlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -246,11 +245,11 @@ def fake_folder(folder: Path) -> Path:
 
 
 def command(*arguments: object) -> tuple[str, set[str], float]:
-    """Run the command line; return its output, the heavy modules it imported, and seconds of import."""
+    """Run the command line; return its output, the heavy modules it imported, and CPU seconds of import."""
     code = (
-        "import sys, time; started = time.perf_counter()\n"
+        "import sys, time; started = time.process_time()\n"
         "from robustbench_fl.cli.main import main\n"
-        "seconds = time.perf_counter() - started\n"
+        "seconds = time.process_time() - started\n"
         "try: main()\n"
         "finally: print(seconds, *sorted(m for m in sys.modules if '.' not in m), file=sys.stderr)\n"
     )
@@ -268,14 +267,8 @@ def test_light_commands_import_nothing_heavy(arguments):
 
 
 def test_the_command_line_is_imported_quickly():
-    # Best of several, so that a busy machine does not fail it.
-    seconds = []
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        seconds.append(command("--version")[2])
-        if seconds[-1] < 0.5:
-            return
-    assert min(seconds) < 0.5
+    # CPU time, since a busy machine distorts wall time; best of several for the same reason.
+    assert min(command("--version")[2] for _ in range(3)) < 0.5
 
 
 @pytest.mark.parametrize("name", ["status", "leaderboard", "matrix"])
