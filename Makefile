@@ -16,7 +16,7 @@ test: $(VENV)/.installed-test
 
 # Kills and disk faults at random moments of sweeps of 200 cells, twenty times; takes some ten minutes.
 soak: $(VENV)/.installed-test
-	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/runner/test_kills.py tests/runner/test_disk.py
+	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/runner/test_kills.py tests/runner/test_disk.py tests/runner/test_two_mains.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
+from robustbench_fl.seeding import stream
 from robustbench_fl.store import Store
 
 COMMAND = [sys.executable, "-m", "robustbench_fl", "sweep", "-j", "1", "--clients", "10", "--rounds", "4"]
@@ -62,3 +68,35 @@ def test_nothing_is_lost_and_nothing_is_run_twice(tmp_path: Path) -> None:
         assert (together / name).is_file()
     assert not (together / "claims").exists()
     assert not list(together.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(not os.environ.get("ROBUSTBENCH_FL_SOAK"), reason="minutes long: make soak")
+@pytest.mark.parametrize("number", range(10))
+def test_when_one_of_two_is_killed_the_other_does_it_all(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "s"
+    rules = ["-a", "krum,mean,median,trimmed_mean", "-o", str(folder)]
+    first, second = (
+        subprocess.Popen(
+            [*COMMAND, *rules, "--events", str(tmp_path / name)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("first", "second")
+    )
+    after = int(stream("kill", number).integers(1, 20))
+    deadline = time.monotonic() + 240
+    while len(list((folder / "cells").glob("*.json"))) < after and time.monotonic() < deadline:
+        time.sleep(0.005)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    landed = len(list((folder / "cells").glob("*.json"))) < 24
+    said = second.communicate(timeout=240)[1]
+    assert second.returncode == 0, said
+    assert set(Store.existing(folder).statuses().values()) == {"done"}
+    assert len(Store.existing(folder).statuses()) == 24
+    runs = [started(tmp_path / name) if (tmp_path / name).exists() else [] for name in ("first", "second")]
+    twice = len(runs[0] + runs[1]) - len({*runs[0], *runs[1]})
+    assert len(set(runs[1])) == len(runs[1])
+    assert twice <= 1, "one worker has one cell in flight"
+    print(f"killed after {after} cells, {'in' if landed else 'not in'} mid-run; cells run twice: {twice}")
