@@ -43,10 +43,10 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
         1 if one of them has no result, else 0.
     """
     from robustbench_fl.apart import Apart
-    from robustbench_fl.cli.tabling import shows_bold
+    from robustbench_fl.cli.colour import shows_colour
 
     statuses = store.statuses()
-    bold = shows_bold()
+    bold = shows_colour()
     state = _state(store, bold)
     text = _written(store.folder, state)
     if text is None:

@@ -14,6 +14,7 @@ import click
 from robustbench_fl import __version__
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
+from robustbench_fl.cli.colour import error_text, warning_text
 from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.data import data
 from robustbench_fl.cli.env import env, version_text
@@ -62,7 +63,7 @@ for command in (
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 usage, 3 internal error."""
-    warnings.formatwarning = lambda message, *place, **more: f"Warning: {message}\n"
+    warnings.formatwarning = lambda message, *place, **more: warning_text(f"Warning: {message}\n")
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -77,12 +78,12 @@ def main() -> None:
         _forget_output()
         code = 0
     except RobustbenchError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(error_text(f"Error: {error}"), err=True)
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
     except Exception as error:
         if (why := _unwritable(error)) is not None:
             _forget_output()
-            click.echo(f"Error: Cannot write the output: {why}. What is stored stays.", err=True)
+            click.echo(error_text(f"Error: Cannot write the output: {why}. What is stored stays."), err=True)
             sys.exit(EXIT_SOME_FAILED)
         traceback.print_exc()
         click.echo(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from robustbench_fl.cli.colour import shows_colour
 from robustbench_fl.cli.output import format_option
 
 if TYPE_CHECKING:
@@ -117,12 +116,7 @@ def print_table(table: Renderable, format_: str, wide: bool = False) -> None:
     """Print `table`; on a terminal that shows colours the best entries are bold."""
     from robustbench_fl.report.tables import render
 
-    click.echo(render(table, format_, wide=wide or None, bold=format_ == "table" and shows_bold()))
-
-
-def shows_bold() -> bool:
-    """Whether what is printed goes to a terminal that shows bold type."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(render(table, format_, wide=wide or None, bold=format_ == "table" and shows_colour()))
 
 
 def _print_by(

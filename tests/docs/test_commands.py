@@ -103,7 +103,8 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_inline_commands_and_options_exist() -> None:
-    known = {name for c in cli.commands.values() for p in c.params for name in (*p.opts, *p.secondary_opts)}
+    commands = [*cli.commands.values(), *cli.commands["data"].commands.values()]  # type: ignore[attr-defined]
+    known = {name for c in commands for p in c.params for name in (*p.opts, *p.secondary_opts)}
     for page in PAGES:
         for inline in re.findall(r"`robustbench-fl ([^`]+)`", page.read_text()):
             words = inline.split()
