@@ -123,11 +123,12 @@ def interquartile_mean(values: Array, weights: Array) -> Array:
     ----------
     values : array of shape [n]
     weights : array of shape [n_resamples, n]
-        Not negative, each row with a positive sum.
+        Not negative.
 
     Returns
     -------
     array of shape [n_resamples]
+        NaN where all weights are 0.
 
     References
     ----------
@@ -139,5 +140,6 @@ def interquartile_mean(values: Array, weights: Array) -> Array:
     total = upto[:, -1:]
     inside = np.clip(upto, total / 4, 3 * total / 4)
     counted = np.diff(inside, axis=1, prepend=total / 4)
-    middle: Array = (counted @ values[order]) / (total[:, 0] / 2)
+    with np.errstate(invalid="ignore"):
+        middle: Array = (counted @ values[order]) / (total[:, 0] / 2)
     return middle
