@@ -44,7 +44,11 @@ if __name__ == '__main__':
     # Not getrusage: a process inherits the peak of the one that started it.
     peak = Path('/proc/self/status').read_text().partition('VmHWM:')[2]
     torch = 'torch' in sys.modules
-    print('exit code', code or 0, '  torch', torch, '  peak', peak.split()[0], 'kB', file=sys.stderr)
+    import resource
+    cpu = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, children = (used.ru_utime + used.ru_stime for used in cpu)
+    said = f"exit code {code or 0}, torch {torch}, peak {int(peak.split()[0]) // 1024} MB"
+    print(f"{said}, CPU {own:.1f} s and {children:.1f} s in other processes", file=sys.stderr)
 """
 
 
