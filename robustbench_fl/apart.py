@@ -6,6 +6,7 @@ a sweep only hands out cells and writes records, for days perhaps: it stays smal
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import pickle
 import sys
@@ -36,14 +37,19 @@ class Apart:
     ----------
     plugins : tuple of Path
         Python files whose methods are registered before the first call.
+    ready_for : str, optional
+        A module that the process imports at once, while this one goes on: a ``with`` starts it.
     """
 
-    def __init__(self, plugins: tuple[Path, ...] = ()) -> None:
+    def __init__(self, plugins: tuple[Path, ...] = (), ready_for: str | None = None) -> None:
         self._plugins = plugins
+        self._ready_for = ready_for
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def __enter__(self) -> Self:
+        if self._ready_for and "torch" not in sys.modules:
+            self._started()
         return self
 
     def __exit__(
@@ -96,7 +102,9 @@ class Apart:
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, self._plugins), daemon=True)
+            self._process = context.Process(
+                target=_serve, args=(theirs, self._plugins, self._ready_for), daemon=True
+            )
             with single_threaded_environment():
                 self._process.start()
             theirs.close()
@@ -110,9 +118,11 @@ class Apart:
         return f"The process that reads methods and data {how}. Is there enough memory?"
 
 
-def _serve(pipe: Connection, plugins: tuple[Path, ...]) -> None:
+def _serve(pipe: Connection, plugins: tuple[Path, ...], ready_for: str | None) -> None:
     """Answer calls until the pipe closes."""
     follow_parent()
+    if ready_for:
+        importlib.import_module(ready_for)
     loaded = False
     while True:
         try:

@@ -84,8 +84,8 @@ def prepare(
     UsageError
         If the folder holds a sweep with other settings, a method is unknown, or the choice leaves nothing.
     """
+    statuses = store.statuses()  # first: meanwhile the other process gets ready
     found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
-    statuses = store.statuses()
     is_due = due(existing, retry_failed=retry_failed)
     asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
     chosen = choice.of(asked) if choice else asked

@@ -190,10 +190,10 @@ def test_twenty_thousand_cells_are_planned_in_seconds():
             "seeds": 50,
         },
     )
-    started = time.perf_counter()
+    started = time.process_time()
     plan = expand(sweep)
     assert len(plan) == len({p.cell.key for p in plan}) == 20_000
-    assert time.perf_counter() - started < 6
+    assert time.process_time() - started < 6
 
 
 def test_prepare_runs_what_is_asked_and_not_stored(tmp_path, monkeypatch):

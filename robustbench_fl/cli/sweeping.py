@@ -52,7 +52,7 @@ def sweep(
     from robustbench_fl.schedule import expected, ordered
     from robustbench_fl.sweep import run
 
-    with Apart(plugins) as apart:
+    with Apart(plugins, ready_for="robustbench_fl.plan") as apart:
         prepared, store = _prepare(
             file, out, apart, flags, place.data_dir, running.existing, running.retry_failed
         )
@@ -99,7 +99,7 @@ def plan(
     from robustbench_fl.runner.local import LocalBackend
 
     backend = None
-    with Apart(plugins) as apart:
+    with Apart(plugins, ready_for="robustbench_fl.plan") as apart:
         prepared, store = _prepare(file, out, apart, flags, place.data_dir)
         if format_ == "table":
             click.echo(_headline(prepared, store))

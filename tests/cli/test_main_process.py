@@ -85,13 +85,13 @@ def test_a_planning_process_that_dies_is_said(tmp_path: Path) -> None:
 
 
 def waited(ready):  # type: ignore[no-untyped-def]
-    """Return the first true answer of `ready` within half a minute."""
-    deadline = time.monotonic() + 30
+    """Return the first true answer of `ready` within two minutes: the machine may be busy."""
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if answer := ready():
             return answer
         time.sleep(0.02)
-    raise AssertionError("not in half a minute")
+    raise AssertionError("not in two minutes")
 
 
 def alive(pid: int) -> bool:
