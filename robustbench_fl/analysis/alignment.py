@@ -11,6 +11,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.coverage import counted
 from robustbench_fl.analysis.frame import frame, settings
+from robustbench_fl.cell import ADDED
 from robustbench_fl.errors import UsageError
 
 _POINT = ("aggregator", "attack", "assumed_f", "seed")
@@ -74,8 +75,9 @@ def align(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]
     """
     a, b = _prepared(first, "first"), _prepared(second, "second")
     known = sorted({*settings(a), *settings(b)} - _CODE)
+    # A folder whose cells all leave an added setting at its default does not state it.
     a, b = (
-        table.reindex(columns=[*table.columns, *(n for n in known if n not in table)]) for table in (a, b)
+        table.assign(**{name: ADDED.get(name) for name in known if name not in table}) for table in (a, b)
     )
     columns = [*_POINT, *known]
     texts = [pd.DataFrame({name: _texts(table[name]) for name in columns}) for table in (a, b)]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.bootstrap import mean_interval
-from robustbench_fl.analysis.coverage import only_counted
+from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.effect import PLAIN
 from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.leaderboard import HONEST, WORST
@@ -47,10 +47,11 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     rules = sorted(cells["aggregator"].unique())
     if against not in rules:
         raise UsageError(f"No cell is of the rule {against!r}. {among(against, rules)}")
+    cells = cells[~beyond_all(cells)]  # of every rule alike
     blocks = in_blocks(cells)
     sides = {str(rule): rows for rule, rows in blocks.groupby("aggregator")}
     together = resample(blocks)
-    rows = [_row(rule, sides[rule], sides[against], together) for rule in rules if rule != against]
+    rows = [_row(rule, sides[rule], sides[against], together) for rule in sides if rule != against]
     found = pd.DataFrame([row for row in rows if row is not None])
     if found.empty:
         raise UsageError(f"No other rule has a block without a hole in common with {against!r}.")

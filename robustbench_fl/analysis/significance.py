@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
-from robustbench_fl.analysis.coverage import only_counted
+from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.grid import completed, in_blocks
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.table import Table
@@ -102,6 +102,7 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
         raise UsageError(f"Unknown score {score!r}. {among(score, get_args(Score))}")
     posthocs = _posthocs()
     cells = only_counted(completed(frame))
+    cells = cells[~beyond_all(cells)] if len(cells) else cells
     units, left_out = _units(cells, score)
     n_units, n_rules = units.shape
     if n_rules < 3 or n_units < 2:

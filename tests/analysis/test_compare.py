@@ -110,6 +110,16 @@ def test_different_worlds_are_refused_unless_forced(grid, changes):
     assert f"Forced although they differ in: {name}" in found.caption
 
 
+def test_a_setting_at_its_default_is_the_same_whether_a_folder_states_it_or_not(grid):
+    # A frame states the server's optimiser for all cells as soon as one of them has another than the default.
+    first, default = moved(grid, ZERO), moved(grid, ZERO)
+    other = moved(grid, {"mean": [0.3], "krum": [0.3]}, server="momentum(beta=0.9)")
+    for a, b in ((first, [*default, *other]), ([*default, *other], first)):
+        assert compare(a, b).table["accuracy_delta"].tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises(UsageError, match=r"server sgd against momentum\(beta=0.9\)"):
+        compare(first, other)
+
+
 def test_the_same_name_for_other_data_is_another_world(grid):
     first, second = moved(grid, ZERO), moved(grid, ZERO)
     for cell in second:

@@ -68,6 +68,14 @@ def test_a_rule_with_a_hole_or_infeasible_somewhere_is_left_out_by_name(grid, re
     assert "Left out for lack of cells: bulyan, d." in found.caption
 
 
+def test_an_attack_that_is_infeasible_for_every_rule_leaves_nobody_out(grid, record):
+    cells = seeds(grid, ORDERED)
+    beyond = [record(rule, "alie", None, status="infeasible", seed=s) for rule in ORDERED for s in range(4)]
+    alone, both = significance(frame(cells)), significance(frame([*cells, *beyond]))
+    assert both.table.equals(alone.table)
+    assert "Left out" not in both.caption
+
+
 def test_too_little_to_test_is_said_with_numbers(grid):
     with pytest.raises(UsageError, match="found 2 rules and 4 units"):
         significance(frame(seeds(grid, {"a": {"ipm": 0.5}, "b": {"ipm": 0.4}})))
@@ -127,6 +135,16 @@ def test_gains_are_paired_over_seeds_and_blocks_that_one_lacks_are_left_out(grid
     assert 0.0499 < row["mean_gain_low"] < 0.055 < row["mean_gain_high"] < 0.0601
     assert 0.0499 < row["worst_gain_low"] < row["worst_gain_high"] < 0.0601
     assert row["shared"] == "4/8"
+
+
+def test_gains_stand_on_attacks_that_some_rule_can_meet(grid, record):
+    cells = seeds(grid, {"mean": {"ipm": 0.5}, "krum": {"ipm": 0.7}})
+    beyond = [
+        record(rule, "alie", None, status="infeasible", seed=s)
+        for rule in ("mean", "krum")
+        for s in (0, 1, 2, 3)
+    ]
+    assert pair_table(frame([*cells, *beyond])).table.equals(pair_table(frame(cells)).table)
 
 
 def test_an_unknown_reference_is_refused(grid):
