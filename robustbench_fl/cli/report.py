@@ -36,6 +36,7 @@ def report(folder: Path, out: Path | None, missing: Missing) -> None:
     anywhere as it is.
     """
     from robustbench_fl.cli.results import command_of
+    from robustbench_fl.cli.tabling import records_of
     from robustbench_fl.report.page.write import NAME, write_page
     from robustbench_fl.store import Store
 
@@ -45,6 +46,6 @@ def report(folder: Path, out: Path | None, missing: Missing) -> None:
         raise UsageError(f"--out must name a file, but {str(path)!r} is a folder. Try {str(path / NAME)!r}.")
     sweep = store.read_sweep() or {}
     size = write_page(
-        store.records(), path, str(sweep.get("name") or folder.resolve().name), command_of, missing
+        records_of(folder), path, str(sweep.get("name") or folder.resolve().name), command_of, missing
     )
     click.echo(f"{path}  ({size / 1e6:.2g} MB; open it in a browser)")

@@ -233,7 +233,7 @@ class Watch:
                 yield
         except BaseException as error:
             with suppress(WriteError):  # what stopped the run matters more
-                self._end(type(error).__name__)
+                self._end("interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
             raise
         self._end(self.stop.reason)
         if self.stop.signal:

@@ -10,6 +10,7 @@ import click
 
 from robustbench_fl.cli.colour import shows_colour
 from robustbench_fl.cli.output import format_option
+from robustbench_fl.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,11 +106,30 @@ def detection(folder: Path, by: str | None, format_: str) -> None:
 
 
 def cells_of(folder: Path) -> pd.DataFrame:
-    """Return the frame of a sweep's folder."""
+    """Return the frame of a sweep's folder.
+
+    Raises
+    ------
+    UsageError
+        If no cell of it has a result.
+    """
     from robustbench_fl.analysis.frame import frame
+
+    return frame(records_of(folder))
+
+
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a sweep's folder; errors as :func:`cells_of`."""
+    from robustbench_fl.record import FINAL
     from robustbench_fl.store import Store
 
-    return frame(Store.existing(folder).records())
+    records = Store.existing(folder).records()
+    if not any(record["status"] in FINAL for record in records):
+        raise UsageError(
+            f"No cell of {str(folder)!r} has a result yet: {len(records)} are planned. "
+            f"See robustbench-fl status {folder}, and run the sweep."
+        )
+    return records
 
 
 def print_table(table: Renderable, format_: str, wide: bool = False) -> None:

@@ -54,9 +54,16 @@ class Store:
             If it does not.
         """
         if not (folder / PLAN).is_file():
+            why = (
+                f"no {PLAN}"
+                if folder.is_dir()
+                else "it is no folder"
+                if folder.exists()
+                else "it is not there"
+            )
             raise StoreError(
-                f"{str(folder)!r} holds no sweep (no {PLAN}). "
-                "Give the folder a sweep wrote, such as results/demo."
+                f"{str(folder)!r} holds no sweep ({why}). "
+                "Give the folder a sweep wrote, such as results/sweep."
             )
         return cls(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -178,3 +179,13 @@ def test_plan_reads_no_data(call: Callable[..., Said], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "1 cells, 1 to run" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "matrix", "attacks", "costs", "report"])
+def test_a_sweep_without_results_is_said_to_have_none(
+    call: Callable[..., Said], command: str, tmp_path: Path
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "results" / "quickstart" / "plan.jsonl.gz", tmp_path)
+    said = call(command, str(tmp_path))
+    assert said.returncode == 2
+    assert f"No cell of {str(tmp_path)!r} has a result yet: 308 are planned." in said.stderr

@@ -87,7 +87,7 @@ def test_what_holds_no_sweep(tmp_path):
         Store.existing(tmp_path)
     assert str(caught.value) == (
         f"{str(tmp_path)!r} holds no sweep (no plan.jsonl.gz). "
-        "Give the folder a sweep wrote, such as results/demo."
+        "Give the folder a sweep wrote, such as results/sweep."
     )
     assert Store(tmp_path).read_sweep() is None
 

@@ -113,7 +113,8 @@ class TorchvisionSet(FileSet):
         holder = "the folder that holds " + (held if held != "." else "them")
         return MissingDataError(
             f"The data set {self.name} is not there: {names} not found in {folder}.\n"
-            f"Run again with --download to fetch it, or point --data-dir to {holder}."
+            f"Fetch it with robustbench-fl data fetch {self.name} (a sweep does so with --download),\n"
+            f"or point --data-dir to {holder}."
         )
 
     def _fetch(self, data_dir: Path) -> None:
