@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustbench_fl.errors import RobustbenchError
 from robustbench_fl.files import WriteError, read_regular, write_atomically
 from robustbench_fl.record import FINAL, CellRecord
 from robustbench_fl.runner.observing import Observer
@@ -132,7 +133,12 @@ class Checkpoint:
         if origin != self._origin():
             self._left_alone("was made by another version, engine or device")
             return
-        restore(self._simulation, saved["tensors"], facts)
+        try:
+            restore(self._simulation, saved["tensors"], facts)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RobustbenchError(
+                f"Checkpoint {self.path.name} does not hold what it should ({error}). Delete it and run again."
+            ) from None
 
     def _left_alone(self, why: str) -> None:
         warnings.warn(f"Checkpoint {self.path.name} {why}; the cell begins anew.", stacklevel=2)

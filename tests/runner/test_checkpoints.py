@@ -138,6 +138,19 @@ def test_a_checkpoint_that_cannot_be_trusted_is_told_and_not_used(
     assert fresh.round == 0
 
 
+def test_a_checkpoint_that_lacks_something_fails_its_cell_with_a_sentence(tmp_path: Path) -> None:
+    plan = planned(aggregator="centered_clipping", attack="alie")
+    simulation = prepared(plan.cell, PLACE)
+    simulation.step()
+    Checkpoint(tmp_path, simulation).save()
+    path = checkpoint_path(tmp_path, plan.cell.key)
+    saved = torch.load(path, weights_only=True)
+    torch.save({**saved, "tensors": {"params": saved["tensors"]["params"]}}, path)
+    record = execute(plan, Environment(data_dir=Path("none"), folder=tmp_path))
+    assert record.status == "failed"
+    assert "Delete it" in (record.reason or "")
+
+
 def test_short_cells_have_none_and_long_ones_one_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
