@@ -137,7 +137,7 @@ class Checkpoint:
             restore(self._simulation, saved["tensors"], facts)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RobustbenchError(
-                f"Checkpoint {self.path.name} does not hold what it should ({error}). Delete it and run again."
+                f"Checkpoint {self.path.name} does not hold what it should ({error}). Delete it, run again."
             ) from None
 
     def _left_alone(self, why: str) -> None:
