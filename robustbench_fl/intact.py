@@ -46,7 +46,12 @@ def is_planned(row: Any) -> bool:
 
 def is_record(record: Any) -> bool:
     """Whether `record` is a cell's record of this schema."""
-    return is_planned(record) and record.get("schema_version") == SCHEMA and _is(CellRecord, record)
+    return (
+        _is(CellRecord, record)
+        and record.get("schema_version") == SCHEMA
+        and KEY.fullmatch(record["key"]) is not None
+        and _is(_Identity, record["cell"])
+    )
 
 
 def _is(model: type[BaseModel], data: Any) -> bool:
