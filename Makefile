@@ -14,9 +14,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(ONE_THREAD) $(BIN)/python -m pytest
 
-# Kills and disk faults at random moments of sweeps of 200 cells, twenty times; takes some ten minutes.
-soak: $(VENV)/.installed-test
-	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/runner/test_kills.py tests/runner/test_disk.py tests/runner/test_two_mains.py
+# Kills and disk faults at random moments of sweeps of 200 cells, twenty times, and a Ray cluster that loses a node.
+soak: $(VENV)/.installed-soak
+	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s -rs tests/runner/test_kills.py tests/runner/test_disk.py \
+	  tests/runner/test_two_mains.py tests/runner/test_ray.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -64,6 +65,10 @@ $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-soak: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,ray]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test

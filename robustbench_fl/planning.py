@@ -82,6 +82,18 @@ def prepare_data(datasets: Iterable[str], data_dir: Path, *, download: bool) -> 
         share(build.make("datasets", dataset), data_dir, download=download)
 
 
+def copies_of(datasets: Iterable[str], data_dir: Path) -> dict[str, Path]:
+    """Return the folders of the copies that :func:`prepare_data` made, by data set.
+
+    Data sets that are not read from files have none.
+    """
+    from robustbench_fl import build
+    from robustbench_fl.data.shared import copy_of
+
+    copies = {text: copy_of(build.make("datasets", text), data_dir) for text in datasets}
+    return {text: copy.folder for text, copy in copies.items() if copy}
+
+
 def _canonical_held(held: dict[str, Any], folder: str) -> Sweep:
     """Return the sweep that a folder holds."""
     from robustbench_fl.plan import canonical

@@ -41,11 +41,16 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def single_threaded() -> dict[str, str]:
+    """Return the variables that keep numerical libraries on one thread."""
+    return dict.fromkeys(_THREAD_VARIABLES, "1")
+
+
 @contextlib.contextmanager
 def single_threaded_environment() -> Iterator[None]:
     """Let processes that are started within keep numerical libraries on one thread."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    os.environ.update(single_threaded())
     try:
         yield
     finally:

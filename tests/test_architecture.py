@@ -194,7 +194,8 @@ def _lines(path: Path) -> int:
 
 MAIN_PROCESS = rb(
     "apart", "planned", "planning", "sweep", "cli.curves", "cli.running", "runner.backend", "runner.events",
-    "runner.local", "runner.logs", "runner.observing", "runner.policy", "runner.stopping", "runner.worker",
+    "runner.local", "runner.logs", "runner.observing", "runner.policy", "runner.ray_backend",
+    "runner.ray_cluster", "runner.ray_task", "runner.stopping", "runner.worker",
 )  # fmt: skip
 
 

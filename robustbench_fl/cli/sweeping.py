@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.backends import Where, backend_options, site_of
 from robustbench_fl.cli.choosing import choice_of, choice_options
 from robustbench_fl.cli.environment import Place, environment_of, environment_options
 from robustbench_fl.cli.finishing import finish
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 @sweep_options
 @choice_options
 @environment_options
+@backend_options
 @calibrate_option
 @run_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 def sweep(
     file: Path | None,
     place: Place,
+    where: Where,
     calibrate: bool,
     running: Running,
     dry_run: bool,
@@ -48,7 +51,6 @@ def sweep(
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
     from robustbench_fl.apart import Apart
-    from robustbench_fl.runner.local import LocalBackend
     from robustbench_fl.schedule import expected, ordered
     from robustbench_fl.sweep import run
 
@@ -60,17 +62,18 @@ def sweep(
         if dry_run and not calibrate:
             click.echo(_plan_text(prepared, times_of(prepared, store), place.jobs, "table"))
             return 0
-        environment = environment_of(place, prepared.todo, plugins, apart)
-    times = times_of(prepared, store, calibrate, LocalBackend(place.jobs, environment))
-    if dry_run:
-        click.echo(_plan_text(prepared, times, place.jobs, "table"))
-        return 0
-    prepared = replace(prepared, todo=ordered(prepared.todo, times))
-    environment = replace(environment, folder=store.folder.resolve())
-    watch = Watch(running, prepared, store, place.jobs, expected(prepared.todo, times))
-    with watch.watching():
-        backend = LocalBackend(place.jobs, environment, running.policy, watch.logs.keep)
-        run(prepared, store, backend, watch.finished, watch.stop, watch.tell, partial(click.echo, err=True))
+        with site_of(where, place, prepared.todo, plugins, apart) as site:
+            times = times_of(prepared, store, calibrate, site.backend(site.environment, None, None))
+            if dry_run:
+                click.echo(_plan_text(prepared, times, site.jobs, "table"))
+                return 0
+            prepared = replace(prepared, todo=ordered(prepared.todo, times))
+            environment = replace(site.environment, folder=store.folder.resolve())
+            watch = Watch(running, prepared, store, site.jobs, expected(prepared.todo, times))
+            with watch.watching():
+                backend = site.backend(environment, running.policy, watch.logs.keep)
+                say = partial(click.echo, err=True)
+                run(prepared, store, backend, watch.finished, watch.stop, watch.tell, say)
     return finish(store, [planned.cell.key for planned in prepared.chosen])
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.environment import environment_of, environment_options
+from robustbench_fl.cli.backends import Where, backend_options, site_of
+from robustbench_fl.cli.environment import environment_options
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.errors import UsageError
 
@@ -105,9 +106,16 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     help="Python file that registers further methods.",
 )
 @environment_options
+@backend_options
 @format_option
 def verify(
-    folder: Path, sample: int, seed: int, plugins: tuple[Path, ...], place: Place, format_: str
+    folder: Path,
+    sample: int,
+    seed: int,
+    plugins: tuple[Path, ...],
+    place: Place,
+    where: Where,
+    format_: str,
 ) -> None:
     """Run some stored cells of a sweep again, and compare.
 
@@ -117,7 +125,6 @@ def verify(
     """
     from robustbench_fl import verifying
     from robustbench_fl.apart import Apart
-    from robustbench_fl.runner.local import LocalBackend
     from robustbench_fl.runner.stopping import Stop
     from robustbench_fl.store import Store
 
@@ -126,14 +133,13 @@ def verify(
     records = verifying.sampled(store, sample, seed)
     if not records:
         raise UsageError(f"{str(folder)!r} holds no finished cell to run again.")
-    with Apart(plugins) as apart:
-        planned = apart.call(verifying.planned_again, records)
-        environment = environment_of(place, list(planned.values()), plugins, apart)
     stop = Stop()
     again: dict[str, dict[str, Any]] = {}
-    with stop.on_signals():
-        for record in LocalBackend(place.jobs, environment).run(planned.values(), stop):
-            again[record.key] = record.model_dump(mode="json")
+    with Apart(plugins) as apart:
+        planned = apart.call(verifying.planned_again, records)
+        with site_of(where, place, list(planned.values()), plugins, apart) as site, stop.on_signals():
+            for record in site.backend(site.environment, None, None).run(planned.values(), stop):
+                again[record.key] = record.model_dump(mode="json")
     if stop.requested:
         raise KeyboardInterrupt
     rows = [verifying.row(record, again.get(record["key"])) for record in records]
