@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from robustbench_fl.runner.ray_task import Job, Ledger, Note, digest_of_program,
 
 RETRIES = 3
 """How often Ray runs a cell again whose worker process or node was lost."""
+
+_PATIENCE = 10.0
+"""Seconds the head of a cluster has to take a connection."""
 
 Submit = Callable[[Planned], Any]
 """Hands a cell to the cluster and returns the reference of its answer."""
@@ -57,6 +61,7 @@ class RayCluster:
         ray = required_ray()
         with _own_signal_handlers():
             try:
+                _knock(self.address)
                 ray.init(
                     address=self.address,
                     log_to_driver=False,
@@ -193,6 +198,13 @@ def _own_signal_handlers() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+
+
+def _knock(address: str) -> None:
+    """Raise ``OSError`` if nobody listens at a ``host:port``: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def _first_line(error: Exception) -> str:
