@@ -59,9 +59,9 @@ def _by_worst(data: pd.DataFrame, final: str, sign: int) -> list[str]:
     scores = sign * (hurt if len(hurt) else data).groupby(["aggregator", "attack"])[final].mean()
     worst = scores.groupby("aggregator").min()
     ordered = sorted(worst.index, key=lambda rule: (-worst[rule], rule))
-    late = sorted(set(data["aggregator"]) - set(ordered))
-    return [*(rule for rule in _YARDSTICKS if rule in ordered), *(
-        rule for rule in [*ordered, *late] if rule not in _YARDSTICKS
+    found = [*ordered, *sorted(set(data["aggregator"]) - set(ordered))]
+    return [*(rule for rule in _YARDSTICKS if rule in found), *(
+        rule for rule in found if rule not in _YARDSTICKS
     )]  # fmt: skip
 
 
