@@ -196,7 +196,7 @@ def _own_signal_handlers() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            if signal.getsignal(number) is not handler:
+            if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
 
 
@@ -208,4 +208,5 @@ def _knock(address: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return said.strip().partition("\n")[0].rstrip(".") or type(error).__name__
