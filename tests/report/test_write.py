@@ -171,6 +171,12 @@ def test_a_block_with_clean_cells_only_is_drawn(grid):
     assert is_png(heatmap(panel))
 
 
+def test_a_yardstick_that_met_no_attack_has_its_curve(grid):
+    cells = grid({"mean": {"none": 0.9}, "krum": {"none": 0.8, "ipm": 0.7}})
+    (panel,) = panels(frame(cells))
+    assert is_png(learning_curves(panel, curves(cells)))
+
+
 def test_rules_are_told_apart_without_colour():
     looks = canvas.lines([f"rule{i}" for i in range(16)] + ["mean", "oracle_mean"])
     assert len({(look.dash, look.marker, look.width) for look in looks.values()}) == 18
