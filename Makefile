@@ -48,6 +48,7 @@ reference: $(VENV)/.installed
 	rm -rf results/reference-digits
 	$(BIN)/robustbench-fl sweep sweeps/reference-digits.toml
 	$(BIN)/robustbench-fl pack results/reference-digits
+	$(BIN)/robustbench-fl figures results/reference-digits
 	$(BIN)/robustbench-fl report results/reference-digits
 	$(BIN)/python docs/readme_table.py
 
