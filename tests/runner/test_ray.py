@@ -152,7 +152,7 @@ def environment_at(place: Path) -> Environment:
 
 
 def outcome(record: CellRecord) -> dict[str, Any]:
-    return record.model_dump(mode="json", exclude={"costs"})
+    return record.model_dump(mode="json", exclude={"costs", "provenance"})
 
 
 @needs_ray
