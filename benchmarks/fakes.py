@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.cell import key_of
+from robustbench_fl.record import SCHEMA
 from robustbench_fl.store import Store
 from robustbench_fl.store.packing import PACKED, write_lines
 from robustbench_fl.store.sealed import seal
@@ -24,7 +25,7 @@ def fake_records(cells: int) -> Iterator[dict[str, Any]]:
     for number in range(cells):
         record = dict(real[number % len(real)])
         record.pop("checksum", None)
-        record["schema_version"] = 2
+        record["schema_version"] = SCHEMA
         record["cell"] = {**record["cell"], "seed": FIRST_SEED + number // len(real)}
         yield {**record, "key": key_of(record["cell"])}
 
@@ -44,9 +45,9 @@ def fake_folder(folder: Path, cells: int, *, packed: bool = False) -> Store:
     store = Store(folder)
     names = ("key", "cell", "labels", "facts")
     sweep = Store(QUICKSTART).read_sweep() or {}
-    last = FIRST_SEED + (cells - 1) // 308
+    seeds = sorted({record["cell"]["seed"] for record in fake_records(cells)})
     store.write_plan(
-        {**sweep, "name": "fake", "seeds": list(range(FIRST_SEED, last + 1))},
+        {**sweep, "name": "fake", "seeds": seeds},
         ({name: record[name] for name in names} for record in fake_records(cells)),
     )
     if packed:
