@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -56,17 +57,18 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_answers_in_under_half_a_second() -> None:
-    times = []
+    # CPU time, since a busy machine distorts wall time.
+    seconds = []
     for _ in range(3):
-        before = time.perf_counter()
-        assert (
-            subprocess.run(
-                [sys.executable, "-m", "robustbench_fl", "--help"], stdout=subprocess.DEVNULL
-            ).returncode
-            == 0
+        before = os.times()
+        done = subprocess.run(
+            [sys.executable, "-m", "robustbench_fl", "--help"], stdout=subprocess.DEVNULL, check=True
         )
-        times.append(time.perf_counter() - before)
-    assert min(times) < 0.5
+        after = os.times()
+        assert done.returncode == 0
+        used = after.children_user + after.children_system - before.children_user - before.children_system
+        seconds.append(used)
+    assert min(seconds) < 0.5
 
 
 def test_list_json_is_one_array_with_the_pre_aggregators_marked(call: Callable[..., Said]) -> None:
