@@ -1,8 +1,23 @@
 """Shared by all tests."""
 
+import signal
+
 import pytest
 
 from robustbench_fl import registry
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_signals():
+    """Take signals as on a terminal: a shell starts what runs in its background with some of them ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.getsignal(number) for number in usual}
+    for number, handler in usual.items():
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

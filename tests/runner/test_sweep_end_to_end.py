@@ -60,7 +60,7 @@ def test_one_more_aggregator_adds_its_row_only(undisturbed: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (undisturbed / "cells").iterdir()}
     grown = sweep(undisturbed, "-a", "median", "-t", "none,alie,sign_flip", *SMALL)
     assert grown.returncode == 0, grown.stderr
-    assert "12 cells, 3 to run" in grown.stdout
+    assert "12 cells, 3 chosen, 3 to run" in grown.stdout
     assert {n: t for n, t in before.items() if (undisturbed / "cells" / n).stat().st_mtime_ns == t} == before
     again = sweep(undisturbed, str(undisturbed / "sweep.toml"))
     assert again.returncode == 0, again.stderr

@@ -113,7 +113,9 @@ def test_out_of_memory_is_tried_again_with_fewer_clients_and_the_same_numbers(
 def test_out_of_memory_twice_is_oom(small: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def starved(cell: object, environment: object, after_round: object, fewer: int = 1) -> None:
+    def starved(
+        cell: object, environment: object, after_round: object, fewer: int = 1, **more: object
+    ) -> None:
         asked.append(fewer)
         raise MemoryError
 

@@ -22,7 +22,8 @@ from robustbench_fl.store import Store
 
 DEFAULTS: dict[str, Any] = {
     "timeout": None, "retry_timeouts": 0, "fail_fast": False, "max_failures": None, "existing": "missing",
-    "retry_failed": False, "keep_logs": False, "events": None, "tensorboard": None,
+    "retry_failed": False, "keep_logs": False, "events": None, "tensorboard": None, "checkpoint_every": None,
+    "cells_per_batch": 1,
 }  # fmt: skip
 
 
