@@ -6,6 +6,32 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from robustbench_fl.errors import UsageError
+from robustbench_fl.models.model import ImageShape
+from robustbench_fl.models.module import ModuleModel
+
+
+def residual_model(
+    name: str, input_shape: ImageShape, n_classes: int, *, widths: Sequence[int], blocks: int, groups: int
+) -> ModuleModel:
+    """Return the network `name`; the further parameters are those of :class:`ResNet`.
+
+    Raises
+    ------
+    UsageError
+        If the width of the first stage cannot be divided into the groups.
+    """
+    if widths[0] % groups:
+        raise UsageError(
+            f"{name}: a width of {widths[0]} cannot be divided into {groups} groups. Change one."
+        )
+    return ModuleModel(
+        input_shape,
+        n_classes,
+        lambda: ResNet(input_shape[0], n_classes, widths=widths, blocks=blocks, groups=groups),
+        name=name,
+    )
+
 
 class ResNet(nn.Module):
     """A 3×3 convolution, stages of two-layer residual blocks, the mean over the map, one layer.

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from robustbench_fl.errors import UsageError
 from robustbench_fl.models.model import ImageShape, ModelFamily
 from robustbench_fl.models.module import ModuleModel
-from robustbench_fl.models.zoo._resnet import ResNet
+from robustbench_fl.models.zoo._resnet import residual_model
 from robustbench_fl.registry import register
 
 
@@ -49,19 +48,11 @@ class ResNet8(ModelFamily):
         UsageError
             If the width cannot be divided into the groups.
         """
-        if self.width % self.groups:
-            raise UsageError(
-                f"resnet8: a width of {self.width} cannot be divided into {self.groups} groups. Change one."
-            )
-        return ModuleModel(
+        return residual_model(
+            "resnet8",
             input_shape,
             n_classes,
-            lambda: ResNet(
-                input_shape[0],
-                n_classes,
-                widths=[self.width * factor for factor in (1, 2, 4)],
-                blocks=1,
-                groups=self.groups,
-            ),
-            name="resnet8",
+            widths=[self.width * factor for factor in (1, 2, 4)],
+            blocks=1,
+            groups=self.groups,
         )
