@@ -16,8 +16,8 @@ test: $(VENV)/.installed-test
 
 # Kills and disk faults at random moments of sweeps of 200 cells, twenty times, and a Ray cluster that loses a node.
 soak: $(VENV)/.installed-soak
-	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s -rs tests/runner/test_kills.py tests/runner/test_disk.py \
-	  tests/runner/test_two_mains.py tests/runner/test_ray.py
+	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s -rs tests/sweep/runner/test_kills.py tests/sweep/runner/test_disk.py \
+	  tests/sweep/runner/test_two_mains.py tests/sweep/runner/test_ray.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

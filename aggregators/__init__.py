@@ -1,4 +1,7 @@
-"""Robust aggregation rules and pre-aggregators, one file each; the file's stem is the name."""
+"""Robust aggregation rules and pre-aggregators, one file each; the file's stem is the name.
+
+May import ``api`` alone.
+"""
 
 if __name__ != "robustbench_fl.aggregators":
     raise ImportError(

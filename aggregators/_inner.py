@@ -24,7 +24,7 @@ def inner_rule(text: str, parameter: str) -> Aggregator:
         If there is no such rule.
     """
     # Only here: building methods stands above their files.
-    from robustbench_fl.build import make
+    from robustbench_fl.api import make
 
     rule: Aggregator = make("aggregators", text, parameter)
     return rule

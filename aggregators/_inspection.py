@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.api import torch_generator
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 _CHUNK = 2048
 """Noise images per forward pass."""

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api import InfeasibleError
 
 Neighbours = Literal["n-f-2", "n-f-1"]
 """How many nearest others a score sums: the paper's ``n − f − 2`` or some ports' ``n − f − 1``."""

@@ -13,10 +13,10 @@ from robustbench_fl.aggregators._reconstruction_unroll import (
     stacked_by_model,
     stacked_by_vmap,
 )
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 Path = Literal["auto", "vmap", "stacked", "lowrank"]
 """Names of the ways, ``auto`` for the fastest that applies."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 Stacked = Callable[[Tensor, Tensor], Tensor]
 """``stacked(params [m, P], images [m, b, ...]) -> logits [m, b, C]``."""

@@ -14,8 +14,7 @@ from robustbench_fl.aggregators._filtering import clipped_weights, median_deviat
 from robustbench_fl.aggregators._magnitudes import row_chunks
 from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
 from robustbench_fl.aggregators._signs import sign_sums
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def temporal_alignment(updates: Tensor, params: Tensor) -> Tensor:

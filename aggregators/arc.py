@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import row_norms, shrinking
-from robustbench_fl.api import Need, PreAggregator, ServerView
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import InfeasibleError, Need, PreAggregator, ServerView, register
 
 
 def arc(updates: Tensor, f: int) -> Tensor:

@@ -10,8 +10,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from robustbench_fl.api import PreAggregator, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import PreAggregator, ServerView, register
 
 
 def bucketing(n: int, s: int, rng: np.random.Generator) -> Tensor:

@@ -10,9 +10,7 @@ from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import chosen, krum_picks, krum_scores
 from robustbench_fl.aggregators._near_median import mean_near_median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
 
 
 def bulyan(updates: Tensor, f: int) -> Tensor:

@@ -11,9 +11,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._distances import centred_gram
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._spectral import principal_projections
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
 
 
 def caf(updates: Tensor, f: int) -> Tensor:

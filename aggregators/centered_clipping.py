@@ -10,8 +10,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, row_distances, row_norms, shrinking, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
 
 @dataclass(frozen=True, kw_only=True)

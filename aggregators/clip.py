@@ -9,8 +9,7 @@ from annotated_types import Gt
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import row_norms, shrinking
-from robustbench_fl.api import PreAggregator, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import PreAggregator, ServerView, register
 
 
 def clip(updates: Tensor, c: float) -> Tensor:

@@ -19,11 +19,10 @@ from robustbench_fl.aggregators._inspection import (
     update_energies,
 )
 from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 Noise = Literal["apart", "together"]
 """Whether points outside all clusters are far from each other or count as one cluster."""

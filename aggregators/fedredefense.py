@@ -15,19 +15,21 @@ from torch import Tensor
 from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, solve
 from robustbench_fl.aggregators._reconstruction_memory import FedREDefenseState
 from robustbench_fl.aggregators._reconstruction_paths import Path, distance_for
-from robustbench_fl.aggregators._reconstruction_presets import (
-    PRESETS,
-    first_budget,
-    scaled_image_rate,
-)
+from robustbench_fl.aggregators._reconstruction_presets import PRESETS, first_budget, scaled_image_rate
 from robustbench_fl.aggregators._reconstruction_rest import aggregate_rest, rule_for_rest
 from robustbench_fl.aggregators._reconstruction_round import Test, judge
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    Need,
+    ServerSpec,
+    ServerView,
+    register,
+    torch_generator,
+)
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 _BACK_OFF = 5.0
 """What a diverging client's image and label rates are divided by."""
 

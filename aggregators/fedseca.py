@@ -13,8 +13,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
 
 _BLOCK_VALUES = 2**17
 """Values in one block of columns."""

@@ -14,9 +14,7 @@ from robustbench_fl.aggregators._density import density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
 from robustbench_fl.aggregators._filtering import clipped_weights
 from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register, torch_generator
 
 
 def flame(

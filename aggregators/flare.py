@@ -10,11 +10,10 @@ from annotated_types import Gt
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 _KERNEL_VALUES = 2**17
 """Values of the kernel held at a time."""

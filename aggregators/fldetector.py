@@ -13,8 +13,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._gap import high_group
 from robustbench_fl.aggregators._hessian import hessian_product
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
 _REMOVED = 2.0
 """Score of a removed client; all others are at most 1."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import row_norms, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def fltrust(updates: Tensor, root_update: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
 
 Inner = Literal["trimmed_mean", "median"]
 

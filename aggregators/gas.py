@@ -16,9 +16,15 @@ from robustbench_fl.aggregators._distances import stacked_distances
 from robustbench_fl.aggregators._inner import inner_rule
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    InfeasibleError,
+    Need,
+    ServerSpec,
+    ServerView,
+    register,
+)
 
 _BATCH_VALUES = 2**17
 """Values of shuffled columns, and of distances in them, looked at together."""

@@ -12,8 +12,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._weiszfeld import iterated_weights, weiszfeld_weights
 from robustbench_fl.aggregators.median import median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial, register
 
 Start = Literal["median", "mean", "zero"]
 

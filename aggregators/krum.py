@@ -16,8 +16,7 @@ from robustbench_fl.aggregators._krum import (
     lowest,
     neighbour_count,
 )
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def krum(updates: Tensor, f: int, *, neighbours: Neighbours = "n-f-2") -> Tensor:

@@ -14,8 +14,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._filtering import median_deviations
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds, row_chunks
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, LayerShapes, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, LayerShapes, ServerView, register
 
 _BLOCK_VALUES = 2**17
 """Values of one block of columns."""

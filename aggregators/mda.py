@@ -11,9 +11,7 @@ from robustbench_fl.aggregators._diameter import smallest_diameter
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, Trial, register
 
 _MOST_LEFT_OUT = 80
 """Left-out clients up to which the hardest random distances take about a second."""

@@ -9,9 +9,15 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.aggregators._near_median import mean_near_median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, SortedRows
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    InfeasibleError,
+    Need,
+    ServerView,
+    SortedRows,
+    register,
+)
 
 
 def meamed(updates: Tensor, f: int) -> Tensor:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def mean(updates: Tensor, counts: Tensor | None = None) -> Tensor:

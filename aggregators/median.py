@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, ServerView, SortedRows
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, SortedRows, register
 
 
 def median(updates: Tensor) -> Tensor:

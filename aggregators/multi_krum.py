@@ -19,8 +19,7 @@ from robustbench_fl.aggregators._krum import (
     neighbour_count,
 )
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def multi_krum(

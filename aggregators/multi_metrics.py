@@ -11,8 +11,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances, exact_norms
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 _BLOCK_VALUES = 2**17
 """Values compared at a time."""

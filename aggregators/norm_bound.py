@@ -11,9 +11,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, register, torch_generator
 
 
 def norm_bound(

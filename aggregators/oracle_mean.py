@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustbench_fl.aggregators.mean import Mean
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
-from robustbench_fl.registry import OWN, register
+from robustbench_fl.api import OWN, Aggregation, Aggregator, ServerView, register
 
 
 @register("oracle_mean", aliases=("oracle",), paper=OWN, year=2026, cost="nd")

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._signs import sign_sums
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
 def rlr(updates: Tensor, theta: int) -> Tensor:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.aggregators._signs import sign_sums
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
 
 
 def sign_majority(updates: Tensor, step: float | None = None) -> Tensor:

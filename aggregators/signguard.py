@@ -13,8 +13,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._filtering import clipped_weights
 from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, ServerView
-from robustbench_fl.registry import register
+from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
 
 _BLOCK_VALUES = 2**17
 """Values whose signs are counted at a time."""

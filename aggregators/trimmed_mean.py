@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Lt
 
 from robustbench_fl.aggregators._columns import sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, SortedRows
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.registry import register
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    InfeasibleError,
+    Need,
+    ServerView,
+    SortedRows,
+    register,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,7 @@
-"""Attacks, one file each; the file's stem is the name."""
+"""Attacks, one file each; the file's stem is the name.
+
+May import ``api`` alone.
+"""
 
 if __name__ != "robustbench_fl.attacks":
     raise ImportError(

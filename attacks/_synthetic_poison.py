@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robustbench_fl.models.model import Model
+    from robustbench_fl.api import Model
 
 _TRIAL_STEP = 0.1
 _MOST_TRIALS = 60

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import torch
 from annotated_types import Ge, Gt, Interval, Lt
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, State
+from robustbench_fl.api import (
+    OWN,
+    Attack,
+    AttackerView,
+    AttackSpec,
+    Knowledge,
+    State,
+    register,
+    torch_generator,
+)
 from robustbench_fl.attacks._acceptance import acceptance, largest_shares
 from robustbench_fl.attacks._statistics import column_moments, known_rows, repeated
 from robustbench_fl.attacks._synthetic_poison import Samples, fresh_samples, opposed, within
 from robustbench_fl.attacks.min_max import min_max_gamma
-from robustbench_fl.registry import OWN, register
-from robustbench_fl.seeding import torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt
 
-from robustbench_fl.api import AttackerView
+from robustbench_fl.api import AttackerView, register
 from robustbench_fl.attacks._company import StatisticsAttack
 from robustbench_fl.attacks._shift import Z_MIN, alie_z
 from robustbench_fl.attacks._statistics import column_moments, repeated
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State
+from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
 from robustbench_fl.attacks._shift import Z_MIN, alie_z
 from robustbench_fl.attacks._statistics import column_moments, known_rows
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

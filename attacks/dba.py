@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt
 
-from robustbench_fl.api import AttackerView, Poison, State, Trigger
+from robustbench_fl.api import AttackerView, Poison, State, Trigger, register
 from robustbench_fl.attacks._trigger import BackdoorAttack
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import torch
 from annotated_types import Gt
 
-from robustbench_fl.api import AttackerView
+from robustbench_fl.api import AttackerView, register, torch_generator
 from robustbench_fl.attacks._company import StatisticsAttack
 from robustbench_fl.attacks._statistics import (
     centred_gram,
@@ -17,8 +17,6 @@ from robustbench_fl.attacks._statistics import (
     column_moments,
     squared_distances,
 )
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, State
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.api import Attack, AttackerView, State, register, torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor

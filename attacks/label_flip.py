@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from robustbench_fl.api import Attack, AttackerView, Poison
-from robustbench_fl.registry import register
+from robustbench_fl.api import Attack, AttackerView, Poison, register
 
 
 def flipped_labels(n_classes: int, map: Literal["next", "mirror"] = "next") -> tuple[int, ...]:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Ge
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, State
+from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, State, register, torch_generator
 from robustbench_fl.attacks._statistics import projections, repeated, weighted_sum
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor

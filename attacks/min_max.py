@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from robustbench_fl.api import register
 from robustbench_fl.attacks._perturbation import PerturbedMean, halving_search
 from robustbench_fl.attacks._statistics import centred_gram, centred_projections, squared_distances
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from robustbench_fl.api import register
 from robustbench_fl.attacks._perturbation import PerturbedMean, halving_search
 from robustbench_fl.attacks._statistics import centred_norms
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Gt, Interval
 
-from robustbench_fl.api import AttackerView, Poison, State
+from robustbench_fl.api import AttackerView, Poison, State, register
 from robustbench_fl.attacks._trigger import BackdoorAttack
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from robustbench_fl.api import Attack
-from robustbench_fl.registry import register
+from robustbench_fl.api import Attack, register
 
 
 @register("none", paper="McMahan 2017", year=2017, cost="d")

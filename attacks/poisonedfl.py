@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from annotated_types import Ge, Gt
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, State
+from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, State, register, torch_generator
 from robustbench_fl.attacks._statistics import repeated
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor

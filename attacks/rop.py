@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Gt, Interval
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State
+from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
 from robustbench_fl.attacks._statistics import column_moments, known_rows, repeated
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt
 
-from robustbench_fl.api import AttackerView, Poison, State
+from robustbench_fl.api import AttackerView, Poison, State, register
 from robustbench_fl.attacks._trigger import BackdoorAttack
-from robustbench_fl.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor

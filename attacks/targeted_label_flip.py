@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison
-from robustbench_fl.registry import register
+from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison, register
 
 
 @register("targeted_label_flip", paper="Tolpegin 2020", year=2020, cost="d")

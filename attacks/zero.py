@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State
-from robustbench_fl.registry import register
+from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -23,7 +23,7 @@ from peers import byzfl, network
 from rules import Size, best, matrix
 
 from robustbench_fl.api import AttackerView, AttackSpec, ServerSpec
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.server import ServerRound
 

@@ -9,14 +9,14 @@ import argparse
 import time
 from pathlib import Path
 
-from robustbench_fl.config import make_sweep
-from robustbench_fl.plan import expand
-from robustbench_fl.record import CellRecord
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import execute
-from robustbench_fl.runner.listening import Listener
-from robustbench_fl.runner.policy import RunPolicy
-from robustbench_fl.runner.together import execute_together
+from robustbench_fl.core.record import CellRecord
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute
+from robustbench_fl.sweep.runner.listening import Listener
+from robustbench_fl.sweep.runner.policy import RunPolicy
+from robustbench_fl.sweep.runner.together import execute_together
 
 MODELS = ("logistic", "mlp(hidden=[100])", "lenet5", "convnet")
 

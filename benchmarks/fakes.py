@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl.cell import key_of
-from robustbench_fl.record import SCHEMA
+from robustbench_fl.core.cell import key_of
+from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import Store
 from robustbench_fl.store.packing import PACKED, write_lines
 from robustbench_fl.store.sealed import seal

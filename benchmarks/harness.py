@@ -16,15 +16,15 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from robustbench_fl.config import make_sweep
-from robustbench_fl.planned import Planned
-from robustbench_fl.record import CellRecord
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import execute, one_thread, simulate
-from robustbench_fl.runner.local import LocalBackend
-from robustbench_fl.runner.policy import RunPolicy
+from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store import Store
-from robustbench_fl.sweep import Prepared, prepare, run
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.run import Prepared, prepare, run
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute, one_thread, simulate
+from robustbench_fl.sweep.runner.local import LocalBackend
+from robustbench_fl.sweep.runner.policy import RunPolicy
 
 ENVIRONMENT = Environment(data_dir=Path("/nonexistent"))
 WARM_UP = 4

@@ -38,7 +38,7 @@ def import_all() -> None:
     """Import what a cell needs and use it once."""
     import torch
 
-    import robustbench_fl.runner.execute  # noqa: F401
+    import robustbench_fl.sweep.runner.execute  # noqa: F401
 
     torch.set_num_threads(1)
     loaded("synthetic", Path())
@@ -46,7 +46,7 @@ def import_all() -> None:
 
 def loaded(dataset: str, data_dir: Path) -> Any:
     """Return a federation, every image of which has been read."""
-    from robustbench_fl.build import make
+    from robustbench_fl.api.build import make
     from robustbench_fl.data.federation import make_federation
     from robustbench_fl.data.shared import shared
 
@@ -79,14 +79,14 @@ def asked(pipes: list[Connection], order: str) -> list[Any]:
 
 def pinned(dataset: str, data_dir: Path) -> str:
     """Return the text of `dataset` as a plan has it."""
-    from robustbench_fl.build import make, text_of
+    from robustbench_fl.api.build import make, text_of
 
     return text_of(make("datasets", dataset).pinned(data_dir))
 
 
 def one_copy(dataset: str, data_dir: Path) -> int:
     """Return the bytes of the arrays, written for the workers to share."""
-    from robustbench_fl.build import make
+    from robustbench_fl.api.build import make
     from robustbench_fl.data.shared import share
 
     method = make("datasets", dataset)
@@ -125,7 +125,7 @@ def measured(dataset: str, data_dir: Path, workers: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    from robustbench_fl.data.place import default_data_dir
+    from robustbench_fl.data.locations import default_data_dir
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="fashion_mnist")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from robustbench_fl.api import RootData, ServerSpec, ServerView
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 from robustbench_fl.models.zoo.mlp import Mlp, MlpModel
 
 try:

@@ -13,14 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from robustbench_fl.config import make_sweep, to_toml
-from robustbench_fl.plan import canonical, expand
-from robustbench_fl.record import Costs, Counts, Curves, Metrics
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.recording import record
+from robustbench_fl.core.record import Costs, Counts, Curves, Metrics
 from robustbench_fl.store import Store
 from robustbench_fl.store.sealed import seal
-from robustbench_fl.sweep import plan_row
+from robustbench_fl.sweep.config import make_sweep, to_toml
+from robustbench_fl.sweep.expand import canonical, expand
+from robustbench_fl.sweep.run import plan_row
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.recording import record
 
 ROUNDS = 20
 GRID = {

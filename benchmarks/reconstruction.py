@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.aggregators.fedredefense import reconstruct
-from robustbench_fl.models.model import Model
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.convnet import ConvNetModel
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream, torch_generator
 
 PROBLEMS: dict[str, Callable[[], Model]] = {
     "mlp 64-200-10": lambda: MlpModel((1, 8, 8), 10, [200]),

@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from peers import PEERS, byzfl, kept_bytes, network, one_round
 
-from robustbench_fl.errors import InfeasibleError
-from robustbench_fl.groups import groups
+from robustbench_fl.api.groups import groups
+from robustbench_fl.core.errors import InfeasibleError
 
 STATUS = Path("/proc/self/status")
 """Linux only; elsewhere (macOS, in bytes) the process's lifetime peak is read."""

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation, make_federation
+from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.evaluation import evaluate
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.engine.schedule import make_jobs
 from robustbench_fl.engine.training import train
-from robustbench_fl.models.model import Model
-from robustbench_fl.seeding import stream
 
 CLIENTS, SAMPLES = 100, 64
 RECIPE = Recipe(lr=0.05, batch_size=32)

@@ -9,8 +9,8 @@ from typing import Any
 import docstring_parser
 from mkdocs.structure.files import File, Files
 
-from robustbench_fl import params, registry
-from robustbench_fl.references import bibtex
+from robustbench_fl.api import params, registry
+from robustbench_fl.api.references import bibtex
 
 ROOT = Path(__file__).parent.parent
 TITLES = {

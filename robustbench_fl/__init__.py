@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["CellResult", "aggregate", "load_results", "run_cell"]
+from robustbench_fl.core.version import __version__
+
+__all__ = ["CellResult", "__version__", "aggregate", "load_results", "run_cell"]
 
 if TYPE_CHECKING:
     from robustbench_fl.notebook import CellResult, aggregate, load_results, run_cell

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from robustbench_fl.data.place import default_data_dir
+from robustbench_fl.data.locations import default_data_dir
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from numpy.typing import NDArray
 
-    from robustbench_fl.record import CellRecord
+    from robustbench_fl.core.record import CellRecord
 
     Matrix = TypeVar("Matrix", torch.Tensor, NDArray[Any])
 
@@ -55,10 +55,10 @@ def aggregate(rule: str, updates: Matrix, *, f: int | None = None, seed: int = 0
     import torch
 
     from robustbench_fl.api import Need, ServerSpec, ServerView
-    from robustbench_fl.build import make
+    from robustbench_fl.api.build import make
+    from robustbench_fl.core.errors import InfeasibleError, UsageError
+    from robustbench_fl.core.seeding import stream
     from robustbench_fl.engine.server import finite_rows
-    from robustbench_fl.errors import InfeasibleError, UsageError
-    from robustbench_fl.seeding import stream
 
     method = make("aggregators", rule)
     beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS}
@@ -171,7 +171,7 @@ def run_cell(
         Where data sets look for their files; default ``$ROBUSTBENCH_FL_DATA`` or the user's
         data directory.
     **settings
-        Fields of :class:`~robustbench_fl.cell.Settings`: ``clients``, ``rounds``, ``lr`` …
+        Fields of :class:`~robustbench_fl.core.cell.Settings`: ``clients``, ``rounds``, ``lr`` …
 
     Returns
     -------
@@ -185,10 +185,10 @@ def run_cell(
     RuntimeError
         If the cell fails, with the reason.
     """
-    from robustbench_fl.config import make_sweep
-    from robustbench_fl.plan import canonical, expand
-    from robustbench_fl.runner.environment import Environment
-    from robustbench_fl.runner.execute import execute
+    from robustbench_fl.sweep.config import make_sweep
+    from robustbench_fl.sweep.expand import canonical, expand
+    from robustbench_fl.sweep.runner.environment import Environment
+    from robustbench_fl.sweep.runner.execute import execute
 
     point = {
         "aggregator": aggregator, "attack": attack, "dataset": dataset, "model": model,

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from robustbench_fl import registry
+from robustbench_fl.api import registry
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import robustbench_fl as rb
-from robustbench_fl.errors import InfeasibleError, UsageError
+from robustbench_fl.core.errors import InfeasibleError, UsageError
 
 ROWS = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [50.0, -50.0], [1.0, 2.0], [2.0, 1.0], [0.0, 3.0]])
 

@@ -1,1 +1,4 @@
-"""From stored cells to one frame, and from the frame to leaderboards and matrices. Knows no torch."""
+"""From stored cells to one frame, and from the frame to leaderboards and matrices.
+
+May import ``core`` alone, and never torch.
+"""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import PLAIN, effects
+from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.coverage import beyond_all, only_counted, shares
-from robustbench_fl.analysis.effect import PLAIN, effects
-from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.scores import worst_pairs
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
     "attack",

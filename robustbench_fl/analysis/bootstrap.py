@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_fl.analysis.estimators import Array
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.seeding import stream
 
 LEVEL = 0.95
 RESAMPLES = 1000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robustbench_fl.analysis.attack_effect import PLAIN, ineffective
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import Missing, counted
-from robustbench_fl.analysis.effect import PLAIN, ineffective
 from robustbench_fl.analysis.frame import digest
-from robustbench_fl.analysis.grid import CLEAN
 
 _SHOWN = 3
 """Commits named, of several."""

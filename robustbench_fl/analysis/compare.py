@@ -16,7 +16,7 @@ from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.analysis.matrix import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from robustbench_fl.analysis.power import ALPHA, POWER, seeds_needed
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 
 ALL = "all rules"
 _EQUAL = 1e-12

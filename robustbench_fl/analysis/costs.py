@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import PLAIN
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import counted, shares
-from robustbench_fl.analysis.effect import PLAIN
-from robustbench_fl.analysis.grid import CLEAN
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
     "aggregator",

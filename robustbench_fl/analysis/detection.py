@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.bootstrap import binomial_interval
 from robustbench_fl.analysis.coverage import counted, shares
 from robustbench_fl.analysis.frame import settings
-from robustbench_fl.analysis.grid import CLEAN
-from robustbench_fl.analysis.identities import check_detection
+from robustbench_fl.analysis.invariants import check_detection
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
     "aggregator",

@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.seeding import stream
 
 MAX_SPLITS = 20
 _CHUNK = 4_000_000

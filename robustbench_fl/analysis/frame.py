@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl.cell import ADDED, ASSUMED_F
+from robustbench_fl.core.cell import ADDED, ASSUMED_F
 
 LABELS = ("dataset", "model", "partition")
 FLOATS = (
@@ -59,7 +59,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Parameters
     ----------
     records : iterable of mappings
-        Cell records as plain data (see :class:`robustbench_fl.record.CellRecord`). A planned cell
+        Cell records as plain data (see :class:`robustbench_fl.core.record.CellRecord`). A planned cell
         that was not run is a record with the status ``"missing"`` and no metrics.
 
     Returns

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robustbench_fl.analysis import bootstrap, captions
+from robustbench_fl.analysis.attack_effect import PLAIN, effects
+from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
-from robustbench_fl.analysis.effect import PLAIN, effects
-from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.identities import check_detection, check_worst_below_mean
+from robustbench_fl.analysis.invariants import check_detection, check_worst_below_mean
 from robustbench_fl.analysis.ranking import equal_scores, rank_interval, ranked
 from robustbench_fl.analysis.scores import (
     Resampled,
@@ -24,7 +24,7 @@ from robustbench_fl.analysis.scores import (
     worst_attacks,
 )
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 WORST, HONEST, MEAN, IQM = "worst_accuracy", "worst_accuracy_honest", "mean_accuracy", "iqm_accuracy"
 INTERVALS = {WORST: "worst", MEAN: "mean", HONEST: "honest", IQM: "iqm"}
@@ -87,7 +87,7 @@ class Leaderboard(Table):
     Attributes
     ----------
     effects : pandas.DataFrame
-        What each attack does to plain averaging (:func:`robustbench_fl.analysis.effect.effects`).
+        What each attack does to plain averaging (:func:`robustbench_fl.analysis.attack_effect.effects`).
     """
 
     effects: pd.DataFrame

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import effects
+from robustbench_fl.analysis.blocks import CLEAN, completed
 from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
-from robustbench_fl.analysis.effect import effects
 from robustbench_fl.analysis.frame import settings
-from robustbench_fl.analysis.grid import CLEAN, completed
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 
 HIGHER_IS_BETTER = frozenset(
     {"accuracy", "validation_accuracy", "worst_class_accuracy", "tpr", "dacc", "auc", "round_tpr"}

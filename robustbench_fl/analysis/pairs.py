@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import PLAIN
+from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
-from robustbench_fl.analysis.effect import PLAIN
-from robustbench_fl.analysis.grid import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.leaderboard import HONEST, WORST
 from robustbench_fl.analysis.scores import Resampled, attacked, block_means, over_blocks, resample
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 
 _KEY = ["_block", "attack", "seed"]
 _EQUAL = 1e-12

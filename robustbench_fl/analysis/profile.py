@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.estimators import Array
-from robustbench_fl.analysis.grid import completed, in_blocks
 from robustbench_fl.analysis.scores import attacked, block_means
 
 

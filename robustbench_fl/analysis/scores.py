@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import bootstrap, estimators
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.analysis.frame import settings
-from robustbench_fl.analysis.grid import CLEAN
 from robustbench_fl.analysis.ranking import EQUAL
 
 _BLOCKWISE = {
@@ -113,7 +113,7 @@ def resample(table: pd.DataFrame) -> Resampled | None:
     Parameters
     ----------
     table : pandas.DataFrame
-        Completed cells in blocks (:func:`robustbench_fl.analysis.grid.in_blocks`).
+        Completed cells in blocks (:func:`robustbench_fl.analysis.blocks.in_blocks`).
 
     Returns
     -------

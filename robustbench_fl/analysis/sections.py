@@ -9,7 +9,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.table import Sections, Table
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 
 ALIASES = {"fraction": "malicious"}
 """Names by which people know a column."""

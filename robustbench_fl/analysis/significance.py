@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
-from robustbench_fl.analysis.grid import completed, in_blocks
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 
 ALPHA = 0.05
 _DIGITS = 12

@@ -1,38 +1,129 @@
-"""The contracts that aggregators and attacks implement, and what each side may see."""
+"""The one door for authors: every contract, the registry, the spec language, parameters and pipelines.
 
-from robustbench_fl.api.attacker import Attack, AttackerView, AttackSpec, Defence, Poison, Trigger
-from robustbench_fl.api.needs import Knowledge, Need
-from robustbench_fl.api.server import (
-    Aggregation,
-    Aggregator,
-    LayerShapes,
-    PreAggregator,
-    RootData,
-    ServerSpec,
-    ServerView,
-    SortedRows,
-    Trial,
-)
-from robustbench_fl.api.state import StageStates, State
+A method's file imports from here and from nowhere else::
+
+    from robustbench_fl.api import Aggregation, Aggregator, Need, register
+
+May import ``core`` alone. Names are imported when they are first asked for, since some need torch and
+the main process of a sweep never imports it; modules within this room import each other directly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robustbench_fl.api.aggregator import (
+        Aggregation,
+        Aggregator,
+        PreAggregator,
+        RootData,
+        ServerSpec,
+        ServerView,
+        SortedRows,
+        Trial,
+    )
+    from robustbench_fl.api.attack import (
+        Attack,
+        AttackerView,
+        AttackSpec,
+        Defence,
+        Poison,
+        Trigger,
+    )
+    from robustbench_fl.api.build import make
+    from robustbench_fl.api.dataset import Arrays, Dataset
+    from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
+    from robustbench_fl.api.needs import Knowledge, Need
+    from robustbench_fl.api.params import Place, Shown
+    from robustbench_fl.api.partition import Partition, Samples
+    from robustbench_fl.api.registry import OWN, register
+    from robustbench_fl.api.state import StageStates, State
+    from robustbench_fl.core.errors import (
+        InfeasibleError,
+        MissingDataError,
+        PartitionError,
+        UsageError,
+        did_you_mean,
+    )
+    from robustbench_fl.core.seeding import stream, torch_generator
+
+_HOMES = {
+    "api.aggregator": (
+        "Aggregation",
+        "Aggregator",
+        "PreAggregator",
+        "RootData",
+        "ServerSpec",
+        "ServerView",
+        "SortedRows",
+        "Trial",
+    ),
+    "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "Trigger"),
+    "api.build": ("make",),
+    "api.dataset": ("Arrays", "Dataset"),
+    "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
+    "api.needs": ("Knowledge", "Need"),
+    "api.params": ("Place", "Shown"),
+    "api.partition": ("Partition", "Samples"),
+    "api.registry": ("OWN", "register"),
+    "api.state": ("StageStates", "State"),
+    "core.errors": ("InfeasibleError", "MissingDataError", "PartitionError", "UsageError", "did_you_mean"),
+    "core.seeding": ("stream", "torch_generator"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "OWN",
     "Aggregation",
     "Aggregator",
+    "Arrays",
     "Attack",
     "AttackSpec",
     "AttackerView",
+    "Dataset",
     "Defence",
+    "ImageShape",
+    "InfeasibleError",
     "Knowledge",
     "LayerShapes",
+    "MissingDataError",
+    "Model",
+    "ModelFamily",
     "Need",
+    "Partition",
+    "PartitionError",
+    "Place",
     "Poison",
     "PreAggregator",
     "RootData",
+    "Samples",
     "ServerSpec",
     "ServerView",
+    "Shown",
     "SortedRows",
     "StageStates",
     "State",
     "Trial",
     "Trigger",
+    "UsageError",
+    "did_you_mean",
+    "make",
+    "register",
+    "stream",
+    "torch_generator",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds `name`, when `name` is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'robustbench_fl.api' has no attribute {name!r}")
+    value = getattr(import_module(f"robustbench_fl.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

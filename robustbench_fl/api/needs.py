@@ -9,7 +9,7 @@ class Need(StrEnum):
     """What a server-side rule must be told beyond the updates themselves.
 
     A rule declares its needs; its view of the round is built from them, and touching anything
-    else raises :class:`~robustbench_fl.errors.UndeclaredAccess`.
+    else raises :class:`~robustbench_fl.core.errors.UndeclaredAccess`.
     """
 
     F = "f"

@@ -1,1 +1,4 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print.
+
+May import every other room; no room imports it.
+"""

@@ -13,16 +13,16 @@ import click
 from click.core import ParameterSource
 
 from robustbench_fl.cli.environment import Place, environment_of
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.apart import Apart
-    from robustbench_fl.planned import Planned
-    from robustbench_fl.runner.backend import Backend
-    from robustbench_fl.runner.environment import Environment
-    from robustbench_fl.runner.local import KeepLog
-    from robustbench_fl.runner.policy import RunPolicy
-    from robustbench_fl.runner.ray_cluster import RayCluster
+    from robustbench_fl.core.cell import Planned
+    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.backend import Backend
+    from robustbench_fl.sweep.runner.environment import Environment
+    from robustbench_fl.sweep.runner.local import KeepLog
+    from robustbench_fl.sweep.runner.policy import RunPolicy
+    from robustbench_fl.sweep.runner.ray_cluster import RayCluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,16 +114,16 @@ def site_of(
     UsageError
         If data is missing, the device, Ray or its cluster.
     """
-    from robustbench_fl.planning import copies_of
-    from robustbench_fl.runner.local import LocalBackend
+    from robustbench_fl.sweep.plan import copies_of
+    from robustbench_fl.sweep.runner.local import LocalBackend
 
     if where.backend == "local":
         environment = environment_of(place, cells, plugins, apart)
         apart.close()
         yield Site(place.jobs, environment, functools.partial(LocalBackend, place.jobs))
         return
-    from robustbench_fl.runner.ray_backend import RayBackend
-    from robustbench_fl.runner.ray_cluster import required_ray
+    from robustbench_fl.sweep.runner.ray_backend import RayBackend
+    from robustbench_fl.sweep.runner.ray_cluster import required_ray
 
     required_ray()
     # Whether there is a GPU is the cluster's business, not this machine's.
@@ -137,7 +137,7 @@ def site_of(
 
 
 def _cluster(where: Where) -> RayCluster:
-    from robustbench_fl.runner.ray_cluster import RayCluster
+    from robustbench_fl.sweep.runner.ray_cluster import RayCluster
 
     return RayCluster(where.address or "auto", where.gpus_per_cell or 0.0)
 

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustbench_fl import groups, registry
+from robustbench_fl.api import groups, registry
+from robustbench_fl.api.references import references
 from robustbench_fl.cli.output import rows_text
-from robustbench_fl.references import references
 
 if TYPE_CHECKING:
-    from robustbench_fl.registry import Entry
+    from robustbench_fl.api.registry import Entry
 
 
 def method_rows(kind: str) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def _company(entry: Entry) -> str:
 
 def _call(entry: Entry) -> str:
     """Return the method's text, with words in place of what must be given."""
-    from robustbench_fl.params import parameters
+    from robustbench_fl.api.params import parameters
 
     required = [p.name for p in parameters(entry.cls) if p.required]
     if member := getattr(entry.cls, "member", None):
@@ -83,8 +83,8 @@ def _victim(entry: Entry) -> str:
 
 
 def _download(entry: Entry) -> str:
-    from robustbench_fl.data.contracts import Dataset
-    from robustbench_fl.params import parameters
+    from robustbench_fl.api import Dataset
+    from robustbench_fl.api.params import parameters
 
     assert issubclass(entry.cls, Dataset)
     own = any(parameter.place for parameter in parameters(entry.cls))
@@ -92,7 +92,7 @@ def _download(entry: Entry) -> str:
 
 
 def _columns(entry: Entry) -> str:
-    from robustbench_fl.data.contracts import Partition
+    from robustbench_fl.api import Partition
 
     assert issubclass(entry.cls, Partition)
     return "" if entry.cls.spread is Partition.spread else " -d 'npz(path=…)'"
@@ -165,7 +165,7 @@ def _model_row(entry: Entry) -> dict[str, Any]:
 
 def _n_params(entry: Entry, shape: tuple[int, int, int]) -> int | None:
     """Return the network's size with ten classes, ``None`` where it takes no such images."""
-    from robustbench_fl.errors import UsageError
+    from robustbench_fl.core.errors import UsageError
 
     family = _made(entry)
     try:
@@ -176,7 +176,7 @@ def _n_params(entry: Entry, shape: tuple[int, int, int]) -> int | None:
 
 def _made(entry: Entry) -> Any:
     """Return the method with its defaults, ``None`` if it cannot be made without a parameter."""
-    from robustbench_fl.params import parameters
+    from robustbench_fl.api.params import parameters
 
     return None if any(p.required for p in parameters(entry.cls)) else entry.cls()
 

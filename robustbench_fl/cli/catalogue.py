@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.options import complete_method
 from robustbench_fl.cli.output import format_option, print_rows
-from robustbench_fl.registry import PACKAGES
 
 _PLUGIN = click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
@@ -27,7 +27,7 @@ def list_(
     kind: str | None, names_only: bool, groups_only: bool, format_: str, plugins: tuple[Path, ...]
 ) -> None:
     """List aggregators, attacks, partitions, datasets or models with what they need."""
-    from robustbench_fl import registry
+    from robustbench_fl.api import registry
     from robustbench_fl.cli import capabilities
 
     for path in plugins:
@@ -68,10 +68,10 @@ def list_(
 @_PLUGIN
 def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
-    from robustbench_fl import params, registry
+    from robustbench_fl.api import params, registry
+    from robustbench_fl.api.references import bibtex
     from robustbench_fl.cli.capabilities import example
-    from robustbench_fl.errors import UsageError, did_you_mean
-    from robustbench_fl.references import bibtex
+    from robustbench_fl.core.errors import UsageError, did_you_mean
 
     for path in plugins:
         registry.load_plugin(path)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.output import format_option, print_rows
-from robustbench_fl.registry import PACKAGES
 
 if TYPE_CHECKING:
     from robustbench_fl.conformance import Case, Result
@@ -48,7 +48,7 @@ def check(
     Exit code 1 if any check fails. Declared failures, with their reasons, are no failures; a
     declared failure that passes is one.
     """
-    from robustbench_fl import registry
+    from robustbench_fl.api import registry
     from robustbench_fl.conformance import Outcome, cases
 
     if list_only:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from robustbench_fl.choice import Choice
+    from robustbench_fl.sweep.choice import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,8 +46,8 @@ def choice_of(flags: dict[str, Any]) -> Choice:
     UsageError
         If an expression or a shard cannot be read.
     """
-    from robustbench_fl.choice import Choice, Shard
-    from robustbench_fl.selection_text import parse
+    from robustbench_fl.sweep.choice import Choice, Shard
+    from robustbench_fl.sweep.selection_text import parse
 
     return Choice(
         only=tuple(parse(text, "--only") for text in flags["only"]),

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl.files import write_atomically
-from robustbench_fl.record import CellRecord
+from robustbench_fl.core.files import write_atomically
+from robustbench_fl.core.record import CellRecord
 from robustbench_fl.report.tensorboard import FILE_NAME, event_file, run_name
-from robustbench_fl.runner.observing import Observer
 from robustbench_fl.store import Store
+from robustbench_fl.sweep.runner.observers import Observer
 
 
 class Curves(Observer):

@@ -10,11 +10,11 @@ import click
 
 from robustbench_fl.cli.options import complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows
-from robustbench_fl.errors import MissingDataError, UsageError
+from robustbench_fl.core.errors import MissingDataError, UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.data.contracts import Arrays, Dataset
-    from robustbench_fl.registry import Entry
+    from robustbench_fl.api import Arrays, Dataset
+    from robustbench_fl.api.registry import Entry
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -38,8 +38,8 @@ def data() -> None:
 @format_option
 def list_(data_dir: Path | None, format_: str) -> None:
     """List data sets: sizes, whether their files are in the data directory, and where they are from."""
-    from robustbench_fl import registry
-    from robustbench_fl.data.place import default_data_dir
+    from robustbench_fl.api import registry
+    from robustbench_fl.data.locations import default_data_dir
 
     place = data_dir or default_data_dir()
     print_rows([_row(entry, place) for entry in registry.load_all("datasets")], format_)
@@ -50,7 +50,7 @@ def list_(data_dir: Path | None, format_: str) -> None:
 @data_dir_option
 def path(cache: bool, data_dir: Path | None) -> None:
     """Print the data directory: --data-dir, else $ROBUSTBENCH_FL_DATA, else the user's."""
-    from robustbench_fl.data.place import cache_dir, default_data_dir
+    from robustbench_fl.data.locations import cache_dir, default_data_dir
 
     click.echo(cache_dir() if cache else (data_dir or default_data_dir()))
 
@@ -64,8 +64,8 @@ def verify(name: str, data_dir: Path | None, format_: str) -> None:
 
     Anything wrong is an error that names the file. The copy that worker processes share is compared too.
     """
-    from robustbench_fl.build import make, text_of
-    from robustbench_fl.data.place import default_data_dir
+    from robustbench_fl.api.build import make, text_of
+    from robustbench_fl.data.locations import default_data_dir
 
     place = data_dir or default_data_dir()
     dataset: Dataset = make("datasets", name).pinned(place)
@@ -79,8 +79,8 @@ def verify(name: str, data_dir: Path | None, format_: str) -> None:
 @data_dir_option
 def fetch(name: str, data_dir: Path | None) -> None:
     """Download a data set's files from their publisher, unless they are there, and check them."""
-    from robustbench_fl.build import make
-    from robustbench_fl.data.place import default_data_dir
+    from robustbench_fl.api.build import make
+    from robustbench_fl.data.locations import default_data_dir
 
     place = data_dir or default_data_dir()
     dataset: Dataset = make("datasets", name)
@@ -90,7 +90,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
 
 def _row(entry: Entry, place: Path) -> dict[str, Any]:
-    from robustbench_fl.params import parameters
+    from robustbench_fl.api.params import parameters
 
     own = any(p.required for p in parameters(entry.cls))
     dataset: Any = entry.cls if own else entry.cls()
@@ -119,7 +119,7 @@ def _presence(dataset: Dataset, place: Path) -> str:
 
 
 def _has_files(dataset: Dataset) -> bool:
-    from robustbench_fl.data.contracts import Dataset
+    from robustbench_fl.api import Dataset
 
     return type(dataset).prepare is not Dataset.prepare
 

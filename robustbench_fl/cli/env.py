@@ -16,7 +16,7 @@ _EXTRAS = {"ray": "ray", "tensorboard": "tensorboard", "scikit-posthocs": "stats
 
 def version_text() -> str:
     """Return one line with the version and what it runs on, for ``--version``."""
-    from robustbench_fl.provenance import provenance
+    from robustbench_fl.core.provenance import provenance
 
     about = provenance()
     commit = f"commit {about['commit']}{', changed' if about['dirty'] else ''}, " if about["commit"] else ""
@@ -29,10 +29,10 @@ def environment_rows() -> list[dict[str, Any]]:
     """Return what decides numbers and speed here, one thing a row; imports torch."""
     import torch
 
-    from robustbench_fl import __version__
-    from robustbench_fl.data.place import cache_dir, default_data_dir
-    from robustbench_fl.provenance import provenance
-    from robustbench_fl.runner.cores import available_cores
+    from robustbench_fl.core.provenance import provenance
+    from robustbench_fl.core.version import __version__
+    from robustbench_fl.data.locations import cache_dir, default_data_dir
+    from robustbench_fl.sweep.runner.cores import available_cores
 
     about = provenance()
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

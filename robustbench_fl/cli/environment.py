@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from robustbench_fl.cli.options import data_dir_option
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.apart import Apart
+    from robustbench_fl.core.cell import Planned
     from robustbench_fl.engine.training import Engine
-    from robustbench_fl.planned import Planned
-    from robustbench_fl.runner.environment import Environment
+    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.environment import Environment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,9 +106,9 @@ def environment_of(
     UsageError
         If data is missing, or the device.
     """
-    from robustbench_fl.data.place import default_data_dir
-    from robustbench_fl.planning import prepare_data
-    from robustbench_fl.runner.environment import Environment, chosen_device
+    from robustbench_fl.data.locations import default_data_dir
+    from robustbench_fl.sweep.plan import prepare_data
+    from robustbench_fl.sweep.runner.environment import Environment, chosen_device
 
     data_dir = place.data_dir or default_data_dir()
     runnable = [planned.cell for planned in cells if not planned.infeasible]
@@ -127,7 +127,7 @@ def environment_of(
 
 def _workers(text: str) -> int:
     if text == "auto":
-        from robustbench_fl.runner.cores import available_cores
+        from robustbench_fl.sweep.runner.cores import available_cores
 
         return available_cores()
     if not re.fullmatch("[1-9][0-9]{0,3}", text):

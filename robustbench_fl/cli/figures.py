@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.cell import Cell
+    from robustbench_fl.core.cell import Cell
     from robustbench_fl.report.canvas import Format
     from robustbench_fl.report.contact import Row
-    from robustbench_fl.runner.synthetic import Learned
+    from robustbench_fl.sweep.runner.learned_images import Learned
 
 
 @click.command()
@@ -88,15 +88,15 @@ def _draw_synthetic(
     folder: Path, key: str, data_dir: Path | None, plugins: tuple[Path, ...], format_: Format
 ) -> Path:
     """Simulate one cell again, draw what was learned of two clients, and return the file."""
-    from robustbench_fl import registry
+    from robustbench_fl.api import registry
     from robustbench_fl.cli.results import find_record
-    from robustbench_fl.data.place import default_data_dir
-    from robustbench_fl.files import write_atomically
+    from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.data.locations import default_data_dir
     from robustbench_fl.report.canvas import COLOURS
     from robustbench_fl.report.contact import contact_sheet
     from robustbench_fl.report.write import FIGURES
-    from robustbench_fl.runner.environment import Environment
-    from robustbench_fl.runner.synthetic import learned_samples
+    from robustbench_fl.sweep.runner.environment import Environment
+    from robustbench_fl.sweep.runner.learned_images import learned_samples
 
     for path in plugins:
         registry.load_plugin(path)
@@ -126,8 +126,8 @@ def _cell_of(record: dict[str, Any]) -> Cell:
     UsageError
         If it would not be the same cell any more.
     """
-    from robustbench_fl.cell import Settings
-    from robustbench_fl.plan import plan_cell
+    from robustbench_fl.core.cell import Settings
+    from robustbench_fl.sweep.expand import plan_cell
 
     stored = record["cell"]
     settings = Settings.of(stored)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.record import FINAL
-from robustbench_fl.runner.policy import FAILURES
+from robustbench_fl.core.record import FINAL
+from robustbench_fl.sweep.runner.policy import FAILURES
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
 
 _STAMP = ".tables.json"
-_MADE_BY = ("analysis", "report", "store", "record.py", "cli")
+_MADE_BY = ("analysis", "report", "store", "core/record.py", "cli")
 _SHOWN = 5
 
 
@@ -42,8 +42,8 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     int
         1 if one of them has no result, else 0.
     """
-    from robustbench_fl.apart import Apart
     from robustbench_fl.cli.colour import shows_colour
+    from robustbench_fl.sweep.runner.apart import Apart
 
     statuses = store.statuses()
     bold = shows_colour()
@@ -73,7 +73,7 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
         Whether the terminal shows bold type.
     """
     from robustbench_fl.cli.tabling import leaderboard_text
-    from robustbench_fl.files import write_atomically
+    from robustbench_fl.core.files import write_atomically
     from robustbench_fl.report.write import write_reports
     from robustbench_fl.store import Store
 
@@ -91,7 +91,7 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
 
 def _state(store: Store, bold: bool) -> str:
     """Return a digest of all that the tables are made from: records, plan, and the code itself."""
-    from robustbench_fl.sources import digest_of_sources
+    from robustbench_fl.core.provenance import digest_of_sources
 
     parts = f"{store.fingerprint()} {digest_of_sources(*_MADE_BY)} {bold}"
     return hashlib.sha256(parts.encode()).hexdigest()

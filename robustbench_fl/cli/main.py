@@ -11,7 +11,6 @@ import warnings
 
 import click
 
-from robustbench_fl import __version__
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.colour import error_text, warning_text
@@ -27,7 +26,8 @@ from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.cli.upkeep import clean, failures, merge, verify
-from robustbench_fl.errors import RobustbenchError, UsageError
+from robustbench_fl.core.errors import RobustbenchError, UsageError
+from robustbench_fl.core.version import __version__
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 

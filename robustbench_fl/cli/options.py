@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.config import Sweep
+    from robustbench_fl.sweep.config import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,8 +51,8 @@ _CHOICES = {
 
 def complete_method(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the last name of a spec, after commas and '>' too, or of a group."""
-    from robustbench_fl.groups import groups
-    from robustbench_fl.registry import PACKAGES, names
+    from robustbench_fl.api.groups import groups
+    from robustbench_fl.api.registry import PACKAGES, names
 
     axis = f"{parameter.name}s"
     kinds = [axis] if axis in PACKAGES else list(PACKAGES)
@@ -103,7 +103,7 @@ def data_dir_option(function: F) -> F:
 
 def sweep_of(file: Path | None, flags: dict[str, Any]) -> Sweep:
     """Return the sweep that a file and flags describe."""
-    from robustbench_fl.config import make_sweep, read_sweep
+    from robustbench_fl.sweep.config import make_sweep, read_sweep
 
     table = read_sweep(file) if file else {}
     return make_sweep(table, _overrides(flags), file.name if file else "the flags")

@@ -9,13 +9,13 @@ import click
 
 from robustbench_fl.cli.options import complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.cell import Settings
+    from robustbench_fl.core.cell import Settings
     from robustbench_fl.data.federation import Federation
     from robustbench_fl.report.canvas import Format
-    from robustbench_fl.runner.environment import Environment
+    from robustbench_fl.sweep.runner.environment import Environment
 
 _SHOWN_CLASSES = 20
 """Up to so many classes have a column each in the table for people."""
@@ -97,10 +97,10 @@ def partition(
 
     It is the split of every cell with this data set, partition, number of clients and seed.
     """
-    from robustbench_fl import registry
-    from robustbench_fl.cell import Settings
-    from robustbench_fl.data.place import default_data_dir
-    from robustbench_fl.runner.environment import Environment
+    from robustbench_fl.api import registry
+    from robustbench_fl.core.cell import Settings
+    from robustbench_fl.data.locations import default_data_dir
+    from robustbench_fl.sweep.runner.environment import Environment
 
     for path in plugins:
         registry.load_plugin(path)
@@ -125,7 +125,7 @@ def partition(
 
 
 def _text(kind: str, text: str, environment: Environment | None = None) -> str:
-    from robustbench_fl import build
+    from robustbench_fl.api import build
 
     method = build.make(kind, text)
     return build.text_of(method if environment is None else method.pinned(environment.data_dir))
@@ -140,8 +140,8 @@ def _print_report(
     figure: Path | None,
     format_: str,
 ) -> None:
-    from robustbench_fl.cell import World
-    from robustbench_fl.runner.execute import federation_of
+    from robustbench_fl.core.cell import World
+    from robustbench_fl.sweep.runner.execute import federation_of
 
     form = _form(figure)
     world = World(dataset, split, seed, settings.clients, settings.root_size, settings.validation)
@@ -182,7 +182,7 @@ def _summary(dataset: str, split: str, federation: Federation) -> dict[str, Any]
 
 
 def _client_rows(federation: Federation, *, every_class: bool) -> list[dict[str, Any]]:
-    from robustbench_fl.data.skew import client_skew, label_counts
+    from robustbench_fl.data.heterogeneity import client_skew, label_counts
 
     labels, classes = federation.arrays.train_labels, federation.n_classes
     counts = label_counts(labels, federation.clients, classes)
@@ -210,8 +210,8 @@ def _draw(
     federation: Federation,
     summary: dict[str, Any],
 ) -> None:
-    from robustbench_fl.data.skew import label_counts
-    from robustbench_fl.files import write_atomically
+    from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.data.heterogeneity import label_counts
     from robustbench_fl.report.canvas import written_as
     from robustbench_fl.report.stacks import class_stacks
 
@@ -234,7 +234,7 @@ def _print_sanity(
     environment: Environment,
     format_: str,
 ) -> None:
-    from robustbench_fl.runner.sanity import sanity
+    from robustbench_fl.sweep.runner.baselines import sanity
 
     rows = []
     for dataset, split in worlds:

@@ -11,11 +11,11 @@ import click
 from robustbench_fl.cli.output import rows_text
 
 if TYPE_CHECKING:
-    from robustbench_fl.runner.backend import Backend
-    from robustbench_fl.schedule import Share
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep import Prepared
-    from robustbench_fl.times import Times
+    from robustbench_fl.sweep.order import Share
+    from robustbench_fl.sweep.run import Prepared
+    from robustbench_fl.sweep.runner.backend import Backend
+    from robustbench_fl.sweep.timing import Times
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,8 +67,8 @@ def infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
 
 def estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
     """Return the time the cells to run will take, and which kinds of cells take most of it."""
-    from robustbench_fl.durations import duration_text
-    from robustbench_fl.schedule import estimate, ordered
+    from robustbench_fl.cli.durations import duration_text
+    from robustbench_fl.sweep.order import estimate, ordered
 
     found = estimate(ordered(prepared.todo, times), times, jobs)
     if not found.cells:
@@ -119,9 +119,9 @@ def times_of(
     backend : Backend, optional
         Where.
     """
-    from robustbench_fl.calibration import calibrate as run_short
-    from robustbench_fl.calibration import samples
-    from robustbench_fl.times import Times, learnt
+    from robustbench_fl.sweep.calibration import calibrate as run_short
+    from robustbench_fl.sweep.calibration import samples
+    from robustbench_fl.sweep.timing import Times, learnt
 
     if not prepared.todo:
         return Times()

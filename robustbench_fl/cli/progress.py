@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from robustbench_fl.durations import duration_text
-from robustbench_fl.record import CellRecord
-from robustbench_fl.runner.backend import Event
-from robustbench_fl.runner.observing import Observer, Pace
+from robustbench_fl.cli.durations import duration_text
+from robustbench_fl.core.record import CellRecord
+from robustbench_fl.sweep.runner.backend import Event
+from robustbench_fl.sweep.runner.observers import Observer, Pace
 
 _SECONDS_BETWEEN_LINES = 5.0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing

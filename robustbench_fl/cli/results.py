@@ -10,7 +10,7 @@ import click
 
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.tabling import missing_option
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing

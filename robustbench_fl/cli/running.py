@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustbench_fl.errors import UsageError
-from robustbench_fl.files import WriteError
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.files import WriteError
 
 if TYPE_CHECKING:
-    from robustbench_fl.record import CellRecord
-    from robustbench_fl.runner.backend import Event
-    from robustbench_fl.runner.logs import Logs
-    from robustbench_fl.runner.observing import Observer
-    from robustbench_fl.runner.policy import Existing, RunPolicy
-    from robustbench_fl.runner.stopping import Stop
+    from robustbench_fl.core.record import CellRecord
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep import Prepared
+    from robustbench_fl.sweep.run import Prepared
+    from robustbench_fl.sweep.runner.backend import Event
+    from robustbench_fl.sweep.runner.logs import Logs
+    from robustbench_fl.sweep.runner.observers import Observer
+    from robustbench_fl.sweep.runner.policy import Existing, RunPolicy
+    from robustbench_fl.sweep.runner.stopping import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,9 +130,9 @@ def _running(
     events: str | None,
     tensorboard: str | None,
 ) -> Running:
-    from robustbench_fl.durations import seconds_of
+    from robustbench_fl.cli.durations import seconds_of
     from robustbench_fl.report.tensorboard import require_tensorboard
-    from robustbench_fl.runner.policy import RunPolicy
+    from robustbench_fl.sweep.runner.policy import RunPolicy
 
     if retry_timeouts and timeout is None:
         raise UsageError("--retry-timeouts has nothing to retry without a --timeout.")
@@ -180,7 +180,7 @@ class Watch:
     jobs : int
         Number of workers.
     weights : mapping of str to float
-        How long each cell to run takes, as for :class:`robustbench_fl.runner.observing.Pace`.
+        How long each cell to run takes, as for :class:`robustbench_fl.sweep.runner.observers.Pace`.
     """
 
     def __init__(
@@ -188,11 +188,11 @@ class Watch:
     ) -> None:
         from robustbench_fl.cli.curves import Curves
         from robustbench_fl.cli.progress import Progress
-        from robustbench_fl.runner.checkpoints import SpentCheckpoints
-        from robustbench_fl.runner.events import EventLog
-        from robustbench_fl.runner.logs import Logs
-        from robustbench_fl.runner.observing import FailureLimit, Pace
-        from robustbench_fl.runner.stopping import Stop
+        from robustbench_fl.sweep.runner.checkpoints import SpentCheckpoints
+        from robustbench_fl.sweep.runner.events import EventLog
+        from robustbench_fl.sweep.runner.logs import Logs
+        from robustbench_fl.sweep.runner.observers import FailureLimit, Pace
+        from robustbench_fl.sweep.runner.stopping import Stop
 
         pace = Pace(weights)
         self.stop: Stop = Stop()

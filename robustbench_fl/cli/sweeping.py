@@ -19,11 +19,11 @@ from robustbench_fl.cli.planning import calibrate_option, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
 
 if TYPE_CHECKING:
-    from robustbench_fl.apart import Apart
-    from robustbench_fl.runner.policy import Existing
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep import Prepared
-    from robustbench_fl.times import Times
+    from robustbench_fl.sweep.run import Prepared
+    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.policy import Existing
+    from robustbench_fl.sweep.timing import Times
 
 
 @click.command()
@@ -50,11 +50,11 @@ def sweep(
     Every flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
-    from robustbench_fl.apart import Apart
-    from robustbench_fl.schedule import expected, ordered
-    from robustbench_fl.sweep import run
+    from robustbench_fl.sweep.order import expected, ordered
+    from robustbench_fl.sweep.run import run
+    from robustbench_fl.sweep.runner.apart import Apart
 
-    with Apart(plugins, ready_for="robustbench_fl.plan") as apart:
+    with Apart(plugins, ready_for="robustbench_fl.sweep.expand") as apart:
         prepared, store = _prepare(
             file, out, apart, flags, place.data_dir, running.existing, running.retry_failed
         )
@@ -98,11 +98,11 @@ def plan(
     does read data and run. Of a data set in files of one's own the content is read, since that is what
     its cells are named by.
     """
-    from robustbench_fl.apart import Apart
-    from robustbench_fl.runner.local import LocalBackend
+    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.local import LocalBackend
 
     backend = None
-    with Apart(plugins, ready_for="robustbench_fl.plan") as apart:
+    with Apart(plugins, ready_for="robustbench_fl.sweep.expand") as apart:
         prepared, store = _prepare(file, out, apart, flags, place.data_dir)
         if format_ == "table":
             click.echo(_headline(prepared, store))
@@ -122,7 +122,7 @@ def _prepare(
     retry_failed: bool = False,
 ) -> tuple[Prepared, Store]:
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep import default_folder, prepare
+    from robustbench_fl.sweep.run import default_folder, prepare
 
     asked = sweep_of(file, flags)
     store = Store(out or default_folder(asked.name))

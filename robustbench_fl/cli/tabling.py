@@ -10,7 +10,7 @@ import click
 
 from robustbench_fl.cli.colour import shows_colour
 from robustbench_fl.cli.output import format_option
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,7 @@ def cells_of(folder: Path) -> pd.DataFrame:
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a sweep's folder; errors as :func:`cells_of`."""
-    from robustbench_fl.record import FINAL
+    from robustbench_fl.core.record import FINAL
     from robustbench_fl.store import Store
 
     records = Store.existing(folder).records()

@@ -47,7 +47,7 @@ def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_:
     found = tested(cells_of(folder), score)
     print_table(found.pair_table if pairs else found, format_)
     if figure:
-        from robustbench_fl.files import write_atomically
+        from robustbench_fl.core.files import write_atomically
         from robustbench_fl.report.critical import critical_difference
 
         path = folder / "figures" / f"critical-difference-{score}.png"

@@ -10,7 +10,7 @@ import click
 from robustbench_fl.cli.backends import Where, backend_options, site_of
 from robustbench_fl.cli.environment import environment_options
 from robustbench_fl.cli.output import format_option, print_rows
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.cli.environment import Place
@@ -25,9 +25,9 @@ _SHOWN = 20
 @format_option
 def failures(folder: Path, format_: str) -> None:
     """List the cells of a sweep that failed, one a line: why, and where the log is."""
-    from robustbench_fl.record import FINAL
-    from robustbench_fl.runner.logs import log_path
+    from robustbench_fl.core.record import FINAL
     from robustbench_fl.store import Store
+    from robustbench_fl.sweep.runner.logs import log_path
 
     rows = []
     for record in Store.existing(folder).summaries():
@@ -82,8 +82,8 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     Their settings must be the same; rules, attacks, partitions, fractions and seeds may differ. A cell
     that several folders hold must have the same result in all of them.
     """
-    from robustbench_fl.merging import merge as merged
     from robustbench_fl.report.write import write_reports
+    from robustbench_fl.sweep.merge import merge as merged
 
     done = merged(folders, out, lambda store: write_reports(store.records(), store.folder))
     click.echo(f"{done.stored} of {done.planned} cells in {out}")
@@ -123,10 +123,10 @@ def verify(
     made with, its outcome must be the same bit for bit, else its final figures to 1e-3. Exits with 1
     if a cell differs, none could be compared, or a file is damaged.
     """
-    from robustbench_fl import verifying
-    from robustbench_fl.apart import Apart
-    from robustbench_fl.runner.stopping import Stop
     from robustbench_fl.store import Store
+    from robustbench_fl.sweep import verify as verifying
+    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.stopping import Stop
 
     store = Store.existing(folder)
     damaged = store.reread()

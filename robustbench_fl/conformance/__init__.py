@@ -1,5 +1,7 @@
 """Checks that every registered method must pass, for this package and for plug-ins alike.
 
+May import ``models``, ``api`` and ``core``.
+
 On the command line ``robustbench-fl check --plugin my_rule.py my_rule``; in a test suite::
 
     import pytest

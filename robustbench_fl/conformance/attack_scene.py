@@ -8,21 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from robustbench_fl.api import (
-    Aggregation,
-    Aggregator,
-    Attack,
-    AttackerView,
-    AttackSpec,
-    Defence,
-    Knowledge,
-)
-from robustbench_fl.build import make
+from robustbench_fl.api import Aggregation, Aggregator, Attack, AttackerView, AttackSpec, Defence, Knowledge
+from robustbench_fl.api.build import make
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import Violation
 from robustbench_fl.conformance.server_scene import Scene, play, start
-from robustbench_fl.errors import UndeclaredAccess
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.errors import UndeclaredAccess
+from robustbench_fl.core.seeding import stream
 
 MALICIOUS = (2, 5, 7)
 """The malicious clients of a scene, unless others are given."""

@@ -10,7 +10,7 @@ from robustbench_fl.api import Attack, AttackSpec, Poison, Trigger
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads, WatchedView, specs_of_tasks
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.seeding import stream
 
 
 @check("attacks")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from robustbench_fl.api import Arrays, Dataset
+from robustbench_fl.api.params import parameters
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.data.contracts import Arrays, Dataset
-from robustbench_fl.errors import MissingDataError
-from robustbench_fl.params import parameters
+from robustbench_fl.core.errors import MissingDataError
 
 
 @cache

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustbench_fl.api.model import ImageShape, Model, ModelFamily
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape, Model, ModelFamily
-from robustbench_fl.seeding import stream, torch_generator
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream, torch_generator
 
 _SHAPES: tuple[ImageShape, ...] = ((1, 8, 8), (1, 28, 28), (3, 32, 32))
 _CLASSES, _BATCH = 10, 4

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl import registry
+from robustbench_fl.api import Partition, Samples, registry
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.data.contracts import Partition, Samples
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.errors import PartitionError
+from robustbench_fl.core.seeding import stream
 
 _CLASSES, _SAMPLES, _CLIENTS = 6, 1440, 12
 _WRITERS = 60

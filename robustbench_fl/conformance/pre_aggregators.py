@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregator, Need, PreAggregator, State
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.api.pipeline import Pipeline
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, listing, require
 from robustbench_fl.conformance.comparing import copied, require_same, same_bits, tensors_of
 from robustbench_fl.conformance.rule_contract import copied_all, require_vector, with_untouched_generators
 from robustbench_fl.conformance.server_scene import Reads, Scene, longest, play, scene, start
-from robustbench_fl.pipeline import Pipeline
 
 _TOLERANCE = 1e-4
 

@@ -22,15 +22,13 @@ from typing import Any
 
 import torch
 
-from robustbench_fl import registry
-from robustbench_fl.api import Aggregator, Attack, PreAggregator
+from robustbench_fl.api import Aggregator, Attack, Partition, PreAggregator, registry
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, craft, first_state
 from robustbench_fl.conformance.checks import check, require
 from robustbench_fl.conformance.comparing import digest, tensors_of
 from robustbench_fl.conformance.server_scene import play, scene, start
 from robustbench_fl.conformance.variants import default
-from robustbench_fl.data.contracts import Partition
 
 _PLUGIN_MODULE = "robustbench_fl_plugin_"
 """How the registry begins the module names of plug-in files."""

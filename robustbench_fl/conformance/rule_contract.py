@@ -14,7 +14,7 @@ from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, require
 from robustbench_fl.conformance.comparing import copied, require_same, tensors_of
 from robustbench_fl.conformance.server_scene import Scene, bearable, play, scene, start
-from robustbench_fl.seeding import stream, torch_generator
+from robustbench_fl.core.seeding import stream, torch_generator
 
 _TOLERANCE = 1e-4
 

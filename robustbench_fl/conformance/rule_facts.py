@@ -12,9 +12,17 @@ from torch import Tensor
 from robustbench_fl.api import Aggregator
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, require
-from robustbench_fl.conformance.server_scene import Scene, aggregate_of, bearable, longest, play, scene, start
+from robustbench_fl.conformance.server_scene import (
+    Scene,
+    aggregate_of,
+    bearable,
+    longest,
+    play,
+    scene,
+    start,
+)
 from robustbench_fl.conformance.variants import label
-from robustbench_fl.seeding import stream, torch_generator
+from robustbench_fl.core.seeding import stream, torch_generator
 
 _HOLDS = 1e-3
 """Relative error up to which an equation between float32 results holds."""

@@ -12,7 +12,7 @@ from robustbench_fl.conformance.checks import check, require
 from robustbench_fl.conformance.rule_contract import require_vector
 from robustbench_fl.conformance.server_scene import Scene, aggregate_of, longest, play, scene, start
 from robustbench_fl.conformance.variants import label
-from robustbench_fl.seeding import stream, torch_generator
+from robustbench_fl.core.seeding import stream, torch_generator
 
 _FACTORS = (1e2, 1e6)
 _BOUNDED = 3.0

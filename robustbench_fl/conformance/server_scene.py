@@ -8,11 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Aggregation, Aggregator, Need, PreAggregator, RootData, ServerSpec, ServerView
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    Need,
+    PreAggregator,
+    RootData,
+    ServerSpec,
+    ServerView,
+)
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import Violation
-from robustbench_fl.errors import UndeclaredAccess
-from robustbench_fl.seeding import stream
+from robustbench_fl.core.errors import UndeclaredAccess
+from robustbench_fl.core.seeding import stream
 
 MOST_F = 2
 """Malicious clients assumed in a scene, where the rule bears so many."""

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from robustbench_fl import build, params, registry
-from robustbench_fl.api import PreAggregator
+from robustbench_fl.api import PreAggregator, build, params, registry
 from robustbench_fl.conformance.checks import FAMILIES, check, listing, require
 from robustbench_fl.conformance.declared import small_parameters
 

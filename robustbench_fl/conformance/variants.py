@@ -8,9 +8,9 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from robustbench_fl import registry
+from robustbench_fl.api import registry
+from robustbench_fl.api.spec import format_value
 from robustbench_fl.conformance.declared import small_parameters, unvaried_parameters
-from robustbench_fl.spec import format_value
 
 
 def variants(cls: type) -> tuple[Any, ...]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.models.model import Model
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream, torch_generator
 
 N_CLIENTS = 12
 N_ROUNDS = 4

@@ -1,1 +1,4 @@
-"""Data sets, partitions, and the federation that a cell trains on."""
+"""Data sets, partitions, and the federation that a cell trains on.
+
+May import ``api`` and ``core``.
+"""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_fl.data.contracts import Arrays
+from robustbench_fl.api import Arrays
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _FACTS = "facts.json"

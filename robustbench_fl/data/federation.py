@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_fl.data.contracts import Arrays, Partition, Samples
+from robustbench_fl.api import Arrays, Partition, Samples
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
+from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_report
 from robustbench_fl.data.images import ImagePart, ImageStore
-from robustbench_fl.data.malice import placed_order
+from robustbench_fl.data.malicious_clients import placed_order
 from robustbench_fl.data.partitions._deal import nobody_empty
-from robustbench_fl.data.skew import SkewReport, label_counts, skew_report
 from robustbench_fl.data.strata import Strata
-from robustbench_fl.errors import UsageError
-from robustbench_fl.seeding import stream
 
 Indices = NDArray[np.int64]
 

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robustbench_fl import build
-from robustbench_fl.data.contracts import Arrays, Dataset
+from robustbench_fl.api import Arrays, Dataset, build
 from robustbench_fl.data.copies import ARRAYS, facts_of, opened, write
-from robustbench_fl.data.place import cache_dir
+from robustbench_fl.data.locations import cache_dir
 
 _FORMAT = 1
 _given: dict[str, Arrays] = {}

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robustbench_fl.core.seeding import Label, stream
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.seeding import Label, stream
 
 
 def drawn_views(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, Defence, State
-from robustbench_fl.engine.line import Line, Trial
+from robustbench_fl.engine.line_search import Line, Trial
 from robustbench_fl.engine.server import ServerRound, finite_rows, full_view, serve
 
 
@@ -61,7 +61,7 @@ class SimulatedDefence(Defence):
         """Return the function that takes x to how far the aggregate comes from `origin`.
 
         Rules that say how get by with numbers for each client or coordinate
-        (:class:`~robustbench_fl.engine.line.Trial`); the others, and rounds in which rows are
+        (:class:`~robustbench_fl.engine.line_search.Trial`); the others, and rounds in which rows are
         left out, are asked each time.
         """
         asked = super().distance_along(start, direction, origin, m)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustbench_fl.api.model import Model
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.models.model import Model
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustbench_fl.api import Trigger
+from robustbench_fl.api.model import Model
 from robustbench_fl.data.federation import Federation
 from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.engine.batches import stamped
-from robustbench_fl.engine.schedule import trigger_pixels
-from robustbench_fl.models.model import Model
+from robustbench_fl.engine.client_jobs import trigger_pixels
 
 _BATCH = 200
 """Images a forward pass; fixed, so that the numbers do not depend on the machine's memory."""

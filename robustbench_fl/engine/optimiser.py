@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import State
-from robustbench_fl.recipes import FedAdam, ServerMomentum, ServerOptimiser
+from robustbench_fl.api.recipes import FedAdam, ServerMomentum, ServerOptimiser
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from robustbench_fl.core.record import Costs, Counts, Curves, Detection, FederationReport, Metrics
 from robustbench_fl.engine.simulation import Simulation
-from robustbench_fl.record import Costs, Counts, Curves, Detection, FederationReport, Metrics
 
 
 def outcome(simulation: Simulation, peak_memory_mb: float | None) -> dict[str, Any]:

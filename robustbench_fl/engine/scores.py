@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from robustbench_fl.api import Attack, AttackSpec
-from robustbench_fl.cell import Settings
+from robustbench_fl.core.cell import Settings
 from robustbench_fl.engine.evaluation import Evaluation, attack_success, evaluate
 
 if TYPE_CHECKING:
+    from robustbench_fl.api.model import Model
     from robustbench_fl.data.federation import Federation
-    from robustbench_fl.models.model import Model
 
 
 class ScoreBoard:

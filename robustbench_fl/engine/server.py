@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, Need, RootData, ServerView, State
-from robustbench_fl.models.model import Model
+from robustbench_fl.api.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,21 +24,21 @@ from robustbench_fl.api import (
     RootData,
     ServerSpec,
 )
-from robustbench_fl.build import content_text
-from robustbench_fl.cell import Cell
+from robustbench_fl.api.build import content_text
+from robustbench_fl.api.model import Model
+from robustbench_fl.api.recipes import Schedule, ServerOptimiser, choice
+from robustbench_fl.core.cell import Cell
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation
+from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.detection import Tally
 from robustbench_fl.engine.jobs import Jobs, Recipe
 from robustbench_fl.engine.optimiser import direction, initial_state
-from robustbench_fl.engine.schedule import make_jobs, make_root_jobs
 from robustbench_fl.engine.scores import ScoreBoard
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.training import Engine, train
 from robustbench_fl.engine.work import Work
-from robustbench_fl.models.model import Model
-from robustbench_fl.recipes import Schedule, ServerOptimiser, choice
-from robustbench_fl.seeding import stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

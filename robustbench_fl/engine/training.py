@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.batches import Batches, longest_first
 from robustbench_fl.engine.descent import Descent, mlp_step, single_step, stacked_step
 from robustbench_fl.engine.jobs import Jobs, Recipe
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import Model
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 Engine = Literal["auto", "stacked", "loop"]

@@ -1,1 +1,4 @@
-"""The model zoo: networks as functions of flat parameters."""
+"""The model zoo: networks as functions of flat parameters.
+
+May import ``api`` and ``core``.
+"""

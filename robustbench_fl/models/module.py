@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from robustbench_fl.api import LayerShapes
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape, Model
+from robustbench_fl.api import ImageShape, LayerShapes, Model, UsageError
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm)
 

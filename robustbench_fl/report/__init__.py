@@ -1,1 +1,4 @@
-"""Renderers: tables as text, figures, and the files of a sweep's folder. Knows no torch."""
+"""Renderers: tables as text, figures, and the files of a sweep's folder.
+
+May import ``analysis`` and ``core``, and never torch.
+"""

@@ -17,7 +17,7 @@ from robustbench_fl.analysis.matrix import matrix
 from robustbench_fl.analysis.pairs import pair_table
 from robustbench_fl.analysis.sections import ALIASES, sections
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.tables import Renderable
 

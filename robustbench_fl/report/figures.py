@@ -12,7 +12,7 @@ import pandas as pd
 from robustbench_fl.analysis.curves import curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
-from robustbench_fl.files import write_atomically
+from robustbench_fl.core.files import write_atomically
 from robustbench_fl.report.bars import worst_bars
 from robustbench_fl.report.canvas import FORMATS, Format, written_as
 from robustbench_fl.report.diagnostics import KINDS, diagnostics

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import ListedColormap
 
-from robustbench_fl.analysis.grid import CLEAN
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.matrix import matrix
 from robustbench_fl.analysis.spread import seed_intervals
 from robustbench_fl.report.canvas import INK, MUTED, encoded, figure, style

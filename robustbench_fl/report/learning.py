@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from robustbench_fl.analysis.grid import CLEAN
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.spread import bands
 from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
 from robustbench_fl.report.panels import Panel

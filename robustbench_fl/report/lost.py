@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis.grid import CLEAN
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
 from robustbench_fl.report.multiples import shown
 from robustbench_fl.report.seeds import seeds_text

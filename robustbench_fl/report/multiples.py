@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from robustbench_fl.analysis.grid import CLEAN
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.report.canvas import MUTED, figure
 
 

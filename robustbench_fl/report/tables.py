@@ -15,7 +15,7 @@ from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
-from robustbench_fl.errors import UsageError, among
+from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.report.columns import DASH, header, is_percent, number
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.report.naming import safe
 
 FILE_NAME = "events.out.tfevents.cell"

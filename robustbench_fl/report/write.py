@@ -10,7 +10,7 @@ from typing import Any
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.files import write_atomically
+from robustbench_fl.core.files import write_atomically
 from robustbench_fl.report.contents import PATTERNS, contents
 from robustbench_fl.report.panels import panels
 from robustbench_fl.report.tables import render

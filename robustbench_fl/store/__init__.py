@@ -1,5 +1,7 @@
 """A sweep's folder: what is planned, what is finished, written so that nothing is ever half there.
 
+May import ``core`` alone, and never torch.
+
 ::
 
     sweep.toml            the resolved sweep; running it again makes the same plan

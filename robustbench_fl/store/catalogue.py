@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from robustbench_fl.files import read_regular
-from robustbench_fl.intact import KEY
+from robustbench_fl.core.files import read_regular
+from robustbench_fl.core.intact import KEY
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
 from robustbench_fl.store.index import LOOSE, PACKED, Head, Index, IndexDamaged, Stat
 from robustbench_fl.store.packing import PACKED as PACK

@@ -34,7 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from robustbench_fl.files import WriteError, open_regular
+from robustbench_fl.core.files import WriteError, open_regular
 from robustbench_fl.store.catalogue import own_folder
 from robustbench_fl.store.errors import StoreError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustbench_fl.files import WriteError
+from robustbench_fl.core.files import WriteError
 from robustbench_fl.store.catalogue import own_folder
 from robustbench_fl.store.claims import FOLDER as CLAIMS
 from robustbench_fl.store.claims import claims_in, refuse_running, runs_in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 
 class StoreError(UsageError):

@@ -14,9 +14,16 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from robustbench_fl.files import WriteError, atomic, read_regular, sync_files, sync_folder, write_atomically
-from robustbench_fl.intact import is_planned
-from robustbench_fl.record import CellRecord
+from robustbench_fl.core.files import (
+    WriteError,
+    atomic,
+    read_regular,
+    sync_files,
+    sync_folder,
+    write_atomically,
+)
+from robustbench_fl.core.intact import is_planned
+from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
 from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError

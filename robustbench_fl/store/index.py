@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from robustbench_fl import __version__
-from robustbench_fl.record import SCHEMA
+from robustbench_fl.core.record import SCHEMA
+from robustbench_fl.core.version import __version__
 
 LOOSE, PACKED = 0, 1
 """Where a record lies: in a file of its own, or in the packed file."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robustbench_fl.files import WriteError
+from robustbench_fl.core.files import WriteError
 from robustbench_fl.store.errors import StoreError
 
 LOCK = ".lock"

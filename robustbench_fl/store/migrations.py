@@ -1,6 +1,6 @@
 """Records of older schemas, brought to the present one when they are read.
 
-To raise :data:`robustbench_fl.record.SCHEMA` from n to n + 1, add the step from n here, and a
+To raise :data:`robustbench_fl.core.record.SCHEMA` from n to n + 1, add the step from n here, and a
 record of schema n to the tests. A step takes a whole record and returns a new one; it never
 touches ``cell`` or ``key``, so that finished cells are still found. Files are left as they are:
 a record is stored in its new form when it is next written.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from robustbench_fl.record import SCHEMA
+from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store.errors import NewerSchema
 
 Record = dict[str, Any]

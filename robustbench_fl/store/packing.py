@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from robustbench_fl.files import atomic, open_regular
+from robustbench_fl.core.files import atomic, open_regular
 from robustbench_fl.store.errors import StoreError
 
 PACKED = "cells.jsonl.gz"

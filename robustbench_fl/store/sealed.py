@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from robustbench_fl.cell import key_of
-from robustbench_fl.intact import is_record
+from robustbench_fl.core.cell import key_of
+from robustbench_fl.core.intact import is_record
 from robustbench_fl.store.errors import Damaged
 from robustbench_fl.store.migrations import UNSEALED, migrated
 

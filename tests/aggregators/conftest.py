@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robustbench_fl.api import Aggregation, RootData, ServerSpec, ServerView
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 
 @pytest.fixture

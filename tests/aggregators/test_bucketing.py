@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_fl.aggregators.bucketing import bucketing
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 
 @given(st.integers(1, 30), st.integers(1, 9), st.integers(0, 5))

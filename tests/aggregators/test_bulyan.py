@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.bulyan import bulyan
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def slow_bulyan(rows: np.ndarray, f: int) -> tuple[list[int], np.ndarray]:

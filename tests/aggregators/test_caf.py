@@ -4,8 +4,8 @@ import torch
 
 from robustbench_fl.aggregators._spectral import principal_projections
 from robustbench_fl.aggregators.caf import caf
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def slow_caf(rows: np.ndarray, f: int, *, over_all: bool = False) -> np.ndarray:

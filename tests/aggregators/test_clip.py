@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.clip import clip
-from robustbench_fl.build import make
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UsageError
 
 ROWS = torch.tensor([[3.0, 4.0], [0.6, 0.8], [0.0, 0.0], [0.0, 1e30]])
 

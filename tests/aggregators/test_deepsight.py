@@ -9,8 +9,8 @@ from robustbench_fl.aggregators._inspection import (
     update_energies,
 )
 from robustbench_fl.aggregators.deepsight import DeepSight, apart, flagged_shares
+from robustbench_fl.core.seeding import torch_generator
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import torch_generator
 
 
 def test_energies_by_hand():

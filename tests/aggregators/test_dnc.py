@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.dnc import dnc
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def slow_dnc(rows: np.ndarray, dropped: int, rng: np.random.Generator, iterations: int, b: int) -> np.ndarray:

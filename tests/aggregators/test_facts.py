@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 RULES = [
     "mean",

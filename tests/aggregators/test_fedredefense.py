@@ -14,10 +14,10 @@ from robustbench_fl.aggregators._reconstruction import first_steps
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators.fedredefense import FedREDefense
 from robustbench_fl.api import Aggregation, Need, ServerSpec, ServerView
-from robustbench_fl.build import make, text_of
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make, text_of
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream
 
 MODEL = MlpModel((1, 8, 8), 10, [64])
 PARAMS = MODEL.init(stream("global"))

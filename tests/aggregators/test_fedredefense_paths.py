@@ -11,12 +11,12 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators.fedredefense import reconstruct
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import Model
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo.convnet import ConvNetModel
 from robustbench_fl.models.zoo.lenet5 import LeNet5Model
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream
 
 RATES: dict[str, Any] = {"lr_image": 0.5, "lr_label": 0.2, "lr_step": 1e-3}
 N, CLASSES, BUDGET = 4, 3, 6

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.fltrust import fltrust
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 ROWS = [[1.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [3.0, 4.0]]
 ROOT = [2.0, 0.0]

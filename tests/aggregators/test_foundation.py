@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.foundation import foundation
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def slow_foundation(rows: np.ndarray, f: int, copies: int, inner: str) -> np.ndarray:

@@ -6,8 +6,8 @@ from robustbench_fl.aggregators import gas as module
 from robustbench_fl.aggregators.gas import gas
 from robustbench_fl.aggregators.median import median
 from robustbench_fl.aggregators.multi_krum import multi_krum
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError, UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError, UsageError
 
 
 def test_by_hand(line, aggregate):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.geometric_median import geometric_median
-from robustbench_fl.build import make
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UsageError
 
 
 def slow(rows, start, nu, steps, shares=None):

@@ -5,8 +5,8 @@ import torch
 from robustbench_fl.aggregators._krum import krum_picks
 from robustbench_fl.aggregators.krum import krum
 from robustbench_fl.aggregators.multi_krum import multi_krum
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError, UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError, UsageError
 
 
 def slow_scores(rows: torch.Tensor, neighbours: int) -> list[float]:

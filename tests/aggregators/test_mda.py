@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from robustbench_fl.aggregators._cover import cover
 from robustbench_fl.aggregators._diameter import smallest_diameter
 from robustbench_fl.aggregators.mda import mda
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def diameter(distances: np.ndarray, members: tuple[int, ...]) -> float:

@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import arrays
 
 from robustbench_fl.aggregators._near_median import mean_near_median
 from robustbench_fl.aggregators.meamed import meamed
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def test_by_hand(line, aggregate):

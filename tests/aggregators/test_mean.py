@@ -1,7 +1,7 @@
 import torch
 
 from robustbench_fl.aggregators.mean import mean
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 
 def test_by_hand(aggregate):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from robustbench_fl.aggregators.nnm import nnm
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def test_by_hand(line):

@@ -9,18 +9,10 @@ import torch
 from robustbench_fl.aggregators.mean import Mean
 from robustbench_fl.aggregators.median import Median
 from robustbench_fl.aggregators.nnm import NNM
-from robustbench_fl.api import (
-    Aggregation,
-    Aggregator,
-    Need,
-    PreAggregator,
-    ServerSpec,
-    ServerView,
-    State,
-)
-from robustbench_fl.build import make
-from robustbench_fl.errors import UndeclaredAccess
-from robustbench_fl.pipeline import Pipeline
+from robustbench_fl.api import Aggregation, Aggregator, Need, PreAggregator, ServerSpec, ServerView, State
+from robustbench_fl.api.build import make
+from robustbench_fl.api.pipeline import Pipeline
+from robustbench_fl.core.errors import UndeclaredAccess
 
 PAIRS = torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
 

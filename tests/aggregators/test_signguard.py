@@ -4,8 +4,8 @@ import torch
 from sklearn.cluster import MeanShift, estimate_bandwidth
 
 from robustbench_fl.aggregators.signguard import SignGuard, signguard, usual_signs
-from robustbench_fl.build import make
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UsageError
 
 ONES = torch.ones(10)
 

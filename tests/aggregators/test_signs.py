@@ -6,7 +6,7 @@ from robustbench_fl.aggregators import _signs
 from robustbench_fl.aggregators._signs import sign_sums
 from robustbench_fl.aggregators.rlr import rlr
 from robustbench_fl.aggregators.sign_majority import sign_majority
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 
 ROWS = torch.tensor(
     [

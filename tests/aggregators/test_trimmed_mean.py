@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from robustbench_fl.aggregators.trimmed_mean import trimmed_mean
-from robustbench_fl.build import make
-from robustbench_fl.errors import InfeasibleError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import InfeasibleError
 
 
 def test_by_hand(line, aggregate):

@@ -10,7 +10,7 @@ from robustbench_fl.analysis.badge import badge
 from robustbench_fl.analysis.compare import ALL, compare
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 ROW = {"mean": {"none": 0.9, "ipm": 0.5}, "krum": {"none": 0.8, "ipm": 0.7}}
 

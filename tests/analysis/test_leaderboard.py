@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 BASIC = {
     "mean": {"none": 0.9, "ipm": 0.5, "alie": 0.89},

@@ -3,7 +3,7 @@ import pytest
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.matrix import matrix
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 BASIC = {
     "mean": {"none": 0.9, "ipm": 0.5, "alie": 0.6},

@@ -11,7 +11,7 @@ import pytest
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.pairs import pair_table
 from robustbench_fl.analysis.significance import _holm, significance
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra stats")
 

@@ -10,7 +10,7 @@ from robustbench_fl.analysis.detection import detection_table
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.sections import ATTACK, sections
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 BASIC = {
     "mean": {"none": 0.9, "ipm": 0.5, "alie": 0.89},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robustbench_fl.api import AttackerView, AttackSpec, Knowledge, Need, RootData, ServerView
-from robustbench_fl.errors import RobustbenchError, UndeclaredAccess
+from robustbench_fl.core.errors import RobustbenchError, UndeclaredAccess
 
 SHAPES = (("layer1.weight", (2, 3)),)
 GIVEN = {

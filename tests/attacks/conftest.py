@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge
-from robustbench_fl.models.model import Model
+from robustbench_fl.api.model import Model
 
 LAYERS = (("weight", (2, 2)), ("bias", (1,)))
 

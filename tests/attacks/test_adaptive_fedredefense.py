@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from robustbench_fl import build
 from robustbench_fl.aggregators.fedredefense import FedREDefense
-from robustbench_fl.api import Aggregation, AttackerView, AttackSpec, Knowledge
+from robustbench_fl.api import Aggregation, AttackerView, AttackSpec, Knowledge, build
 from robustbench_fl.attacks._acceptance import acceptance, largest_shares
 from robustbench_fl.attacks._synthetic_poison import Samples, fresh_samples, trained_on, within
 from robustbench_fl.attacks.adaptive_fedredefense import SyntheticState
 from robustbench_fl.conformance import world
-from robustbench_fl.seeding import torch_generator
+from robustbench_fl.core.seeding import torch_generator
 
 POISON = "adaptive_fedredefense(iterations=60)"
 BLEND = "adaptive_fedredefense(mode=blend)"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from robustbench_fl import build
+from robustbench_fl.api import build
 from robustbench_fl.attacks._shift import alie_z
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 
 @pytest.mark.parametrize(

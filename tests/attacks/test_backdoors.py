@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api import build
+from robustbench_fl.core.errors import UsageError
 
 
 def test_scaling_trains_on_odd_triggered_passes_and_triples_the_update(make_round) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
+from robustbench_fl.api import build
 from robustbench_fl.attacks.rop import orthogonal_ones
 
 

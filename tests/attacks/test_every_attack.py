@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build, registry
-from robustbench_fl.api import Aggregation, Attack, Defence, Knowledge
-from robustbench_fl.errors import UndeclaredAccess
+from robustbench_fl.api import Aggregation, Attack, Defence, Knowledge, build, registry
+from robustbench_fl.core.errors import UndeclaredAccess
 
 NAMES = registry.names("attacks")
 VARIANTS = sorted(

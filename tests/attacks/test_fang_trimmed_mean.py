@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
+from robustbench_fl.api import build
 from robustbench_fl.attacks.fang_trimmed_mean import full_ranges, partial_ranges
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 # One column a case of the paper: mean > 0 with min > 0 and min < 0; mean < 0 with max < 0 and
 # max > 0; mean = 0.

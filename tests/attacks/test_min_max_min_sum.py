@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
+from robustbench_fl.api import build
 from robustbench_fl.attacks._perturbation import halving_search, perturbation_vector
 from robustbench_fl.attacks.min_max import min_max_gamma
 from robustbench_fl.attacks.min_sum import min_sum_gamma
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 KINDS = ["std", "unit", "sign"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from robustbench_fl import build
+from robustbench_fl.api import build
 from robustbench_fl.attacks.mpaf import Mpaf, MpafState, shuffled_model
 
 LAYERS = (("weight", (2, 2)), ("bias", (3,)))

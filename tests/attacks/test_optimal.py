@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
-from robustbench_fl.api import Aggregation, Defence, Knowledge
+from robustbench_fl.api import Aggregation, Defence, Knowledge, build
 from robustbench_fl.attacks.optimal import line_search
-from robustbench_fl.errors import UndeclaredAccess
+from robustbench_fl.core.errors import UndeclaredAccess
 
 
 class Rule(Defence):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl import build
-from robustbench_fl.api import Knowledge
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api import Knowledge, build
+from robustbench_fl.core.errors import UsageError
 
 
 def test_none_sends_the_honest_update_and_poisons_nothing(make_round) -> None:

@@ -46,7 +46,7 @@ def test_a_common_part_does_not_drown_the_spread() -> None:
 
 
 def test_non_finite_rows_give_no_statistics(make_round) -> None:
-    from robustbench_fl import build
+    from robustbench_fl.api import build
 
     clean = make_round([[9, 9]] * 2, [[1, 2], [3, 6]])
     broken = make_round([[9, 9]] * 2, [[1, 2], [3, 6], [np.nan, 0], [np.inf, -np.inf]])

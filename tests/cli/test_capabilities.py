@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from robustbench_fl import params, registry
+from robustbench_fl.api import params, registry
 from robustbench_fl.cli import capabilities
 from robustbench_fl.cli.main import cli
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from robustbench_fl.cli.main import cli
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 GRID = ["-a", "mean,krum", "-t", "none,alie", "-f", "0.2", "--seeds", "2", "--clients", "8", "--rounds", "1"]
 

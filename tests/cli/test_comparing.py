@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from robustbench_fl.cli.main import cli
-from robustbench_fl.record import CellRecord
+from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store import Store
 
 QUICK = Path(__file__).parents[2] / "results" / "quickstart"

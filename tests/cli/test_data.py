@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 from robustbench_fl.cli.main import cli
+from robustbench_fl.core.errors import MissingDataError, UsageError
 from robustbench_fl.data.shared import copy_of, share
-from robustbench_fl.errors import MissingDataError, UsageError
 
 ROOT = Path(__file__).parents[2]
 

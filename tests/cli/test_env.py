@@ -8,8 +8,8 @@ import sys
 
 from click.testing import CliRunner
 
-from robustbench_fl import __version__
 from robustbench_fl.cli.main import cli
+from robustbench_fl.core.version import __version__
 
 
 def test_env_names_versions_hardware_and_folders() -> None:

@@ -15,11 +15,11 @@ import torch
 from robustbench_fl.aggregators.fedredefense import reconstruct
 from robustbench_fl.cli.figures import _cell_of
 from robustbench_fl.cli.main import cli
-from robustbench_fl.errors import UsageError
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import simulate
-from robustbench_fl.runner.synthetic import learned_samples
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.store import Store
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import simulate
+from robustbench_fl.sweep.runner.learned_images import learned_samples
 
 SMALL = ["--clients", "8", "--rounds", "3", "-m", "mlp(hidden=[30])", "--root-size", "50", "-f", "0.25"]
 RULE = "fedredefense(first_budget=12, later_budget=12, step=4.0)"
@@ -129,8 +129,8 @@ def test_rejected_samples_are_those_of_the_attempt_that_failed(swept: Path) -> N
 
 
 def test_pre_aggregators_may_come_first(swept: Path) -> None:
-    from robustbench_fl.config import make_sweep
-    from robustbench_fl.plan import expand
+    from robustbench_fl.sweep.config import make_sweep
+    from robustbench_fl.sweep.expand import expand
 
     given = {
         "aggregator": f"clip > {RULE}", "attack": "min_max", "model": "mlp(hidden=[30])", "clients": 8,

@@ -9,14 +9,14 @@ import pytest
 import torch  # noqa: F401 - where it is imported, tables are made in this very process
 
 from robustbench_fl.cli.finishing import finish
-from robustbench_fl.config import make_sweep, to_toml
-from robustbench_fl.plan import expand
-from robustbench_fl.planned import Planned
-from robustbench_fl.record import Costs, Metrics
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.recording import record
+from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.record import Costs, Metrics
 from robustbench_fl.store import Store
-from robustbench_fl.sweep import plan_row
+from robustbench_fl.sweep.config import make_sweep, to_toml
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.run import plan_row
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.recording import record
 
 SWEEP = make_sweep({}, {"aggregator": "mean,median", "attack": "none,alie"})
 PLAN = expand(SWEEP)
@@ -85,7 +85,7 @@ def test_a_damaged_note_of_what_was_made_does_no_harm(folder: Path, stamp: str) 
 
 
 def test_tables_of_other_code_are_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robustbench_fl.sources.digest_of_sources", lambda *packages: "other")
+    monkeypatch.setattr("robustbench_fl.core.sources.digest_of_sources", lambda *packages: "other")
     assert made_anew(folder)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from robustbench_fl import registry
+from robustbench_fl.api import registry
 
 
 @pytest.fixture(scope="session", autouse=True)

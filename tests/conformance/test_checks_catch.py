@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_fl import registry
+from robustbench_fl.api import registry
 from robustbench_fl.conformance import Outcome, cases
 
 _HEAD = '''

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from robustbench_fl.cli.main import cli
 from robustbench_fl.conformance import cases
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 
 GOOD = '''
 from dataclasses import dataclass

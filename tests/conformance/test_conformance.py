@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_fl import registry
+from robustbench_fl.api import registry
 from robustbench_fl.conformance import Case, cases
 from robustbench_fl.conformance.declared import EXPECTED, SMALL, UNVARIED
 

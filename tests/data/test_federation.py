@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.build import make
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.api import Partition
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import PartitionError, UsageError
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.data.images import ImageStore
-from robustbench_fl.data.malice import malicious_order, placed_order
-from robustbench_fl.errors import PartitionError, UsageError
+from robustbench_fl.data.malicious_clients import malicious_order, placed_order
 
 DIGITS = make("datasets", "digits").load(Path())
 

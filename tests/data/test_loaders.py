@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import datasets
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import MissingDataError, UsageError
 from robustbench_fl.data.sets import cinic10, emnist
-from robustbench_fl.errors import MissingDataError, UsageError
 
 
 def pixels(*shape: int) -> NDArray[np.uint8]:

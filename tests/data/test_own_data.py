@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_fl.build import content_text, identity_of, make, text_of
-from robustbench_fl.config import make_sweep
-from robustbench_fl.data.contracts import Dataset
-from robustbench_fl.errors import MissingDataError, PartitionError, UsageError
+from robustbench_fl.api import Dataset
+from robustbench_fl.api.build import content_text, identity_of, make, text_of
+from robustbench_fl.core.errors import MissingDataError, PartitionError, UsageError
 from robustbench_fl.notebook import run_cell
-from robustbench_fl.plan import canonical, expand
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import canonical, expand
 
 N, TESTS = 40, 12
 

@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustbench_fl import registry
-from robustbench_fl.build import make, text_of
-from robustbench_fl.data.contracts import Samples
+from robustbench_fl.api import Samples, registry
+from robustbench_fl.api.build import make, text_of
+from robustbench_fl.core.errors import PartitionError
+from robustbench_fl.data.heterogeneity import label_counts, skew_report
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
-from robustbench_fl.data.skew import label_counts, skew_report
 from robustbench_fl.data.strata import Strata, largest_remainder
-from robustbench_fl.errors import PartitionError
 
 LABELS = np.repeat(np.arange(10), 120)
 UNEQUAL = np.repeat(np.arange(4), [400, 100, 60, 37])

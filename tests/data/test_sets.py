@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robustbench_fl.build import make, text_of
+from robustbench_fl.api.build import make, text_of
+from robustbench_fl.core.errors import MissingDataError, UsageError
 from robustbench_fl.data.sets import _mnist_like
-from robustbench_fl.errors import MissingDataError, UsageError
 
 SHAPES = {"train": 30, "t10k": 20}
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.build import make
-from robustbench_fl.data.contracts import Arrays
+from robustbench_fl.api import Arrays
+from robustbench_fl.api.build import make
 from robustbench_fl.data.shared import copy_of, differences, share, shared
 
 ROOT = Path(__file__).parents[2]

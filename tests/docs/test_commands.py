@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from robustbench_fl.cli.main import cli
-from robustbench_fl.runner import local
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import execute
+from robustbench_fl.sweep.runner import local
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

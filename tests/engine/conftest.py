@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
 from robustbench_fl.data.federation import Federation, make_federation
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from robustbench_fl.api import Poison, Trigger
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.engine.augmentation import seen_from
 from robustbench_fl.engine.batches import Batches
+from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.engine.schedule import make_jobs, make_root_jobs
 from robustbench_fl.engine.training import train
-from robustbench_fl.seeding import stream
 
 DIGITS = ("digits", "dirichlet(alpha=1.0)", 8, 0)
 RECIPE = Recipe(batch_size=16, local_epochs=2, padding=2)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from robustbench_fl.api import Trigger
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.engine.evaluation import attack_success, evaluate
-from robustbench_fl.seeding import stream
 
 WORLD = ("digits", "iid", 8, 0)
 

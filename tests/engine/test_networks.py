@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.seeding import stream
+from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.engine.schedule import make_jobs
 from robustbench_fl.engine.training import train
-from robustbench_fl.seeding import stream
 
 
 @pytest.mark.parametrize("text", ["cnn", "resnet8(width=4)"])

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UndeclaredAccess
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.server import ServerRound, finite_rows, serve
-from robustbench_fl.errors import UndeclaredAccess
 from robustbench_fl.models.zoo.mlp import Mlp
-from robustbench_fl.seeding import stream
 
 MODEL = Mlp(hidden=()).build((1, 2, 2), 3)
 

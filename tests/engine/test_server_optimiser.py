@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from robustbench_fl.config import make_sweep
+from robustbench_fl.api.recipes import choice
+from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.optimiser import direction, initial_state
-from robustbench_fl.engine.schedule import make_jobs
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.engine.training import train
-from robustbench_fl.plan import expand
-from robustbench_fl.recipes import choice
-from robustbench_fl.runner.execute import Environment, prepared
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.execute import Environment, prepared
 
 SMALL = {"clients": 6, "rounds": 3, "root_size": 50, "model": "mlp(hidden=[8])", "seeds": [0]}
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from robustbench_fl.attacks.adaptive_fedredefense import AdaptiveFedREDefense
-from robustbench_fl.config import make_sweep
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.simulation import Simulation
-from robustbench_fl.plan import expand
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import simulate
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import simulate
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from robustbench_fl import run_cell
-from robustbench_fl.config import make_sweep
+from robustbench_fl.api.registry import load_plugin
 from robustbench_fl.engine.simulation import Simulation
-from robustbench_fl.plan import expand
-from robustbench_fl.registry import load_plugin
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import execute, simulate
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute, simulate
 
 SMALL: dict[str, Any] = {"clients": 8, "rounds": 3, "root_size": 50}
 
@@ -43,7 +43,7 @@ def test_a_cell_equals_a_plain_loop_with_torch_modules_and_optimisers() -> None:
     federation = ours.federation
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     weights = ours.initial_params.clone()
-    from robustbench_fl.engine.schedule import make_jobs
+    from robustbench_fl.engine.client_jobs import make_jobs
 
     for round in range(3):
         jobs = make_jobs(federation, list(range(8)), ours.recipe, 0, round)
@@ -183,7 +183,7 @@ def test_a_rule_that_touches_what_it_did_not_declare_fails_its_cell_alone(tmp_pa
     plugin.write_text(
         "from dataclasses import dataclass\n"
         "from robustbench_fl.api import Aggregation, Aggregator\n"
-        "from robustbench_fl.registry import register\n"
+        "from robustbench_fl.api.registry import register\n"
         "@register('curious')\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Curious(Aggregator):\n"

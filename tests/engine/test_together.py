@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from robustbench_fl.config import make_sweep
 from robustbench_fl.engine.jobs import joined
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.engine.together import train_together
-from robustbench_fl.plan import expand
-from robustbench_fl.runner.environment import Environment
-from robustbench_fl.runner.execute import prepared
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import prepared
 
 HERE = Environment(data_dir=Path("/nonexistent"))
 SMALL = {"clients": 8, "rounds": 3, "root_size": 50, "malicious": 0.25, "model": "mlp(hidden=[16])"}

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_fl.api import Poison, Trigger
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.api.model import Model
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
+from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.engine.schedule import make_jobs, make_root_jobs
 from robustbench_fl.engine.training import chosen_engine, train
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import Model
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream
 
 DIGITS = ("digits", "dirichlet(alpha=1.0)", 8, 0)
 LARGE = ("synthetic(side=28, samples=220, test=20)", "dirichlet(alpha=1.0)", 6, 0)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_fl.build import make
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo._instance_norm import instance_norm
 from robustbench_fl.models.zoo.convnet import ConvNetModel
-from robustbench_fl.seeding import stream
 
 
 @pytest.mark.parametrize(("shape", "n_params"), [((1, 28, 28), 317_706), ((3, 32, 32), 320_010)])

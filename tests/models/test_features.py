@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from robustbench_fl.build import make
+from robustbench_fl.api.build import make
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream
 
 
 def test_by_hand() -> None:

@@ -10,10 +10,10 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 from torchvision.models.vgg import cfgs, make_layers
 
-from robustbench_fl.build import make, text_of
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make, text_of
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.module import ModuleModel
-from robustbench_fl.seeding import stream
 
 COUNTS = [
     ("cnn", (1, 28, 28), 1_663_370),

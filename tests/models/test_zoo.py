@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_fl.build import make, text_of
-from robustbench_fl.errors import UsageError
+from robustbench_fl.api.build import make, text_of
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.seeding import stream
 
 BUILT = [
     ("logistic", (1, 28, 28), 7_850),

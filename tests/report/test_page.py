@@ -12,7 +12,7 @@ from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.cli.main import cli
 from robustbench_fl.cli.results import command_of
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.report.page.packing import MOST_POINTS, STEPS, curve
 from robustbench_fl.report.page.write import page
 

@@ -9,7 +9,7 @@ import pytest
 from robustbench_fl.analysis.frame import COLUMNS, frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.matrix import matrix
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.report.tables import render
 
 BASIC = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robustbench_fl.errors import UsageError
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.report.tensorboard import FILE_NAME, event_file, require_tensorboard, run_name
 
 RECORD: dict[str, Any] = {

@@ -11,7 +11,7 @@ import pytest
 from robustbench_fl.analysis.curves import curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.files import WriteError
+from robustbench_fl.core.files import WriteError
 from robustbench_fl.report import canvas, write
 from robustbench_fl.report.bars import worst_bars
 from robustbench_fl.report.figures import write_figures

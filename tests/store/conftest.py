@@ -5,11 +5,11 @@ import warnings
 
 import pytest
 
-from robustbench_fl.config import make_sweep, to_toml
-from robustbench_fl.plan import expand
-from robustbench_fl.record import CellRecord, Facts, Labels
+from robustbench_fl.core.record import CellRecord, Facts, Labels
 from robustbench_fl.store import Store
-from robustbench_fl.sweep import plan_row
+from robustbench_fl.sweep.config import make_sweep, to_toml
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.run import plan_row
 
 
 @pytest.fixture(scope="session")

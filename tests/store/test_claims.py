@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from robustbench_fl.errors import RobustbenchError
+from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.store import StoreError, claims
 from robustbench_fl.store.claims import Claims, Watcher, claims_in, refuse_running, running
 

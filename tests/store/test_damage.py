@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustbench_fl.record import SCHEMA
+from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import StoreError
 from robustbench_fl.store.errors import Damaged
 from robustbench_fl.store.migrations import STEPS

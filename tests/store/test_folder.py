@@ -7,12 +7,12 @@ import os
 
 import pytest
 
-from robustbench_fl.config import make_sweep, to_toml
-from robustbench_fl.errors import RobustbenchError, UsageError
-from robustbench_fl.files import WriteError, write_atomically
+from robustbench_fl.core.errors import RobustbenchError, UsageError
+from robustbench_fl.core.files import WriteError, write_atomically
 from robustbench_fl.store import Store, StoreError
 from robustbench_fl.store.sealed import seal
-from robustbench_fl.sweep import plan_row
+from robustbench_fl.sweep.config import make_sweep, to_toml
+from robustbench_fl.sweep.run import plan_row
 
 
 def test_plan_and_sweep_are_read_back(store, sweep, plan):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.errors import PartitionError
+from robustbench_fl.api import PartitionError
 
 
 def deal(

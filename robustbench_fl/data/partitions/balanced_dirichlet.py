@@ -9,13 +9,10 @@ import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal, nobody_empty
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
 from robustbench_fl.data.strata import largest_remainder
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
 
 _FLOOR = 1e-12
 _DYNAFED_SWEEPS = 1000

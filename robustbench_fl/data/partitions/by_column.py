@@ -8,10 +8,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition, Samples
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
+from robustbench_fl.api import Partition, PartitionError, Samples, Shown, register
 
 
 @register("by_column", paper="Caldas 2018", year=2018)

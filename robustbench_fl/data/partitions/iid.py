@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.api import Partition, register
 from robustbench_fl.data.partitions._deal import nobody_empty
-from robustbench_fl.registry import register
 
 
 @register("iid", paper="McMahan 2017", year=2017)

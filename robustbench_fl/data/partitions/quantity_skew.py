@@ -9,11 +9,8 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.strata import largest_remainder
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
 
 
 @register("quantity_skew", paper="Li 2022", year=2022)

@@ -9,10 +9,7 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
+from robustbench_fl.api import Partition, PartitionError, Shown, register
 
 
 @register("shards", paper="McMahan 2017", year=2017)

@@ -9,10 +9,8 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Partition
+from robustbench_fl.api import Partition, Shown, register
 from robustbench_fl.data.partitions._deal import nobody_empty
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
 
 
 @register("similarity", paper="Karimireddy 2020", year=2020)

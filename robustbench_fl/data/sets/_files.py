@@ -12,10 +12,8 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Arrays, Dataset
+from robustbench_fl.api import Arrays, Dataset, UsageError, stream
 from robustbench_fl.data.strata import Strata
-from robustbench_fl.errors import UsageError
-from robustbench_fl.seeding import stream
 
 SplitName = Literal["train", "test"]
 

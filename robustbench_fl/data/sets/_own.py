@@ -11,11 +11,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
+from robustbench_fl.api import MissingDataError, Place, UsageError
 from robustbench_fl.data.digests import DIGITS
-from robustbench_fl.data.place import inside
+from robustbench_fl.data.locations import inside
 from robustbench_fl.data.sets._files import FileSet, SplitName
-from robustbench_fl.errors import MissingDataError, UsageError
-from robustbench_fl.params import Place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api import MissingDataError
 from robustbench_fl.data.digests import files_digest, md5
 from robustbench_fl.data.sets._files import FileSet, Split, SplitName
-from robustbench_fl.errors import MissingDataError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from robustbench_fl.api import register
 from robustbench_fl.data.sets._cifar_like import CifarLike
-from robustbench_fl.registry import register
 
 
 @register("cifar100", paper="Krizhevsky 2009", year=2009)

@@ -9,11 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api import MissingDataError, register
 from robustbench_fl.data.digests import listing_digest
 from robustbench_fl.data.sets._files import FileSet, Split, SplitName
 from robustbench_fl.data.sets._folders import BadImage, class_names, image_files, read_folder
-from robustbench_fl.errors import MissingDataError
-from robustbench_fl.registry import register
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 A_SPLIT = 90_000

@@ -8,10 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustbench_fl.data.contracts import Arrays, Dataset
+from robustbench_fl.api import Arrays, Dataset, register, stream
 from robustbench_fl.data.strata import Strata
-from robustbench_fl.registry import register
-from robustbench_fl.seeding import stream
 
 _TEST_SHARE = 0.2
 

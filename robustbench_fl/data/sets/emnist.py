@@ -10,10 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api import Shown, register
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._torchvision import Known, TorchvisionSet
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
 
 
 class _Facts(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from robustbench_fl.api import register
 from robustbench_fl.data.sets._mnist_like import MnistLike
-from robustbench_fl.registry import register
 
 
 @register("fashion_mnist", paper="Xiao 2017", year=2017)

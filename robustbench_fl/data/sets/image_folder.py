@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
+from robustbench_fl.api import OWN, register
 from robustbench_fl.data.digests import files_digest
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._folders import BadImage, class_names, image_files, read_folder
 from robustbench_fl.data.sets._own import OwnSet
-from robustbench_fl.registry import OWN, register
 
 
 @register("image_folder", paper=OWN, year=2026)

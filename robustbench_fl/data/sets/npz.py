@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api import OWN, UsageError, register
 from robustbench_fl.data.digests import file_digest
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._own import OwnSet
-from robustbench_fl.errors import UsageError
-from robustbench_fl.registry import OWN, register
 
 _MOST_CHANNELS = 4
 

@@ -10,9 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
-from robustbench_fl.data.contracts import Arrays, Dataset
-from robustbench_fl.registry import OWN, register
-from robustbench_fl.seeding import stream
+from robustbench_fl.api import OWN, Arrays, Dataset, register, stream
 
 _BRIGHT = 4.0
 """Full brightness in standard deviations of the noise: rare enough for a trigger to stand out."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape
+from robustbench_fl.api import ImageShape, UsageError
 from robustbench_fl.models.module import ModuleModel
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape, Model, ModelFamily
+from robustbench_fl.api import ImageShape, Model, ModelFamily, UsageError, register
 from robustbench_fl.models.pooling import max_pool_2x2
-from robustbench_fl.registry import register
 
 _SMALLEST = 4
 

@@ -11,10 +11,8 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape, Model, ModelFamily
+from robustbench_fl.api import ImageShape, Model, ModelFamily, UsageError, register
 from robustbench_fl.models.zoo._instance_norm import instance_norm
-from robustbench_fl.registry import register
 
 
 class ConvNetModel(Model):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_fl.models.model import ImageShape, ModelFamily
+from robustbench_fl.api import ImageShape, ModelFamily, register
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.registry import register
 
 
 @register("logistic", aliases=("logreg", "linear"), paper="Cox 1958", year=1958)

@@ -13,8 +13,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.models.model import ImageShape, Model, ModelFamily
-from robustbench_fl.registry import register
+from robustbench_fl.api import ImageShape, Model, ModelFamily, register
 
 
 class MlpModel(Model):

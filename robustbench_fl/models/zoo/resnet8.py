@@ -7,10 +7,9 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from robustbench_fl.models.model import ImageShape, ModelFamily
+from robustbench_fl.api import ImageShape, ModelFamily, register
 from robustbench_fl.models.module import ModuleModel
 from robustbench_fl.models.zoo._resnet import residual_model
-from robustbench_fl.registry import register
 
 
 @register("resnet8", paper="He 2016", year=2016)

@@ -9,11 +9,8 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge
 from torch import nn
 
-from robustbench_fl.errors import UsageError, did_you_mean
-from robustbench_fl.models.model import ImageShape, ModelFamily
+from robustbench_fl.api import ImageShape, ModelFamily, Shown, UsageError, did_you_mean, register
 from robustbench_fl.models.module import ModuleModel, require_usable, with_group_norm
-from robustbench_fl.params import Shown
-from robustbench_fl.registry import register
 
 _CHANNELS = 3
 

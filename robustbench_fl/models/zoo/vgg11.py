@@ -9,10 +9,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from torch import nn
 
-from robustbench_fl.errors import UsageError
-from robustbench_fl.models.model import ImageShape, ModelFamily
+from robustbench_fl.api import ImageShape, ModelFamily, UsageError, register
 from robustbench_fl.models.module import ModuleModel
-from robustbench_fl.registry import register
 
 _FACTORS = ((1,), (2,), (4, 4), (8, 8), (8, 8))
 """Channels of the convolutions in units of the width, between one pooling and the next."""

@@ -50,7 +50,7 @@ def curve(curves: Mapping[str, Any] | None) -> dict[str, Any] | None:
     Parameters
     ----------
     curves : mapping or None
-        ``round``, ``accuracy`` and ``attack_success`` as in :class:`robustbench_fl.record.Curves`.
+        ``round``, ``accuracy`` and ``attack_success`` as in :class:`robustbench_fl.core.record.Curves`.
 
     Returns
     -------

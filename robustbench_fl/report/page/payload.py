@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from robustbench_fl.analysis import captions, scores
+from robustbench_fl.analysis.attack_effect import PLAIN
+from robustbench_fl.analysis.blocks import completed
 from robustbench_fl.analysis.bootstrap import paired_draws
 from robustbench_fl.analysis.coverage import Missing
-from robustbench_fl.analysis.effect import PLAIN
 from robustbench_fl.analysis.estimators import halves
 from robustbench_fl.analysis.frame import frame, settings
-from robustbench_fl.analysis.grid import completed
 from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard, leaderboard
 from robustbench_fl.analysis.matrix import LOWER_IS_BETTER
 from robustbench_fl.report.columns import header, is_percent

@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl import __version__
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.frame import frame, settings
-from robustbench_fl.files import write_atomically
+from robustbench_fl.core.files import write_atomically
+from robustbench_fl.core.version import __version__
 from robustbench_fl.report.page.details import commits
 from robustbench_fl.report.page.packing import packed
 from robustbench_fl.report.page.payload import Command, payload

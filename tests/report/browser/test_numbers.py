@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import imputed, only_counted
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.grid import completed, in_blocks
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.matrix import matrix
 from robustbench_fl.analysis.ranking import equal_scores, ranked

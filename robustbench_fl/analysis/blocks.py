@@ -1,0 +1,103 @@
+"""The grid a set of cells spans: worlds, blocks, and the holes in them.
+
+A *world* is one choice of all settings that every rule meets alike (data, partition, fraction,
+training …). A *block* is a world with one assumed f. A rule that is not told f has one cell
+for the whole world; it stands in each of the world's blocks.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from robustbench_fl.analysis.frame import FACTS, settings
+from robustbench_fl.core.errors import UsageError
+
+CLEAN = "none"
+"""The attack that does nothing."""
+COUNTED = ("done", "diverged")
+"""Statuses whose accuracy counts."""
+_KEY = ["_world", "aggregator", "_assumed", "attack", "seed"]
+_RULE_FACTS = ["told", "detector", "ranked"]
+_ATTACK_FACTS = [name for name in FACTS if name not in _RULE_FACTS]
+
+
+def completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` with a ``"missing"`` row for each cell that some rule has and another lacks.
+
+    Within a world every rule is expected to have met the same attacks and seeds, under each f
+    assumed there if it is told f. Adds the column ``_world`` (number of the world).
+
+    Raises
+    ------
+    UsageError
+        If two cells agree in every setting.
+    """
+    table = frame.copy()
+    if table.empty:
+        return table.assign(_world=pd.Series(dtype="int64"), _assumed=pd.Series(dtype="object"))
+    table["_world"] = table.groupby(settings(table), dropna=False, sort=False).ngroup()
+    table["_assumed"] = table["assumed_f"].astype(object).where(table["assumed_f"].notna(), "")
+    _refuse_duplicates(table)
+    wanted = _expected(table)
+    holes = wanted.merge(table[_KEY], on=_KEY, how="left", indicator=True)
+    holes = holes[holes["_merge"] == "left_only"].drop(columns="_merge")
+    if holes.empty:
+        return table
+    filled = _described(holes, table)
+    return pd.concat([table, filled.reindex(columns=table.columns)], ignore_index=True)
+
+
+def in_blocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a completed frame with the column ``_block``, rules without f repeated in each block."""
+    assumed = table.loc[table["_assumed"] != "", ["_world", "_assumed"]].drop_duplicates()
+    blocks = assumed.rename(columns={"_assumed": "_stands_for"})
+    repeated = table.merge(blocks, on="_world", how="left")
+    repeated["_stands_for"] = (
+        repeated["_stands_for"].astype(object).where(repeated["_stands_for"].notna(), "")
+    )
+    keep = (repeated["_assumed"] == "") | (repeated["_assumed"] == repeated["_stands_for"])
+    repeated = repeated[keep].reset_index(drop=True)
+    repeated["_block"] = repeated.groupby(["_world", "_stands_for"], sort=False).ngroup()
+    return repeated
+
+
+def _refuse_duplicates(table: pd.DataFrame) -> None:
+    twice = table[table.duplicated(_KEY, keep=False)]
+    if twice.empty:
+        return
+    first = twice.iloc[0]
+    same = twice[(twice[_KEY] == first[_KEY]).all(axis=1)]
+    raise UsageError(
+        f"Two cells agree in every setting: {' and '.join(same['key'].astype(str)[:2])} "
+        f"({first['aggregator']} against {first['attack']}, seed {first['seed']}). "
+        "Give the cells of one plan only."
+    )
+
+
+def _expected(table: pd.DataFrame) -> pd.DataFrame:
+    met = table[["_world", "attack", "seed"]].drop_duplicates()
+    assumed = table[["_world", "_assumed"]].drop_duplicates()
+    told = table[table["_assumed"] != ""]["aggregator"].unique()
+    rules = pd.DataFrame({"aggregator": table["aggregator"].unique()})
+    rules["_told"] = rules["aggregator"].isin(told)
+    has_f = set(assumed.loc[assumed["_assumed"] != "", "_world"])
+    pairs = assumed.merge(rules, how="cross")
+    with_f = pairs["_told"] & pairs["_world"].isin(has_f)
+    pairs = pairs[with_f == (pairs["_assumed"] != "")]
+    without = rules[~rules["_told"]].merge(met[["_world"]].drop_duplicates(), how="cross").assign(_assumed="")
+    pairs = pd.concat([pairs, without])[["_world", "aggregator", "_assumed"]].drop_duplicates()
+    return pairs.merge(met, on="_world")[_KEY]
+
+
+def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of `holes` what is known of their world, rule and attack."""
+    facts = (
+        (["_world"], settings(table)),
+        (["aggregator"], _RULE_FACTS),
+        (["attack"], _ATTACK_FACTS),
+    )
+    for keys, columns in facts:
+        known = table[[*keys, *columns]].drop_duplicates(keys)
+        holes = holes.merge(known, on=keys, how="left")
+    assumed = holes["_assumed"].astype(object).where(holes["_assumed"] != "", None)
+    return holes.assign(status="missing", key="", assumed_f=assumed)

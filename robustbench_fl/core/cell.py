@@ -1,0 +1,249 @@
+"""One grid point: what it is, and the key under which its outcome is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+KEY_SCHEMA = 1
+"""Part of every key; it stays as it is when the schema of the records is raised."""
+
+ENGINE_VERSION = 1
+"""Raised whenever the simulation's numbers change."""
+
+_ABSENT = object()
+
+ASSUMED_F = {"exact": 1.0, "0.5x": 0.5, "2x": 2.0, "none": None}
+"""What the server believes: the true share of malicious clients times this, or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a cell is simulated, apart from its methods.
+
+    Parameters
+    ----------
+    clients : int
+        Clients of the federation.
+    rounds : int
+        Server rounds.
+    participation : float
+        Share of the clients that take part in a round, in (0, 1].
+    local_epochs : int, optional
+        Passes of a client over its data in one round.
+    local_steps : int, optional
+        SGD steps in one round, in place of `local_epochs`.
+    batch_size : int
+        Samples a step.
+    lr, momentum, weight_decay : float
+        Of the clients' SGD.
+    server_lr : float
+        Factor of the aggregate in the server's step.
+    eval_every : int
+        Rounds between evaluations; the last round is always evaluated.
+    eval_last : int
+        Final figures are means over so many last evaluations.
+    validation : float
+        Share of the training data held out for choosing hyper-parameters.
+    root_size : int
+        Training samples held out for the server's root set.
+    lr_schedule : str
+        How `lr` changes over the rounds; this and the next two are texts of
+        :mod:`robustbench_fl.api.recipes`.
+    server : str
+        What the server makes of the aggregate.
+    augment : str
+        How training images are varied.
+    proximal_mu : float
+        Weight μ of FedProx's term μ/2 ‖w − w_t‖² in the clients' loss.
+    """
+
+    clients: int = 20
+    rounds: int = 20
+    participation: float = 1.0
+    local_epochs: int | None = 1
+    local_steps: int | None = None
+    batch_size: int = 32
+    lr: float = 0.05
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    server_lr: float = 1.0
+    eval_every: int = 1
+    eval_last: int = 5
+    validation: float = 0.1
+    root_size: int = 100
+    lr_schedule: str = "constant"
+    server: str = "sgd"
+    augment: str = "none"
+    proximal_mu: float = 0.0
+
+    @property
+    def participants(self) -> int:
+        """Clients in one round."""
+        return max(1, round(self.participation * self.clients))
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Settings:
+        """Return the settings that a stored identity holds."""
+        return cls(**{**ADDED, **{name: stored[name] for name in cls.__dataclass_fields__ if name in stored}})
+
+
+ADDED: Mapping[str, Any] = MappingProxyType(
+    {name: getattr(Settings(), name) for name in ("lr_schedule", "server", "augment", "proximal_mu")}
+)
+"""Settings that came after the first cells were stored, and what holds where an identity lacks them.
+
+They enter an identity only where they differ from this, so that the keys of older cells stay."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One simulation: a world, a rule, an attack.
+
+    Methods are given as canonical texts, so that a cell travels between processes and machines
+    as plain data. A plan of 100,000 cells is held in memory: what cells share is one object.
+
+    Parameters
+    ----------
+    dataset, model, partition, aggregator, attack : str
+        The methods.
+    malicious : float
+        Share of malicious clients, in [0, 1).
+    assumed_f : str, optional
+        What the server believes of it, a key of :data:`ASSUMED_F`; ``None`` for rules that need no f.
+    seed : int
+        Of the world.
+    settings : Settings
+        The rest.
+    methods : mapping
+        The methods' part of the identity: names, versions and all parameters, defaults resolved.
+
+    Attributes
+    ----------
+    key : str
+        First 16 hex digits of the SHA-256 of the identity's canonical JSON.
+    """
+
+    dataset: str
+    model: str
+    partition: str
+    aggregator: str
+    attack: str
+    malicious: float
+    assumed_f: str | None
+    seed: int
+    settings: Settings
+    methods: Mapping[str, Any] = field(compare=False, repr=False)
+    key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", key_of(self.identity))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the outcome, defaults resolved; made anew at each call."""
+        point = {"malicious": self.malicious, "assumed_f": self.assumed_f, "seed": self.seed}
+        return identity(self.methods, point, self.settings)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Canonical texts of the methods."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "partition": self.partition,
+            "aggregator": self.aggregator,
+            "attack": self.attack,
+        }
+
+    @property
+    def n_malicious(self) -> int:
+        """Malicious clients of the federation; none under the attack ``none``."""
+        return round(self.malicious * self.settings.clients) if self.attack_name != "none" else 0
+
+    @property
+    def attack_name(self) -> str:
+        """The attack's name without parameters."""
+        return self.attack.split("(", 1)[0]
+
+    def assumed(self, n_participants: int) -> int | None:
+        """Return the f the server assumes in a round of `n_participants`, ``None`` if told nothing."""
+        factor = ASSUMED_F[self.assumed_f] if self.assumed_f else None
+        return (
+            None if factor is None else min(round(factor * self.malicious * n_participants), n_participants)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A cell of the plan.
+
+    Parameters
+    ----------
+    cell : Cell
+        The grid point.
+    facts : mapping
+        What tables say about its methods (:class:`~robustbench_fl.core.record.Facts`).
+    infeasible : str, optional
+        Why it cannot run.
+    """
+
+    cell: Cell
+    facts: Mapping[str, Any]
+    infeasible: str | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """What decides who holds which data: cells that agree in it are comparable pair by pair."""
+
+    dataset: str
+    partition: str
+    seed: int
+    clients: int
+    root_size: int
+    validation: float
+
+    @classmethod
+    def of(cls, cell: Cell) -> World:
+        """Return the world of `cell`."""
+        held = cell.settings
+        return cls(cell.dataset, cell.partition, cell.seed, held.clients, held.root_size, held.validation)
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Return the key of the cell with this identity.
+
+    Raises
+    ------
+    ValueError
+        If it holds a number that is not finite.
+    """
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(methods: Mapping[str, Any], cell: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return a cell's identity.
+
+    Parameters
+    ----------
+    methods : mapping
+        Identities of data set, model, partition, aggregator (a list) and attack.
+    cell : mapping
+        ``malicious``, ``assumed_f`` and ``seed``.
+    settings : Settings
+        The rest; those of :data:`ADDED` only where they differ from it.
+    """
+    stated = {name: value for name, value in vars(settings).items() if ADDED.get(name, _ABSENT) != value}
+    return {
+        "schema": KEY_SCHEMA,
+        "engine": ENGINE_VERSION,
+        **methods,
+        **stated,
+        **cell,
+    }

@@ -1,0 +1,63 @@
+"""Whether what a file of a sweep's folder says can be read as what it should be.
+
+Files are copied, merged and edited by hand; whoever reads one checks it whole, here, so that
+tables need not ask at every key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from annotated_types import Ge, Lt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from robustbench_fl.core.record import SCHEMA, CellRecord, Facts, Labels
+
+KEY = re.compile(r"[0-9a-f]{16}")
+"""What a cell's key looks like; nothing else is ever made part of a path."""
+
+
+class _Identity(BaseModel):
+    """What tables read of a cell's identity, next to settings of which they ask nothing."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    malicious: float
+    clients: int
+    participation: float
+    rounds: int
+    seed: Annotated[int, Ge(0), Lt(2**63)]
+
+
+class _Planned(BaseModel):
+    """A planned cell: what a record says whether or not the cell was run."""
+
+    key: str
+    cell: _Identity
+    labels: Labels
+    facts: Facts
+
+
+def is_planned(row: Any) -> bool:
+    """Whether `row` is a planned cell, with a key that is safe in a path."""
+    return _is(_Planned, row) and KEY.fullmatch(row["key"]) is not None
+
+
+def is_record(record: Any) -> bool:
+    """Whether `record` is a cell's record of this schema."""
+    return (
+        _is(CellRecord, record)
+        and record.get("schema_version") == SCHEMA
+        and KEY.fullmatch(record["key"]) is not None
+        and _is(_Identity, record["cell"])
+    )
+
+
+def _is(model: type[BaseModel], data: Any) -> bool:
+    """Whether `data` has the keys and types of `model`; keys that it does not know do no harm."""
+    try:
+        model.model_validate(data, strict=True)
+    except ValidationError as error:
+        return all(problem["type"] == "extra_forbidden" for problem in error.errors(include_url=False))
+    return True

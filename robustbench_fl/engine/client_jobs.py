@@ -1,0 +1,175 @@
+"""Which samples every client sees at every local step, and how malicious ones tamper with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robustbench_fl.api import Poison, Trigger
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.seeding import Label, stream
+from robustbench_fl.data.federation import Federation
+from robustbench_fl.engine.augmentation import drawn_views
+from robustbench_fl.engine.jobs import Jobs, Recipe
+
+_ROOT = "root"
+"""Stands for the client id in the stream of the server's own training."""
+
+
+def make_jobs(
+    federation: Federation,
+    client_ids: Sequence[int],
+    recipe: Recipe,
+    seed: int,
+    round: int,
+    poison: Poison | None = None,
+    poisoned_ids: Sequence[int] = (),
+) -> Jobs:
+    """Return one round's local training of some clients.
+
+    A client's batches depend on the seed, the round and its id alone, poisoned or not.
+
+    Parameters
+    ----------
+    federation : Federation
+        Who holds which samples.
+    client_ids : sequence of int
+        Who trains; job i is client ``client_ids[i]``.
+    recipe : Recipe
+        Batch size and number of passes or steps.
+    seed, round : int
+        The cell's seed and the server round, from 0.
+    poison : Poison, optional
+        How the malicious clients train; honestly by default.
+    poisoned_ids : sequence of int
+        The round's malicious clients in their order, which decides who uses which trigger.
+        Those not in `client_ids` count for the order only.
+
+    Raises
+    ------
+    UsageError
+        If a trigger lies outside the images.
+    """
+    pools = [federation.clients[i] for i in client_ids]
+    samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round)
+    views = drawn_views(samples, client_ids, recipe, seed, round)
+    jobs = Jobs(
+        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
+    )
+    rank = {int(client): j for j, client in enumerate(poisoned_ids)}
+    ranks = np.array([rank.get(int(client), -1) for client in client_ids])
+    if poison is None or not (ranks >= 0).any():
+        return jobs
+    passes = np.arange(samples.shape[1]) // steps_per_pass[:, None] + 1
+    on = (ranks >= 0)[:, None] & ((passes % 2 == 1) if poison.passes == "odd" else True)
+    label_maps, mapped = _label_maps(federation, poison, on)
+    triggered, triggers, targets = _backdoor(federation, poison, samples, ranks, on)
+    return replace(
+        jobs,
+        label_maps=label_maps,
+        mapped=mapped,
+        triggered=triggered,
+        triggers=triggers,
+        targets=targets,
+        gradient_masks=_gradient_masks(federation, poison, ranks),
+    )
+
+
+def make_root_jobs(federation: Federation, recipe: Recipe, seed: int, round: int) -> Jobs:
+    """Return the server's own training on its root set by the clients' recipe, a single job.
+
+    Parameters
+    ----------
+    federation, recipe, seed, round
+        As in :func:`make_jobs`.
+    """
+    samples, _ = _draw([federation.root], [_ROOT], recipe, seed, round)
+    views = drawn_views(samples, [_ROOT], recipe, seed, round)
+    return Jobs(
+        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
+    )
+
+
+def _draw(
+    pools: Sequence[NDArray[np.int64]], ids: Sequence[Label], recipe: Recipe, seed: int, round: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return samples [k, steps, b], and how many steps a pass takes each client [k]."""
+    b = recipe.batch_size
+    per_pass = np.array([-(-len(pool) // b) for pool in pools])
+    if recipe.local_steps is not None:
+        passes = -(-recipe.local_steps // per_pass)
+    elif recipe.local_epochs is not None:
+        passes = np.full(len(pools), recipe.local_epochs)
+    else:
+        raise UsageError("The recipe says neither how many local epochs nor how many local steps.")
+    rows = np.full((len(pools), int((per_pass * passes).max(initial=0)) * b), -1, dtype=np.int64)
+    for i, (pool, client) in enumerate(zip(pools, ids, strict=True)):
+        rng = stream("batches", seed, round, client if isinstance(client, str) else int(client or 0))
+        for low in range(0, int(passes[i] * per_pass[i]) * b, int(per_pass[i]) * b):
+            rows[i, low : low + len(pool)] = rng.permutation(pool)
+    return rows.reshape(len(pools), -1, b)[:, : recipe.local_steps], per_pass
+
+
+def _tensor(array: NDArray[np.generic], federation: Federation) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(federation.device)
+
+
+def _label_maps(
+    federation: Federation, poison: Poison, on: NDArray[np.bool_]
+) -> tuple[Tensor | None, Tensor | None]:
+    if poison.label_map is None:
+        return None, None
+    maps = np.tile(np.arange(federation.n_classes), (len(on), 1))
+    maps[on.any(axis=1)] = poison.label_map
+    return _tensor(maps, federation), _tensor(on, federation) if poison.passes == "odd" else None
+
+
+def _backdoor(
+    federation: Federation,
+    poison: Poison,
+    samples: NDArray[np.int64],
+    ranks: NDArray[np.int64],
+    on: NDArray[np.bool_],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return the triggered samples, each client's trigger pixels and the targets."""
+    if not poison.triggers:
+        return None, None, None
+    quota = np.rint(poison.share * (samples >= 0).sum(axis=2))
+    triggered = (np.arange(samples.shape[2]) < quota[:, :, None]) & on[:, :, None]
+    drawn = torch.stack([trigger_pixels(t, federation.image_shape) for t in poison.triggers])
+    triggers = drawn[torch.from_numpy(ranks % len(drawn))].to(federation.device)
+    targets = torch.full((len(ranks),), poison.target, device=federation.device)
+    return _tensor(triggered, federation), triggers, targets
+
+
+def trigger_pixels(trigger: Trigger, image_shape: tuple[int, int, int]) -> Tensor:
+    """Return a trigger as a bool mask [height, width].
+
+    Raises
+    ------
+    UsageError
+        If it lies outside the image.
+    """
+    _, height, width = image_shape
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    for row, column in trigger.pixels:
+        if not (0 <= row < height and 0 <= column < width):
+            raise UsageError(
+                f"The trigger pixel ({row}, {column}) lies outside the images, which are {height}×{width}. "
+                f"Choose a smaller trigger or another position."
+            )
+        mask[row, column] = True
+    return mask
+
+
+def _gradient_masks(federation: Federation, poison: Poison, ranks: NDArray[np.int64]) -> Tensor | None:
+    if poison.gradient_mask is None:
+        return None
+    mask = poison.gradient_mask.to(federation.device, torch.float32)
+    poisoned = torch.from_numpy(ranks >= 0).to(federation.device)
+    return torch.where(poisoned[:, None], mask, torch.ones_like(mask))

@@ -1,0 +1,324 @@
+"""The sweep: a TOML file and command-line flags become one validated object.
+
+Keys of the file are the names of the flags (``--local-epochs`` is ``local_epochs``). Every key but
+``name`` may be a list and is then an axis; ``[[grid]]`` tables, each with axes of its own, are united.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from robustbench_fl.api.recipes import CHOICES, canonical_choice
+from robustbench_fl.api.spec import Value, format_chain, format_value, parse_chains
+from robustbench_fl.core.cell import ASSUMED_F
+from robustbench_fl.core.errors import UsageError, did_you_mean
+
+METHOD_AXES = ("dataset", "model", "partition", "aggregator", "attack")
+"""Axes whose entries are texts of the spec language."""
+GROWABLE = ("aggregator", "attack", "partition", "malicious", "assumed_f", "seeds")
+"""Axes along which an existing folder may grow; everything else must agree."""
+
+LARGEST = 10**9
+"""Bound of all numbers but seeds."""
+LARGEST_SEED = 10**18
+MANY_SEEDS = 100_000
+_DIGITS = "[0-9]{1,18}"
+
+Whole = Annotated[int, Ge(1), Le(LARGEST)]
+Number = Annotated[float, AfterValidator(lambda number: number + 0.0)]  # −0.0 is 0.0
+
+
+class Grid(BaseModel):
+    """One product of axes. Every entry is a list; a single value is a list of one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    dataset: list[str] = ["digits"]
+    model: list[str] = ["mlp(hidden=[200])"]
+    partition: list[str] = ["balanced_dirichlet(alpha=0.1)"]
+    aggregator: list[str]
+    attack: list[str]
+    malicious: list[Annotated[Number, Ge(0), Lt(1)]] = [0.3]
+    assumed_f: list[str] = ["exact"]
+    seeds: list[Annotated[int, Ge(0), Lt(LARGEST_SEED)]] = [0]
+
+    clients: list[Whole] = [20]
+    rounds: list[Whole] = [20]
+    participation: list[Annotated[Number, Gt(0), Le(1)]] = [1.0]
+    local_epochs: list[Whole | None] = [1]
+    local_steps: list[Whole | None] = [None]
+    batch_size: list[Whole] = [32]
+    lr: list[Annotated[Number, Gt(0), Le(LARGEST)]] = [0.05]
+    momentum: list[Annotated[Number, Ge(0), Lt(1)]] = [0.0]
+    weight_decay: list[Annotated[Number, Ge(0), Le(LARGEST)]] = [0.0]
+    server_lr: list[Annotated[Number, Gt(0), Le(LARGEST)]] = [1.0]
+    eval_every: list[Whole] = [1]
+    eval_last: list[Whole] = [5]
+    validation: list[Annotated[Number, Ge(0), Lt(1)]] = [0.1]
+    root_size: list[Annotated[int, Ge(0), Le(LARGEST)]] = [100]
+    lr_schedule: list[str] = ["constant"]
+    server: list[str] = ["sgd"]
+    augment: list[str] = ["none"]
+    proximal_mu: list[Annotated[Number, Ge(0), Le(LARGEST)]] = [0.0]
+
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, values: list[Any]) -> list[Any]:
+        if not values:
+            raise ValueError("give at least one value")
+        return list(dict.fromkeys(values))
+
+    @field_validator("assumed_f")
+    @classmethod
+    def _known_mode(cls, modes: list[str]) -> list[str]:
+        for mode in modes:
+            if mode not in ASSUMED_F:
+                raise ValueError(f"expected one of {', '.join(ASSUMED_F)}, got {mode!r}")
+        return modes
+
+    @model_validator(mode="after")
+    def _one_unit_of_local_work(self) -> Grid:
+        if (self.local_epochs == [None]) == (self.local_steps == [None]):
+            raise ValueError("give local_epochs or local_steps, one of them")
+        if None in self.local_epochs and None in self.local_steps:
+            raise ValueError("local_epochs and local_steps must be numbers")
+        return self
+
+
+class Sweep(BaseModel):
+    """A named union of grids."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    grids: tuple[Grid, ...]
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """Return the raw table of a sweep file.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+    except OSError as error:
+        raise UsageError(f"Cannot read the sweep file {str(path)!r}: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}.") from None
+    table.setdefault("name", path.stem)
+    return table
+
+
+def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: str = "the flags") -> Sweep:
+    """Return the validated sweep of a file's `table` with `overrides` from flags.
+
+    Parameters
+    ----------
+    table : mapping
+        What :func:`read_sweep` gave, or ``{}``.
+    overrides : mapping
+        Values given on the command line; each replaces the file's in every grid.
+    where : str
+        The file's name, for error messages.
+
+    Raises
+    ------
+    UsageError
+        On unknown keys, wrong types and values out of range.
+    """
+    base = {key: value for key, value in table.items() if key not in ("name", "grid")}
+    grids = table.get("grid") or [{}]
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
+        raise UsageError(f"'grid' in {where} must be [[grid]] tables.")
+    name = str(overrides.get("name") or table.get("name") or "sweep")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UsageError(
+            f"The sweep's name {name!r} must be letters, digits, '_', '-' and '.' (it names a folder). "
+            "Give another with --name or as the file's key name."
+        )
+    flags = {key: value for key, value in overrides.items() if key != "name"}
+    made = [
+        _grid(
+            _merged(_merged(base, grid), flags), f"{where}, [[grid]] #{number}" if len(grids) > 1 else where
+        )
+        for number, grid in enumerate(grids, 1)
+    ]
+    return Sweep(name=name, grids=_unique(made))
+
+
+def parse_seeds(value: Any) -> list[int]:
+    """Return the seeds meant by ``5`` (0 … 4), ``"1000:1020"``, ``"3,7,11"`` or a list.
+
+    Examples
+    --------
+    >>> parse_seeds("2"), parse_seeds("7:9"), parse_seeds("3,7,11"), parse_seeds([4])
+    ([0, 1], [7, 8], [3, 7, 11], [4])
+    """
+    if isinstance(value, list):
+        return [seed for item in value for seed in (_range(item) if isinstance(item, str) else [item])]
+    text = str(value).strip()
+    if text == "0":
+        raise UsageError("seeds: 0 seeds were asked for. --seeds 5 means seeds 0 to 4; seed 0 alone is 0:1.")
+    if re.fullmatch(_DIGITS, text):
+        return _range(f"0:{text}")
+    return [seed for part in text.split(",") for seed in _range(part)]
+
+
+def to_toml(sweep: Sweep) -> dict[str, Any]:
+    """Return the sweep as a TOML table that :func:`make_sweep` reads back to the same sweep."""
+    tables = [{name: _toml_value(name, values) for name, values in grid} for grid in sweep.grids]
+    tables = [{name: value for name, value in table.items() if value is not None} for table in tables]
+    if len(tables) == 1:
+        return {"name": sweep.name, **tables[0]}
+    shared = {k: v for k, v in tables[0].items() if all(table.get(k) == v for table in tables)}
+    own = [{k: v for k, v in table.items() if k not in shared} for table in tables]
+    return {"name": sweep.name, **shared, "grid": own}
+
+
+def united(old: Sweep, new: Sweep) -> Sweep:
+    """Return `old` grown by the grids of `new`.
+
+    Raises
+    ------
+    UsageError
+        If anything but the growable axes differs, with the difference.
+    """
+    if differences := settings_apart(old, new, "in the folder", "now"):
+        raise UsageError(
+            f"The folder holds the sweep {old.name!r} with other settings:\n"
+            + "\n".join(differences)
+            + f"\nOnly {', '.join(GROWABLE)} may grow. Choose another folder with --out."
+        )
+    return Sweep(name=old.name, grids=_unique([*old.grids, *new.grids]))
+
+
+def settings_apart(old: Sweep, new: Sweep, here: str, there: str) -> list[str]:
+    """Return a line for each setting in which two sweeps differ so that they cannot be united.
+
+    Parameters
+    ----------
+    old, new : Sweep
+        Two sweeps.
+    here, there : str
+        What to call them.
+    """
+    for grid in new.grids:
+        differences = min((_differences(before, grid, here, there) for before in old.grids), key=len)
+        if differences:
+            return differences
+    return []
+
+
+def _differences(before: Grid, after: Grid, here: str, there: str) -> list[str]:
+    return [
+        f"  {name}: {_shown(values)} {here}, {_shown(getattr(after, name))} {there}"
+        for name, values in before
+        if name not in GROWABLE and set(values) != set(getattr(after, name))
+    ]
+
+
+def _range(text: str) -> list[int]:
+    """Return the seeds of ``7`` or ``1000:1020``, the end not included."""
+    match = re.fullmatch(rf"\s*({_DIGITS})(?::({_DIGITS}))?\s*", text)
+    if not match:
+        raise UsageError(
+            f"seeds: cannot read {text.strip()!r}. Give a count (5), a range (1000:1020) or a list (3,7,11)."
+        )
+    first, end = int(match[1]), int(match[2]) if match[2] else int(match[1]) + 1
+    if first >= end:
+        raise UsageError(f"seeds: {text.strip()!r} names no seed. The end is not included: 7:8 is seed 7.")
+    if end - first > MANY_SEEDS:
+        raise UsageError(f"seeds: {end - first} seeds were asked for; at most {MANY_SEEDS} will do.")
+    return list(range(first, end))
+
+
+def _unique(grids: Iterable[Grid]) -> tuple[Grid, ...]:
+    found: list[Grid] = []
+    for grid in grids:
+        if grid not in found:
+            found.append(grid)
+    return tuple(found)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Later values win; local epochs and local steps replace each other."""
+    over = {key: value for key, value in over.items() if value is not None}
+    merged = {**base, **over}
+    for unit, other in (("local_steps", "local_epochs"), ("local_epochs", "local_steps")):
+        if unit in over and other not in over:
+            merged.pop(other, None)
+    return merged
+
+
+def _grid(table: Mapping[str, Any], where: str) -> Grid:
+    known = Grid.model_fields
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f"Unknown key {key!r} in {where}. {did_you_mean(key, known)}".rstrip()
+                + f"\nKeys: name, grid, {', '.join(known)}."
+            )
+    if "local_steps" in table and "local_epochs" in table:
+        raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")
+    values: dict[str, Any] = {key: _listed(key, value, where) for key, value in table.items()}
+    if "local_steps" in values:
+        values["local_epochs"] = [None]
+    for axis, flag, example in (("aggregator", "-a", "krum,median"), ("attack", "-t", "none,alie")):
+        if axis not in values:
+            raise UsageError(f"No {axis} is given. Name some with {flag} {example}, or give a sweep file.")
+    try:
+        return Grid(**values)
+    except ValidationError as error:
+        raise UsageError(_sentence(error, values, where)) from None
+
+
+def _listed(key: str, value: Any, where: str) -> list[Any]:
+    if key == "seeds":
+        return parse_seeds(value)
+    items = value if isinstance(value, list) else [value]
+    if key not in METHOD_AXES and key not in CHOICES:
+        return items
+    texts: list[str] = []
+    for number, item in enumerate(items, 1):
+        place = f"{where}, {key}" + (f" #{number}" if len(items) > 1 else "")
+        if not isinstance(item, str):
+            example = next(iter(CHOICES.get(key, ("krum",))))
+            what = "a choice" if key in CHOICES else "a method"
+            raise UsageError(f"{place}: {what} is given as text, such as {example!r}, got {item!r}.")
+        for chain in parse_chains(item, place):
+            texts.append(canonical_choice(key, chain, place) if key in CHOICES else format_chain(chain))
+    return texts
+
+
+def _sentence(error: ValidationError, values: Mapping[str, Any], where: str) -> str:
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not first["loc"]:
+        return f"{where}: {message}."
+    key = str(first["loc"][0])
+    index = first["loc"][1] if len(first["loc"]) > 1 else None
+    found = f", got {values[key][index]!r}" if isinstance(index, int) else ""
+    return f"{key} in {where}: {message}{found}."
+
+
+def _toml_value(name: str, values: list[Any]) -> Any:
+    if values == [None]:
+        return None
+    if name in ("seeds", *METHOD_AXES):
+        return values
+    return values[0] if len(values) == 1 else values
+
+
+def _shown(values: list[Value]) -> str:
+    return ", ".join(format_value(value) for value in values)

@@ -1,0 +1,221 @@
+"""The grid, cell by cell, with those that cannot run and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need, build
+from robustbench_fl.api.groups import ungrouped
+from robustbench_fl.api.model import Model
+from robustbench_fl.api.spec import parse_chain
+from robustbench_fl.core.cell import Cell, Planned, Settings
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.data.locations import default_data_dir
+from robustbench_fl.sweep.config import METHOD_AXES, Grid, Sweep
+
+
+def expand(sweep: Sweep) -> list[Planned]:
+    """Return every cell of `sweep` once, in the order of its axes.
+
+    Rules that need no f meet an assumed f only once, and at fraction 0 every attack is ``none``.
+
+    Raises
+    ------
+    UsageError
+        On methods or parameters that do not exist.
+    """
+    plan: dict[str, Planned] = {}
+    for grid in canonical(sweep).grids:
+        for planned in _expand_grid(grid):
+            plan.setdefault(planned.cell.key, planned)
+    return list(plan.values())
+
+
+def canonical(sweep: Sweep, source: str = "", data_dir: Path | None = None) -> Sweep:
+    """Return `sweep` with every method in its canonical text, groups and parameter grids expanded.
+
+    A data set in the user's own files is named by its content, which is read unless it is given.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        As read.
+    source : str
+        Where it was read from, for error messages.
+    data_dir : Path, optional
+        Where the user's own data sets lie; by default the one data directory.
+
+    Raises
+    ------
+    UsageError
+        On methods or parameters that do not exist.
+    """
+    grids = []
+    for grid in sweep.grids:
+        texts = {axis: _canonical_texts(f"{axis}s", getattr(grid, axis), source) for axis in METHOD_AXES}
+        texts["dataset"] = [_pinned(text, data_dir) for text in texts["dataset"]]
+        grids.append(grid.model_copy(update=texts))
+    return sweep.model_copy(update={"grids": tuple(grids)})
+
+
+def _pinned(dataset: str, data_dir: Path | None) -> str:
+    """Return the text of a data set with its content named."""
+    return build.text_of(_method("datasets", dataset).pinned(data_dir or default_data_dir()))
+
+
+def _expand_grid(grid: Grid) -> Iterator[Planned]:
+    names = list(Settings.__dataclass_fields__)
+    for values in product(*(getattr(grid, name) for name in names)):
+        settings = Settings(**dict(zip(names, values, strict=True)))
+        for dataset, model, partition, malicious in product(
+            grid.dataset, grid.model, grid.partition, grid.malicious
+        ):
+            for assumed, rule, attack, seed in product(
+                grid.assumed_f, grid.aggregator, grid.attack if malicious else ["none"], grid.seeds
+            ):
+                yield plan_cell(
+                    dataset=dataset,
+                    model=model,
+                    partition=partition,
+                    aggregator=rule,
+                    attack=attack,
+                    malicious=malicious,
+                    assumed_f=assumed,
+                    seed=seed,
+                    settings=settings,
+                )
+
+
+def plan_cell(
+    *,
+    dataset: str,
+    model: str,
+    partition: str,
+    aggregator: str,
+    attack: str,
+    malicious: float,
+    assumed_f: str | None,
+    seed: int,
+    settings: Settings,
+) -> Planned:
+    """Return one planned cell from canonical texts; parameters as in :class:`Cell`."""
+    rule: Aggregator = _method("aggregators", aggregator)
+    assumed_f = assumed_f if Need.F in rule.needs else None
+    cell = Cell(
+        dataset=dataset,
+        model=model,
+        partition=partition,
+        aggregator=aggregator,
+        attack=attack,
+        malicious=malicious,
+        assumed_f=assumed_f,
+        seed=seed,
+        settings=settings,
+        methods=_identities(dataset, model, partition, aggregator, attack),
+    )
+    return Planned(cell, _facts(aggregator, attack), _infeasible(cell, rule))
+
+
+def _canonical_texts(kind: str, texts: list[str], source: str) -> list[str]:
+    axis = f"{source}, {kind.removesuffix('s')}" if source else kind.removesuffix("s")
+    found: list[str] = []
+    for number, text in enumerate(texts, 1):
+        where = f"{axis} #{number}" if len(texts) > 1 else axis
+        for one in ungrouped(kind, text, where):
+            found += _canonical_grid(kind, one, where)
+    return list(dict.fromkeys(found))
+
+
+@cache
+def _canonical_grid(kind: str, text: str, where: str) -> list[str]:
+    chains = build.expand_grid(kind, parse_chain(text, where), where)
+    return [build.text_of(build.make(kind, chain, where)) for chain in chains]
+
+
+@cache
+def _method(kind: str, text: str) -> Any:
+    return build.make(kind, text)
+
+
+@cache
+def _identity(kind: str, text: str) -> Any:
+    parts = build.identity_of(_method(kind, text))
+    return parts if kind == "aggregators" else parts[0]
+
+
+@cache
+def _identities(dataset: str, model: str, partition: str, aggregator: str, attack: str) -> dict[str, Any]:
+    return {
+        "dataset": _identity("datasets", dataset),
+        "model": _identity("models", model),
+        "partition": _identity("partitions", partition),
+        "aggregator": _identity("aggregators", aggregator),
+        "attack": _identity("attacks", attack),
+    }
+
+
+@cache
+def _facts(aggregator: str, attack: str) -> dict[str, Any]:
+    rule: Aggregator = _method("aggregators", aggregator)
+    threat: Attack = _method("attacks", attack)
+    return {
+        "needs": sorted(need.value for need in rule.needs),
+        "detector": rule.detector,
+        "ranked": not rule.honest_only,
+        "knowledge": threat.knowledge.name.lower(),
+        "knows_defence": threat.knows_defence,
+        "adaptive": threat.adaptive,
+        "category": threat.category,
+    }
+
+
+@cache
+def _model(dataset: str, model: str) -> Model | str | None:
+    """Return the network, why it cannot be built, or ``None`` where the data must be read first."""
+    source = _method("datasets", dataset)
+    if source.image_shape is None or source.n_classes is None:
+        return None
+    try:
+        built: Model = _method("models", model).build(source.image_shape, source.n_classes)
+    except UsageError as error:
+        return str(error)
+    return built
+
+
+def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
+    n, m = cell.settings.participants, round(cell.malicious * cell.settings.clients)
+    if cell.malicious and not m:
+        return (
+            f"a share of {cell.malicious:g} of {cell.settings.clients} clients rounds to no malicious client"
+        )
+    if m >= cell.settings.clients:
+        return f"{m} of {cell.settings.clients} clients malicious leaves no honest one"
+    f = cell.assumed(n)
+    if Need.F in rule.needs and f is None:
+        return "the rule needs f, and the server assumes none"
+    if Need.ROOT_DATA in rule.needs and not cell.settings.root_size:
+        return "the rule needs root data, and root_size is 0"
+    if reason := rule.infeasible(n, f or 0):
+        return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"
+    model = _model(cell.dataset, cell.model)
+    if isinstance(model, str):
+        return model
+    if model is None:
+        return None
+    if reason := rule.refuses(model):
+        return reason
+    attack: Attack = _method("attacks", cell.attack)
+    return attack.infeasible(
+        AttackSpec(
+            n_clients=cell.settings.clients,
+            n_malicious=m,
+            n_params=model.n_params,
+            layer_shapes=model.layer_shapes,
+            n_classes=model.n_classes,
+            image_shape=model.input_shape,
+        )
+    )

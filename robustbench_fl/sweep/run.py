@@ -1,0 +1,154 @@
+"""The main job: a sweep's plan, what of it is missing, and running that into its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.record import FINAL, CellRecord
+from robustbench_fl.store import Store
+from robustbench_fl.sweep.choice import Choice
+from robustbench_fl.sweep.config import Sweep
+from robustbench_fl.sweep.plan import plan_of
+from robustbench_fl.sweep.runner.apart import Apart
+from robustbench_fl.sweep.runner.backend import Backend, Tell, ignore
+from robustbench_fl.sweep.runner.policy import Existing, due
+from robustbench_fl.sweep.runner.stopping import Stop
+from robustbench_fl.sweep.sharing import run_shared, write_plan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan beside what its folder already holds.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        With the grids the folder held before.
+    plan : list of Planned
+        Every cell of it.
+    chosen : list of Planned
+        Those that were asked for now.
+    todo : list of Planned
+        Those of them to run now.
+    statuses : mapping
+        Of every stored cell, by key.
+    finished : frozenset of str
+        Keys of those to run that have a final result, which only another one replaces.
+    """
+
+    sweep: Sweep
+    plan: list[Planned]
+    chosen: list[Planned]
+    todo: list[Planned]
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    finished: frozenset[str] = frozenset()
+
+
+def prepare(
+    sweep: Sweep,
+    store: Store,
+    *,
+    source: str = "",
+    existing: Existing = "missing",
+    retry_failed: bool = False,
+    choice: Choice | None = None,
+    apart: Apart | None = None,
+    data_dir: Path | None = None,
+) -> Prepared:
+    """Unite `sweep` with what `store` holds and find the cells to run.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What is asked for.
+    store : Store
+        Where it is, or will be, stored.
+    source : str
+        Where the sweep was read from, for error messages.
+    existing, retry_failed
+        Which cells with a record are run again: :func:`robustbench_fl.sweep.runner.policy.due`.
+    choice : Choice, optional
+        Filters and a shard.
+    apart : Apart, optional
+        The process that knows methods.
+    data_dir : Path, optional
+        Where the user's own data sets lie; by default the one data directory.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a sweep with other settings, a method is unknown, or the choice leaves nothing.
+    """
+    statuses = store.statuses()  # first: meanwhile the other process gets ready
+    found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
+    is_due = due(existing, retry_failed=retry_failed)
+    asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
+    chosen = choice.of(asked) if choice else asked
+    todo = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
+    final = (key for planned in todo if statuses.get(key := planned.cell.key) in FINAL)
+    return Prepared(found.sweep, found.cells, chosen, todo, statuses, frozenset(final))
+
+
+def run(
+    prepared: Prepared,
+    store: Store,
+    backend: Backend,
+    on_record: Callable[[CellRecord], None],
+    stop: Stop | None = None,
+    tell: Tell = ignore,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Write the plan, run what is to do, and store each record as it comes.
+
+    Other processes may do the same in the same folder: each cell is run by one of them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        What to do.
+    store : Store
+        Where to.
+    backend : Backend
+        Where cells run.
+    on_record : callable
+        Called with every record, after it is stored.
+    stop : Stop, optional
+        Ends the run early.
+    tell : callable
+        Hears what happens to cells before their records.
+    say : callable
+        Tells the user what is waited for.
+    """
+    stop = stop or Stop()
+
+    def stored(cells: Iterator[Planned]) -> Generator[CellRecord, None, None]:
+        with closing(backend.run(cells, stop, tell)) as records:
+            for record in records:
+                if record.status in FINAL or record.key not in prepared.finished:
+                    store.write(record)
+                yield record
+
+    write_plan(prepared.sweep, map(plan_row, prepared.plan), store)
+    if prepared.todo:
+        run_shared(prepared.todo, store, stored, on_record, stop, say)
+
+
+def plan_row(planned: Planned) -> dict[str, Any]:
+    """Return what ``plan.jsonl.gz`` holds of a planned cell."""
+    cell = planned.cell
+    return {
+        "key": cell.key,
+        "cell": dict(cell.identity),
+        "labels": cell.labels,
+        "facts": dict(planned.facts),
+    }
+
+
+def default_folder(name: str) -> Path:
+    """Return where the sweep `name` is stored unless a folder is given."""
+    return Path("results") / name

@@ -1,0 +1,60 @@
+"""The README shows what the committed cells give, and names commands that exist."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from robustbench_fl.cli.main import cli
+from robustbench_fl.store import Store
+from robustbench_fl.sweep.config import make_sweep, read_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/cells.jsonl.gz"))
+
+
+def test_the_readmes_leaderboard_is_what_the_committed_cells_give() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "readme_table.py"))
+    assert made["page"](README) == README
+
+
+def test_every_command_and_figure_the_readme_names_exists() -> None:
+    for command in re.findall(r"robustbench-fl ([a-z]+)", README):
+        assert command in cli.commands, command
+    for figure in re.findall(r"\]\((results/[^)]+)\)", README):
+        assert (ROOT / figure).is_file(), figure
+    for option in set(re.findall(r"(?<=\s)--[a-z-]+", README)):
+        known = {name for command in cli.commands.values() for p in command.params for name in p.opts}
+        assert option in known | {"--help"}, option
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
+def test_a_committed_sweeps_plan_still_has_its_keys(folder: Path) -> None:
+    store = Store.existing(folder)
+    planned = {p.cell.key for p in expand(make_sweep(store.read_sweep() or {}, {}))}
+    assert planned == set(store.statuses())
+
+
+@pytest.mark.parametrize("name", ["quickstart", "reference-digits"])
+def test_a_committed_sweep_is_its_sweep_file(name: str) -> None:
+    planned = {p.cell.key for p in expand(make_sweep(read_sweep(ROOT / "sweeps" / f"{name}.toml"), {}))}
+    assert planned == set(Store.existing(ROOT / "results" / name).statuses())
+
+
+def test_three_committed_cells_come_out_again() -> None:
+    store = Store.existing(ROOT / "results" / "reference-digits")
+    stored = {record["key"]: record for record in store.stored()}
+    plan = expand(make_sweep(store.read_sweep() or {}, {}))
+    for planned in (plan[7], plan[len(plan) // 2], plan[-2]):
+        again = execute(planned, Environment(data_dir=ROOT / "none"))
+        assert again.metrics is not None
+        assert again.metrics.accuracy == pytest.approx(
+            stored[planned.cell.key]["metrics"]["accuracy"], abs=1e-3
+        )

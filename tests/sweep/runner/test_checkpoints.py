@@ -1,0 +1,211 @@
+"""A cell that is stopped and goes on from its checkpoint ends with the same numbers, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.record import CellRecord
+from robustbench_fl.engine.outcome import outcome
+from robustbench_fl.engine.simulation import Simulation
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner import checkpoints
+from robustbench_fl.sweep.runner.checkpoints import Checkpoint, SpentCheckpoints, checkpoint_path
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import execute, prepared
+from robustbench_fl.sweep.runner.policy import RunPolicy
+
+PLACE = Environment(data_dir=Path("none"))
+SMALL = {"model": "mlp(hidden=[16])", "clients": 10, "rounds": 7, "malicious": 0.2, "lr": 0.1}
+
+
+def planned(**asked: Any) -> Planned:
+    return expand(make_sweep({**SMALL, **asked}, {}))[0]
+
+
+def figures(simulation: Simulation) -> dict[str, Any]:
+    parts = outcome(simulation, peak_memory_mb=None)
+    return {name: part for name, part in parts.items() if name != "costs"}
+
+
+CASES = [
+    {"aggregator": "fedredefense", "attack": "min_max"},
+    {"aggregator": "fldetector(start=2, window=2)", "attack": "gaussian"},
+    {"aggregator": "foolsgold", "attack": "poisonedfl"},
+    {"aggregator": "bucketing > centered_clipping", "attack": "mpaf(target=random)"},
+    {"aggregator": "geometric_median", "attack": "mimic"},
+    {
+        "aggregator": "krum",
+        "attack": "rop",
+        "participation": 0.7,
+        "server": "fedadam",
+        "lr_schedule": "cosine",
+    },
+    {"aggregator": "mean", "attack": "scaling", "local_epochs": 2, "server": "momentum", "eval_last": 3},
+    {"aggregator": "signguard", "attack": "targeted_label_flip", "eval_every": 2},
+    {"aggregator": "mean", "attack": "adaptive_fedredefense", "rounds": 5},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['aggregator']}-{case['attack']}")
+def test_a_stopped_cell_ends_with_the_same_bits(case: dict[str, Any], tmp_path: Path) -> None:
+    cell = planned(**case).cell
+    whole = prepared(cell, PLACE)
+    whole.run()
+
+    stopped = prepared(cell, PLACE)
+    checkpoint = Checkpoint(tmp_path, stopped, every=3)
+    for _ in range(4):
+        stopped.step()
+        checkpoint.after_round(stopped.round)
+
+    resumed = prepared(cell, PLACE)
+    assert Checkpoint(tmp_path, resumed, every=3).resume() == 3
+    resumed.run()
+    assert torch.equal(resumed.params, whole.params)
+    assert figures(resumed) == figures(whole)
+
+
+def test_execute_goes_on_from_a_checkpoint_and_the_watcher_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(aggregator="centered_clipping", attack="alie")
+    place = Environment(data_dir=Path("none"), folder=tmp_path)
+    whole = execute(plan, PLACE)
+
+    class Stop(BaseException):
+        pass
+
+    def stopping(self: Simulation, work: Any, trained: Any, step: Any = Simulation.end_round) -> None:
+        step(self, work, trained)
+        if self.round == 5:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Simulation, "end_round", stopping)
+        with pytest.raises(Stop):
+            execute(plan, place, RunPolicy(checkpoint_every=2))
+    path = checkpoint_path(tmp_path, plan.cell.key)
+    assert path.is_file()
+
+    rounds: list[int] = []
+
+    def counting(self: Simulation, work: Any, trained: Any, step: Any = Simulation.end_round) -> None:
+        rounds.append(self.round)
+        step(self, work, trained)
+
+    monkeypatch.setattr(Simulation, "end_round", counting)
+    record = execute(plan, place, RunPolicy(checkpoint_every=2))
+    assert rounds == [4, 5, 6]
+    assert (record.metrics, record.curves) == (whole.metrics, whole.curves)
+    SpentCheckpoints(tmp_path).finished(record)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "pickle", "other cell", "other version"])
+def test_a_checkpoint_that_cannot_be_trusted_is_told_and_not_used(
+    harm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = planned(aggregator="mean", attack="alie").cell
+    simulation = prepared(cell, PLACE)
+    simulation.step()
+    Checkpoint(tmp_path, simulation).save()
+    path = checkpoint_path(tmp_path, cell.key)
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif harm == "pickle":
+        torch.save({"facts": "{}", "tensors": {}, "code": Path("x")}, path)
+    elif harm == "other cell":
+        other = planned(aggregator="median", attack="alie").cell
+        path = path.rename(checkpoint_path(tmp_path, other.key))
+        cell = other
+    else:
+        monkeypatch.setattr(checkpoints, "_FORMAT", 2)
+    fresh = prepared(cell, PLACE)
+    with pytest.warns(UserWarning, match="begins anew"):
+        assert Checkpoint(tmp_path, fresh).resume() == 0
+    assert fresh.round == 0
+
+
+def test_a_checkpoint_that_lacks_something_fails_its_cell_with_a_sentence(tmp_path: Path) -> None:
+    plan = planned(aggregator="centered_clipping", attack="alie")
+    simulation = prepared(plan.cell, PLACE)
+    simulation.step()
+    Checkpoint(tmp_path, simulation).save()
+    path = checkpoint_path(tmp_path, plan.cell.key)
+    saved = torch.load(path, weights_only=True)
+    torch.save({**saved, "tensors": {"params": saved["tensors"]["params"]}}, path)
+    record = execute(plan, Environment(data_dir=Path("none"), folder=tmp_path))
+    assert record.status == "failed"
+    assert "Delete it" in (record.reason or "")
+
+
+def test_short_cells_have_none_and_long_ones_one_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    for seconds, wanted in ((1.0, []), (30.0, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22])):
+        simulation = prepared(planned(aggregator="mean", attack="alie", rounds=23).cell, PLACE)
+        checkpoint = Checkpoint(tmp_path, simulation)
+        saved: list[int] = []
+        monkeypatch.setattr(checkpoint, "save", lambda s=saved, c=checkpoint: _note(s, c))
+        for finished in range(1, 24):
+            now[0] += seconds
+            simulation.round = finished
+            checkpoint.after_round(finished)
+        assert saved == wanted
+
+
+def _note(saved: list[int], checkpoint: Checkpoint) -> None:
+    saved.append(checkpoint._simulation.round)
+    checkpoint._saved = checkpoint._simulation.round
+
+
+def test_a_full_disk_costs_the_checkpoints_and_not_the_cell(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    place = Environment(data_dir=Path("none"), folder=tmp_path)
+    record: CellRecord = execute(
+        planned(aggregator="mean", attack="none"), place, RunPolicy(checkpoint_every=1)
+    )
+    assert record.status == "done"
+    assert any("No more checkpoints" in warning for warning in record.warnings)
+
+
+def test_a_killed_sweep_goes_on_within_its_cell(tmp_path: Path) -> None:
+    def sweep(folder: str) -> list[str]:
+        flags = "-a fedredefense -t alie -m mlp(hidden=[16]) --clients 10 --rounds 60 -f 0.2 -j 1"
+        return [sys.executable, "-m", "robustbench_fl", "sweep", *flags.split(), "--checkpoint-every", "5",
+                "--out", str(tmp_path / folder)]  # fmt: skip
+
+    running = subprocess.Popen(
+        sweep("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("checkpoints/*.pt")):
+        assert running.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list((tmp_path / "killed").glob("cells/*.json"))
+    for folder in ("killed", "undisturbed"):
+        subprocess.run(sweep(folder), check=True, capture_output=True, timeout=300)
+    outcomes = []
+    for folder in ("killed", "undisturbed"):
+        (path,) = (tmp_path / folder / "cells").glob("*.json")
+        record = json.loads(path.read_text())
+        outcomes.append({n: record[n] for n in ("metrics", "curves", "detection", "counts", "diagnostics")})
+    assert outcomes[0] == outcomes[1]
+    assert not (tmp_path / "killed" / "checkpoints").exists()
