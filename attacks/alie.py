@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
@@ -49,6 +49,17 @@ class Alie(StatisticsAttack):
     z_min: Annotated[float, Gt(0)] = Z_MIN
     sign: Literal[-1, 1] = -1
     knows: Literal["colluders", "all"] = "all"
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "alie",
+        "alie(z=0.25)",
+        "alie(z=0.5)",
+        "alie(z=1)",
+        "alie(z=1.5)",
+        "alie(z=3)",
+        "alie(z=1.5, sign=1)",
+    )
+    strength_parameter: ClassVar[str] = "z"
 
     def __post_init__(self) -> None:
         """Refuse a minimum that would never be used."""

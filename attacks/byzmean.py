@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Gt
@@ -67,6 +67,14 @@ class ByzMean(Attack):
 
     z: Annotated[float, Gt(0)] | None = None
     z_min: Annotated[float, Gt(0)] = Z_MIN
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "byzmean",
+        "byzmean(z=0.5)",
+        "byzmean(z=1.5)",
+        "byzmean(z=3)",
+    )
+    strength_parameter: ClassVar[str] = "z"
 
     def __post_init__(self) -> None:
         """Refuse a minimum that would never be used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt
 
@@ -59,6 +59,13 @@ class DistributedBackdoor(BackdoorAttack):
 
     scale: Annotated[float, Gt(0)] = 3.0
     parts: Annotated[int, Ge(1)] = 4
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "dba(scale=1)",
+        "dba",
+        "dba(scale=10)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     def __post_init__(self) -> None:
         """Refuse parts without pixels."""

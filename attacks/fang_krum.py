@@ -122,6 +122,12 @@ class FangKrum(StatisticsAttack):
 
     least: ClassVar[int] = 3
 
+    family: ClassVar[str] = "fang"
+    strengths: ClassVar[tuple[str, ...]] = (
+        "fang_krum",
+        "fang_krum(knows=all)",
+    )
+
     def crafted(self, rows: Tensor, view: AttackerView) -> Tensor:
         """Return the step and points around it."""
         m, d = len(view.client_ids), rows.shape[1]

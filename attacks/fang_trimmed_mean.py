@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Gt
@@ -101,6 +101,12 @@ class FangTrimmedMean(StatisticsAttack):
     """
 
     b: Annotated[float, Gt(1)] = DEFAULT_B
+
+    family: ClassVar[str] = "fang"
+    strengths: ClassVar[tuple[str, ...]] = (
+        "fang_trimmed_mean",
+        "fang_trimmed_mean(knows=all)",
+    )
 
     def __post_init__(self) -> None:
         """Refuse a factor that would never be used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Gt
@@ -58,6 +58,13 @@ class Gaussian(Attack):
     """
 
     scale: Annotated[float, Gt(0)] = 10.0
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "gaussian(scale=1)",
+        "gaussian",
+        "gaussian(scale=100)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return one random vector a client."""

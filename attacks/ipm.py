@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
 
@@ -36,6 +36,15 @@ class InnerProductManipulation(Attack):
     """
 
     epsilon: Annotated[float, Gt(0)] = 0.5
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "ipm(epsilon=0.1)",
+        "ipm",
+        "ipm(epsilon=2)",
+        "ipm(epsilon=10)",
+        "ipm(epsilon=100)",
+    )
+    strength_parameter: ClassVar[str] = "epsilon"
 
     @property
     def knowledge(self) -> Knowledge:

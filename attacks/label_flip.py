@@ -50,6 +50,11 @@ class LabelFlip(Attack):
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "data"
 
+    strengths: ClassVar[tuple[str, ...]] = (
+        "label_flip",
+        "label_flip(map=mirror)",
+    )
+
     def poison(self, view: AttackerView) -> Poison:
         """Return the label map."""
         return Poison(label_map=flipped_labels(view.spec.n_classes, self.map))

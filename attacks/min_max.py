@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_fl.api import register
 from robustbench_fl.attacks._perturbation import PerturbedMean, halving_search
@@ -85,6 +85,16 @@ class MinMax(PerturbedMean):
     .. [1] V. Shejwalkar, A. Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning
        Attacks and Defenses for Federated Learning", NDSS 2021, Section IV.
     """
+
+    family: ClassVar[str] = "min_max_sum"
+    strengths: ClassVar[tuple[str, ...]] = (
+        "min_max",
+        "min_max(perturbation=unit)",
+        "min_max(perturbation=sign)",
+        "min_max(knows=all)",
+        "min_max(knows=all, perturbation=unit)",
+        "min_max(knows=all, perturbation=sign)",
+    )
 
     def gamma(self, rows: Tensor, direction: Tensor) -> float:
         """Return the largest γ that Min-Max allows."""

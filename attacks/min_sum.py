@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from robustbench_fl.api import register
 from robustbench_fl.attacks._perturbation import PerturbedMean, halving_search
@@ -88,6 +88,16 @@ class MinSum(PerturbedMean):
     """
 
     bound: Literal["max", "min"] = "max"
+
+    family: ClassVar[str] = "min_max_sum"
+    strengths: ClassVar[tuple[str, ...]] = (
+        "min_sum",
+        "min_sum(perturbation=unit)",
+        "min_sum(perturbation=sign)",
+        "min_sum(knows=all)",
+        "min_sum(knows=all, perturbation=unit)",
+        "min_sum(knows=all, perturbation=sign)",
+    )
 
     def gamma(self, rows: Tensor, direction: Tensor) -> float:
         """Return the largest γ that Min-Sum allows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
@@ -79,6 +79,18 @@ class Mpaf(Attack):
 
     scale: Annotated[float, Gt(0)] = 3.0
     target: Literal["initial", "random"] = "initial"
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "mpaf(scale=0.3)",
+        "mpaf(scale=1)",
+        "mpaf",
+        "mpaf(scale=10)",
+        "mpaf(scale=1, target=random)",
+        "mpaf(target=random)",
+        "mpaf(scale=10, target=random)",
+        "mpaf(scale=1000000, target=random)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     @property
     def knowledge(self) -> Knowledge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from robustbench_fl.api import OWN, Attack, AttackerView, Knowledge, State, register
 
@@ -26,6 +26,11 @@ class NonFinite(Attack):
     """
 
     value: Literal["nan", "inf", "1e30"] | float = "nan"
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "non_finite",
+        'non_finite(value="1e30")',
+    )
 
     def __post_init__(self) -> None:
         """Keep the number as a word, so that equal attacks compare equal also for nan."""

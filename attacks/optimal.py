@@ -106,6 +106,11 @@ class Optimal(Attack):
     knows_defence: ClassVar[bool] = True
     adaptive: ClassVar[bool] = True
 
+    strengths: ClassVar[tuple[str, ...]] = (
+        "optimal",
+        "optimal(direction=ipm)",
+    )
+
     @property
     def knowledge(self) -> Knowledge:
         """All honest updates, and the rule."""

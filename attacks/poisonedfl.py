@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -117,6 +117,13 @@ class PoisonedFL(Attack):
 
     scale: Annotated[float, Gt(0)] = 8.0
     period: Annotated[int, Ge(1)] = 50
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "poisonedfl(scale=2)",
+        "poisonedfl",
+        "poisonedfl(scale=32)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     @property
     def knowledge(self) -> Knowledge:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Gt, Interval
@@ -76,6 +76,14 @@ class RelocatedOrthogonalPerturbation(Attack):
     angle: Annotated[float, Interval(ge=0, lt=360)] = 270.0
     reference: Annotated[float, Interval(ge=0, le=1)] = 0.9
     location: Annotated[float, Interval(ge=0, le=1)] = 1.0
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "rop(z=0.3)",
+        "rop",
+        "rop(z=3)",
+        "rop(angle=180)",
+    )
+    strength_parameter: ClassVar[str] = "z"
 
     @property
     def knowledge(self) -> Knowledge:

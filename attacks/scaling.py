@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
 
@@ -43,6 +43,13 @@ class Scaling(BackdoorAttack):
     """
 
     scale: Annotated[float, Gt(0)] = 3.0
+
+    strengths: ClassVar[tuple[str, ...]] = (
+        "scaling(scale=1)",
+        "scaling",
+        "scaling(scale=10)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     def poison(self, view: AttackerView) -> Poison:
         """Return the trigger for odd passes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt
 
@@ -39,6 +39,17 @@ class SignFlip(Attack):
 
     scale: Annotated[float, Gt(0)] = 1.0
     of: Literal["own", "mean"] = "own"
+
+    family: ClassVar[str] = "sign"
+    strengths: ClassVar[tuple[str, ...]] = (
+        "sign_flip",
+        "sign_flip(scale=4)",
+        "sign_flip(scale=10)",
+        "sign_flip(of=mean)",
+        "sign_flip(scale=4, of=mean)",
+        "sign_flip(scale=10, of=mean)",
+    )
+    strength_parameter: ClassVar[str] = "scale"
 
     @property
     def knowledge(self) -> Knowledge:

@@ -284,6 +284,12 @@ class Attack(ABC):
     """Whether the attack simulates the server's rule."""
     adaptive: ClassVar[bool] = False
     """Whether the attack is optimised against the rule; reported as a separate worst case."""
+    family: ClassVar[str] = ""
+    """What attacks of one idea have in common, in whatever strength; the attack's own name by default."""
+    strengths: ClassVar[tuple[str, ...]] = ()
+    """Members of the family among which a pilot picks the worst, the default among them: canonical texts."""
+    strength_parameter: ClassVar[str] = ""
+    """The parameter that orders `strengths`: members that differ in nothing else stand on one scale."""
 
     @property
     def knowledge(self) -> Knowledge:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.api import groups, registry
+from robustbench_fl.api.families import family_of, strengths_of
 from robustbench_fl.api.references import references
 from robustbench_fl.cli.output import rows_text
 
@@ -74,6 +75,13 @@ def _call(entry: Entry) -> str:
     if member := getattr(entry.cls, "member", None):
         return f"{entry.name}:{getattr(entry.cls, member)}"
     return f"'{entry.name}({', '.join(f'{name}=…' for name in required)})'" if required else entry.name
+
+
+def family_lines(entry: Entry) -> list[str]:
+    """Return the family of an attack and the members it gives to it, as text."""
+    parameter: str = entry.cls.strength_parameter  # type: ignore[attr-defined]
+    order = f", in the order of {parameter}" if parameter else ""
+    return [f"Family: {family_of(entry.cls)}", f"Strengths{order}: {'; '.join(strengths_of(entry.cls))}"]
 
 
 def _victim(entry: Entry) -> str:
@@ -146,6 +154,7 @@ def _attack_row(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "kind": entry.cls.category,  # type: ignore[attr-defined]
+        "family": family_of(entry.cls),
         "knows": attack.knowledge.name.lower() if attack else None,
         "knows_defence": entry.cls.knows_defence,  # type: ignore[attr-defined]
         "cost": entry.cost,

@@ -70,7 +70,7 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
     from robustbench_fl.api import params, registry
     from robustbench_fl.api.references import bibtex
-    from robustbench_fl.cli.capabilities import example
+    from robustbench_fl.cli.capabilities import example, family_lines
     from robustbench_fl.core.errors import UsageError, did_you_mean
 
     for path in plugins:
@@ -106,4 +106,6 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
         click.echo("")
         print_rows(rows, "table")
     for entry in entries:
+        if entry.kind == "attacks":
+            click.echo("\n" + "\n".join(family_lines(entry)))
         click.echo(f"\nExample: {example(entry)}")

@@ -10,6 +10,22 @@ from functools import cache
 from typing import Any
 
 from robustbench_fl.api import PreAggregator, registry
+from robustbench_fl.conformance import (  # noqa: F401  importing them declares their checks
+    attack_rows,
+    attack_strengths,
+    attack_training,
+    datasets,
+    models,
+    partitions,
+    pre_aggregators,
+    replay,
+    rule_contract,
+    rule_facts,
+    rule_memory,
+    rule_needs,
+    rule_outliers,
+    texts,
+)
 from robustbench_fl.conformance.checks import FAMILIES, REGISTERED, Check, Family, Violation
 from robustbench_fl.conformance.declared import expected_failures
 from robustbench_fl.conformance.variants import label, variants

@@ -41,7 +41,7 @@ def failures(tmp_path: Path, text: str, kind: str = "aggregators") -> dict[str, 
     # A name of its own for each test: the other process of the suite keeps what it has loaded.
     name = f"probe_{tmp_path.name}"
     path = tmp_path / "probe.py"
-    path.write_text(_HEAD + text.replace('"probe"', f'"{name}"'))
+    path.write_text(_HEAD + text.replace('"probe"', f'"{name}"').replace("'probe", f"'{name}"))
     registry.load_plugin(path)
     results = {case.check.name: case.result() for case in cases(kind, [name])}
     return {name: result.why for name, result in results.items() if result.outcome is Outcome.FAIL}
@@ -219,6 +219,13 @@ def test_a_sound_attack_passes(tmp_path: Path) -> None:
             attack(more="def poison(self, view): return Poison(triggers=(Trigger(pixels=((8, 0),)),))"),
         ),
         ("success_is_measurable", "test_trigger", attack(more="category: ClassVar[str] = 'backdoor'")),
+        ("strengths", "cannot be made", attack(more="strengths: ClassVar = ('probe', 'probe(x=1)')")),
+        ("strengths", "another attack", attack(more="strengths: ClassVar = ('probe', 'zero')")),
+        ("strengths", "is written", attack(more="strengths: ClassVar = ('probe', 'probe(start=0)')")),
+        ("strengths", "named twice", attack(more="strengths: ClassVar = ('probe', 'probe')")),
+        ("strengths", "not among", attack(more="strengths: ClassVar = ('probe(start=1)',)")),
+        ("strengths", "no parameter", attack(more="strength_parameter: ClassVar = 'scale'")),
+        ("strengths", "no two", attack(more="strength_parameter: ClassVar = 'start'")),
         ("start_and_stop", "is active in rounds", attack(more="def active(self, round): return True")),
     ],
 )
