@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from robustbench_fl.api import registry
-from robustbench_fl.api.build import make, text_of
 
 
 def family_of(cls: type) -> str:
@@ -71,6 +70,8 @@ def neighbours(text: str) -> tuple[str, ...]:
     >>> neighbours("ipm")
     ('ipm(epsilon=0.1)', 'ipm', 'ipm(epsilon=2)', 'ipm(epsilon=10)', 'ipm(epsilon=100)')
     """
+    from robustbench_fl.api.build import make, text_of
+
     attack = make("attacks", text)
     cls = type(attack)
     parameter: str = cls.strength_parameter
@@ -94,6 +95,8 @@ def at_edge(text: str) -> bool:
     >>> at_edge("ipm(epsilon=100)"), at_edge("ipm(epsilon=2)"), at_edge("zero")
     (True, False, False)
     """
+    from robustbench_fl.api.build import make, text_of
+
     line = neighbours(text)
     return len(line) > 1 and text_of(make("attacks", text)) in (line[0], line[-1])
 
