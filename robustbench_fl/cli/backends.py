@@ -166,8 +166,6 @@ def _check(where: Where, context: click.Context) -> None:
             "--jobs is for --backend local. How many cells a Ray cluster runs at once is said where its "
             "nodes are started: ray start --num-cpus N"
         )
-    if given.get("cells_per_batch", 1) > 1:
-        raise UsageError("--cells-per-batch is for --backend local: on a Ray cluster every cell is a task.")
     if given["device"] == "cuda" and where.gpus_per_cell is None:
         raise UsageError(
             "--device cuda on a Ray cluster: say with --gpus-per-cell how much of a GPU a cell gets."

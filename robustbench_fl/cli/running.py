@@ -59,12 +59,7 @@ _OPTIONS = (
         "[default: those of over 10 minutes, once a minute]",
     ),
     click.option(
-        "--cells-per-batch",
-        type=click.IntRange(1, 1000),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Train the clients of N cells that share data, network and recipe as one batch; for GPUs.",
+        "--cells-per-batch", hidden=True, expose_value=False, callback=lambda *given: _removed(given[2])
     ),
     click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
     click.option(
@@ -126,7 +121,6 @@ def _running(
     retry_failed: bool,
     keep_logs: bool,
     checkpoint_every: int | None,
-    cells_per_batch: int,
     events: str | None,
     tensorboard: str | None,
 ) -> Running:
@@ -140,10 +134,6 @@ def _running(
         raise UsageError(
             f"--fail-fast stops at the first failure, --max-failures at {max_failures}: give one."
         )
-    if checkpoint_every and cells_per_batch > 1:
-        raise UsageError(
-            "Cells of a batch have no checkpoints: give --checkpoint-every or --cells-per-batch."
-        )
     if retry_failed and existing == "never":
         raise UsageError(
             "--existing never leaves failed cells alone, --retry-failed runs them again: give one."
@@ -154,7 +144,6 @@ def _running(
         max_failures=1 if fail_fast else max_failures,
         keep_logs=keep_logs,
         checkpoint_every=checkpoint_every,
-        cells_per_batch=cells_per_batch,
     )
     if tensorboard is not None:
         require_tensorboard()
@@ -164,6 +153,14 @@ def _running(
                 "put it before --tensorboard."
             )
     return Running(policy, existing, retry_failed, events, tensorboard)
+
+
+def _removed(cells_per_batch: str | None) -> None:
+    if cells_per_batch is not None:
+        raise UsageError(
+            "--cells-per-batch was removed: cells trained as one batch were slower. Leave the flag out; "
+            "the numbers are the same."
+        )
 
 
 class Watch:

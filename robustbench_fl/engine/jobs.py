@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -80,75 +78,3 @@ class Jobs:
     def __len__(self) -> int:
         """Return k."""
         return len(self.samples)
-
-
-def joined(parts: Sequence[Jobs]) -> Jobs:
-    """Return the jobs of all `parts` as one, in their order.
-
-    What only some of them have is made up for the others so that it changes nothing.
-
-    Parameters
-    ----------
-    parts : sequence of Jobs
-        With the same batch size, of one data set and network.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    steps = max(part.samples.shape[1] for part in parts)
-    return Jobs(
-        samples=_stacked([part.samples for part in parts], steps, -1),
-        label_maps=_filled([part.label_maps for part in parts], parts, _identity_maps),
-        mapped=_along_steps([part.mapped for part in parts], parts, steps, 1),
-        triggered=_along_steps([part.triggered for part in parts], parts, steps, 0),
-        triggers=_filled(
-            [part.triggers for part in parts], parts, lambda like, k: like.new_zeros(k, *like.shape[1:])
-        ),
-        targets=_filled([part.targets for part in parts], parts, lambda like, k: like.new_zeros(k)),
-        gradient_masks=_filled(
-            [part.gradient_masks for part in parts], parts, lambda like, k: like.new_ones(k, like.shape[1])
-        ),
-        views=_along_steps([part.views for part in parts], parts, steps, 0),
-    )
-
-
-def _stacked(tensors: Sequence[Tensor], steps: int, padding: int) -> Tensor:
-    """Return tensors [k, steps, ...] one after the other, padded to `steps`."""
-    out = tensors[0].new_full((sum(map(len, tensors)), steps, *tensors[0].shape[2:]), padding)
-    low = 0
-    for tensor in tensors:
-        out[low : low + len(tensor), : tensor.shape[1]] = tensor
-        low += len(tensor)
-    return out
-
-
-def _filled(
-    tensors: Sequence[Tensor | None], parts: Sequence[Jobs], neutral: Callable[[Tensor, int], Tensor]
-) -> Tensor | None:
-    """Return tensors [k, ...] one after the other, ``neutral(like, k)`` in place of what is missing."""
-    like = next((tensor for tensor in tensors if tensor is not None), None)
-    if like is None:
-        return None
-    whole = [
-        neutral(like, len(part)) if tensor is None else tensor
-        for tensor, part in zip(tensors, parts, strict=True)
-    ]
-    return torch.cat(whole)
-
-
-def _along_steps(
-    tensors: Sequence[Tensor | None], parts: Sequence[Jobs], steps: int, neutral: int
-) -> Tensor | None:
-    """Return tensors [k, steps, ...] one after the other, padded, and `neutral` where there is none."""
-    like = next((tensor for tensor in tensors if tensor is not None), None)
-    if like is None:
-        return None
-    whole = [
-        like.new_full((*part.samples.shape[:2], *like.shape[2:]), neutral) if tensor is None else tensor
-        for tensor, part in zip(tensors, parts, strict=True)
-    ]
-    return _stacked(whole, steps, neutral)
-
-
-def _identity_maps(like: Tensor, k: int) -> Tensor:
-    n_classes = like.shape[1]
-    return like.new_ones(k, n_classes).cumsum(1) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import resource
 import sys
 import time
@@ -69,33 +70,30 @@ def execute(
     if planned.infeasible:
         return record(planned, environment, status="infeasible", reason=planned.infeasible)
     listener, policy = listener or Listener(), policy or RunPolicy()
-    with warnings_heard(listener) as said, one_thread():
+    with _warnings_heard(listener) as said, one_thread():
         peak_memory_mb()
-        after_round = watched(planned.cell.settings.rounds, policy, listener)
+        after_round = _watched(planned.cell.settings.rounds, policy, listener)
         try:
             simulation = _simulated(planned.cell, environment, policy, listener, after_round)
             parts = outcome(simulation, peak_memory_mb=peak_memory_mb())
         except CellTimeout as error:
             parts = {"status": "timeout", "reason": str(error)}
         except Exception as error:
-            parts = failure(error, environment)
-    warned = {printable(text, environment) for text in said}
+            parts = _failure(error, environment)
+    warned = {_printable(text, environment) for text in said}
     return record(planned, environment, warnings=sorted(warned), **parts)
 
 
-def watched(rounds: int, policy: RunPolicy, listener: Listener, cells: int = 1) -> Callable[[int], None]:
-    """Return what is called after every round, with the clock of a cell, or of so many, started."""
+def _watched(rounds: int, policy: RunPolicy, listener: Listener) -> Callable[[int], None]:
+    """Return what is called after every round, with the cell's clock started."""
     began = time.monotonic()
-    limit = None if policy.timeout is None else cells * policy.timeout
+    limit = math.inf if policy.timeout is None else policy.timeout
 
     def after_round(finished: int) -> None:
         listener.round_finished(finished)
-        if limit is None or finished == rounds or time.monotonic() - began < limit:
-            return
-        each = f" for each of {cells} cells" if cells > 1 else ""
-        raise CellTimeout(
-            f"Stopped after {limit:g} s (--timeout{each}) with {finished} of {rounds} rounds finished."
-        )
+        if finished < rounds and time.monotonic() - began >= limit:
+            so_far = f"{finished} of {rounds} rounds finished"
+            raise CellTimeout(f"Stopped after {limit:g} s (--timeout) with {so_far}.")
 
     return after_round
 
@@ -114,7 +112,7 @@ def _simulated(
     except Exception as error:
         if not _out_of_memory(error):
             raise
-        why = f"Out of memory ({printable(_first_line(error), environment)})."
+        why = f"Out of memory ({_printable(_first_line(error), environment)})."
     # Only here is what the first try held set free.
     gc.collect()
     if environment.device == "cuda":
@@ -124,7 +122,7 @@ def _simulated(
 
 
 @contextmanager
-def warnings_heard(listener: Listener) -> Iterator[set[str]]:
+def _warnings_heard(listener: Listener) -> Iterator[set[str]]:
     """Tell `listener` of every new warning, and collect the messages of those meant for users."""
     heard: set[str] = set()
     for_users: set[str] = set()
@@ -154,16 +152,16 @@ def _first_line(error: Exception) -> str:
     return reason.strip().partition("\n")[0][:LONGEST_REASON]
 
 
-def failure(error: Exception, environment: Environment) -> dict[str, Any]:
+def _failure(error: Exception, environment: Environment) -> dict[str, Any]:
     """Return what is recorded of a cell that raised."""
     return {
         "status": "oom" if _out_of_memory(error) else "failed",
-        "reason": printable(_first_line(error), environment)[:LONGEST_REASON],
-        "traceback": printable(traceback.format_exc(), environment),
+        "reason": _printable(_first_line(error), environment)[:LONGEST_REASON],
+        "traceback": _printable(traceback.format_exc(), environment),
     }
 
 
-def printable(text: str, environment: Environment) -> str:
+def _printable(text: str, environment: Environment) -> str:
     """Return `text` as it may be stored: no folder of this machine, nothing that UTF-8 cannot hold."""
     folders = [environment.data_dir, *(path.parent for path in environment.plugins)]
     folders += [environment.folder] if environment.folder else []

@@ -13,7 +13,6 @@ from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.provenance import without_paths
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.sweep.runner.backend import Event, Kind, Tell, ignore
-from robustbench_fl.sweep.runner.batching import batches
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.policy import RunPolicy
 from robustbench_fl.sweep.runner.recording import record
@@ -72,7 +71,7 @@ class LocalBackend:
         """
         run = _Run(self, stop, tell)
         try:
-            yield from run.work_off(map(_task, batches(cells, self.policy.cells_per_batch)), self.jobs)
+            yield from run.work_off(map(Task, cells), self.jobs)
             while run.again and not stop.requested:
                 run.end()
                 waiting, run.again = run.again, []
@@ -96,10 +95,6 @@ class LocalBackend:
         """Keep what was printed for a cell, if it is to be kept."""
         if self._keep_log and (self.policy.keep_logs or status not in FINAL):
             self._keep_log(task.planned.cell.key, task.output)
-
-
-def _task(batch: list[Planned]) -> Task:
-    return Task(batch[0], mates=tuple(batch[1:]))
 
 
 class _Run:
@@ -150,8 +145,7 @@ class _Run:
                 worker = self.backend.start(next(self._numbers))
                 self._workers.append(worker)
             worker.give(task)
-            for one in task.alone():
-                self._say("cell_started", one, attempt=one.attempt, worker=worker.number, pid=worker.pid)
+            self._say("cell_started", task, attempt=task.attempt, worker=worker.number, pid=worker.pid)
 
     def _with_news(self) -> list[Worker]:
         """Wait for workers that say something, die, or are overdue with their cell."""
@@ -173,13 +167,10 @@ class _Run:
         except (EOFError, OSError):
             return self._bury(worker, task)
         if isinstance(said, Retrying):
-            for one in task.alone():
-                self._say("retry", one, attempt=one.attempt, reason=said.reason)
+            self._say("retry", task, attempt=task.attempt, reason=said.reason)
         if not isinstance(said, CellRecord):
             return None
-        if not task.mates:
-            worker.task = None
-        task = task.taken(said.key)
+        worker.task = None
         if said.status not in FINAL or self.policy.keep_logs:
             task.output += worker.output()
         if said.status == "timeout":
@@ -194,9 +185,6 @@ class _Run:
         rounds = worker.rounds
         task.output += worker.output()
         self._remove(worker)
-        if task.mates:
-            self._scatter(task, "The batch took longer than its cells may (--timeout).")
-            return None
         reason = (
             f"Killed after {self.policy.timeout:g} s (--timeout) and {self.policy.grace:g} s of grace "
             f"with {rounds} of {task.planned.cell.settings.rounds} rounds finished."
@@ -212,20 +200,11 @@ class _Run:
         code = self._remove(worker, patience=10.0)
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         self._say("worker_lost", task, worker=worker.number, reason=f"The worker process was {how}.")
-        if task.mates:
-            self._scatter(task, f"The worker process of the batch was {how}.")
-            return None
         task.losses += 1
         if task.losses == 1:
             self._try_again(task)
             return None
         return self.backend.record_of(task, status="failed", reason=f"The worker process was {how}, twice.")
-
-    def _scatter(self, task: Task, reason: str) -> None:
-        """Put off the cells of a batch: which of them is to blame only running them one by one can tell."""
-        for one in task.alone():
-            self.again.append(one)
-            self._say("retry", one, attempt=one.attempt, reason=f"{reason} Alone, after all other cells.")
 
     def _spare(self, task: Task) -> bool:
         """Count a timeout; put the cell off if it has a retry left."""
@@ -244,21 +223,20 @@ class _Run:
         for worker in self._busy:
             task, rounds = worker.task, worker.rounds
             assert task is not None
-            done: dict[str, CellRecord] = {}
+            done = None
             with contextlib.suppress(EOFError, OSError):
-                while worker.pipe.poll():
+                while done is None and worker.pipe.poll():
                     if isinstance(said := worker.receive(), CellRecord):
-                        done[said.key] = said
+                        done = said
             task.output += worker.output()
             self._remove(worker)
-            for one in task.alone():
-                if finished := done.get(one.planned.cell.key):
-                    self.backend.log(one, finished.status)
-                    yield finished
-                    continue
-                total = one.planned.cell.settings.rounds
-                reason = f"Stopped ({self.stop.reason}) with {rounds} of {total} rounds finished."
-                yield self.backend.record_of(one, status="interrupted", reason=reason)
+            if done is not None:
+                self.backend.log(task, done.status)
+                yield done
+                continue
+            total = task.planned.cell.settings.rounds
+            reason = f"Stopped ({self.stop.reason}) with {rounds} of {total} rounds finished."
+            yield self.backend.record_of(task, status="interrupted", reason=reason)
 
     def _remove(self, worker: Worker, patience: float = 0.0) -> int | None:
         self._workers.remove(worker)

@@ -34,10 +34,7 @@ class RunPolicy:
         Whether the output of finished cells is kept too.
     checkpoint_every : int, optional
         Rounds between the checkpoints of a cell, 0 for none; by default only cells of more than ten
-        minutes have some. Cells of a batch have none.
-    cells_per_batch : int
-        So many cells that share world, network and recipe train their clients as one batch. They share
-        the timeout of all of them, too.
+        minutes have some.
     """
 
     timeout: float | None = None
@@ -45,7 +42,6 @@ class RunPolicy:
     max_failures: int | None = None
     keep_logs: bool = False
     checkpoint_every: int | None = None
-    cells_per_batch: int = 1
 
     @property
     def grace(self) -> float:

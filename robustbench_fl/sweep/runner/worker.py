@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 from multiprocessing.reduction import DupFd
@@ -43,40 +42,17 @@ class Task:
         Workers that died of it, and how often it ran out of time.
     output : bytes
         What its worker printed in earlier attempts.
-    mates : tuple of Planned
-        Cells that run with it, as one batch, and have no record yet.
     """
 
     planned: Planned
     losses: int = 0
     timeouts: int = 0
     output: bytes = b""
-    mates: tuple[Planned, ...] = ()
 
     @property
     def attempt(self) -> int:
         """Which try this is, from 1."""
         return 1 + self.losses + self.timeouts
-
-    @property
-    def cells(self) -> tuple[Planned, ...]:
-        """The cell and its mates."""
-        return (self.planned, *self.mates)
-
-    def alone(self) -> list[Task]:
-        """Return a task for each cell by itself."""
-        return [
-            Task(planned, losses=self.losses, timeouts=self.timeouts, output=self.output)
-            for planned in self.cells
-        ]
-
-    def taken(self, key: str) -> Task:
-        """Return the cell with `key` as a task by itself, and go on without it if there are others."""
-        (one,) = (task for task in self.alone() if task.planned.cell.key == key)
-        left = [planned for planned in self.cells if planned.cell.key != key]
-        if left:
-            self.planned, self.mates = left[0], tuple(left[1:])
-        return one
 
 
 @dataclass(frozen=True)
@@ -153,7 +129,7 @@ class Worker:
         self._rounds[0] = 0
         self._set_deadline(0.0 if self._ready else _START)
         with contextlib.suppress(BrokenPipeError):  # a dead worker is noticed when it is listened to
-            self.pipe.send(task.cells)
+            self.pipe.send(task.planned)
 
     def receive(self) -> CellRecord | Retrying | None:
         """Return what the worker says of its cell, ``None`` if only that it has started.
@@ -168,7 +144,7 @@ class Worker:
             self._ready = True
             self._set_deadline(0.0)
             return None
-        if isinstance(said, CellRecord) and not (self.task and self.task.mates):
+        if isinstance(said, CellRecord):
             self._deadline = None
         return said  # type: ignore[no-any-return]
 
@@ -195,8 +171,7 @@ class Worker:
 
     def _set_deadline(self, extra: float) -> None:
         if self.policy.timeout is not None:
-            cells = len(self.task.cells) if self.task else 1
-            self._deadline = time.monotonic() + cells * self.policy.timeout + self.policy.grace + extra
+            self._deadline = time.monotonic() + self.policy.timeout + self.policy.grace + extra
 
 
 class _Inherited:
@@ -260,7 +235,6 @@ def _work(
     _redirect(output.descriptor)
     from robustbench_fl.api import registry
     from robustbench_fl.sweep.runner.execute import execute, one_thread
-    from robustbench_fl.sweep.runner.together import execute_together
 
     for path in environment.plugins:
         registry.load_plugin(path)
@@ -268,19 +242,12 @@ def _work(
     with contextlib.suppress(BrokenPipeError, EOFError), one_thread():
         pipe.send(Ready())
         while True:
-            cells = pipe.recv()
-            with _fresh_log(policy, len(cells)):
-                if len(cells) > 1:
-                    execute_together(cells, environment, policy, voice, partial(_hand_over, pipe))
-                    continue
-                result = execute(cells[0], environment, policy, voice)
-            _hand_over(pipe, result)
-
-
-def _hand_over(pipe: Connection, result: CellRecord) -> None:
-    if result.status not in FINAL:
-        print(result.traceback or result.reason, file=sys.stderr, flush=True)
-    pipe.send(result)
+            planned = pipe.recv()
+            with _fresh_log(policy):
+                result = execute(planned, environment, policy, voice)
+            if result.status not in FINAL:
+                print(result.traceback or result.reason, file=sys.stderr, flush=True)
+            pipe.send(result)
 
 
 def _redirect(descriptor: int) -> None:
@@ -296,13 +263,13 @@ def _redirect(descriptor: int) -> None:
 
 
 @contextlib.contextmanager
-def _fresh_log(policy: RunPolicy, cells: int) -> Iterator[None]:
+def _fresh_log(policy: RunPolicy) -> Iterator[None]:
     """Empty this process's output; if the cell hangs, have all its threads' tracebacks written to it."""
     with contextlib.suppress(OSError):
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
     if policy.timeout is not None:
-        faulthandler.dump_traceback_later(cells * policy.timeout + 0.8 * policy.grace)
+        faulthandler.dump_traceback_later(policy.timeout + 0.8 * policy.grace)
     try:
         yield
     finally:

@@ -23,7 +23,6 @@ from robustbench_fl.sweep.runner.observers import Pace
 DEFAULTS: dict[str, Any] = {
     "timeout": None, "retry_timeouts": 0, "fail_fast": False, "max_failures": None, "existing": "missing",
     "retry_failed": False, "keep_logs": False, "events": None, "tensorboard": None, "checkpoint_every": None,
-    "cells_per_batch": 1,
 }  # fmt: skip
 
 
@@ -114,3 +113,13 @@ def test_flags_that_make_no_sense_are_refused(flags: dict[str, Any], said: str) 
 def test_flags_that_do(tmp_path: Path) -> None:
     running = _running(**{**DEFAULTS, "timeout": "1m", "retry_timeouts": 1, "fail_fast": True})
     assert (running.policy.timeout, running.policy.retry_timeouts, running.policy.max_failures) == (60, 1, 1)
+
+
+def test_a_flag_that_was_removed_says_so() -> None:
+    from click.testing import CliRunner
+
+    from robustbench_fl.cli.main import cli
+
+    done = CliRunner().invoke(cli, ["sweep", "-a", "mean", "-t", "none", "--cells-per-batch", "4"])
+    assert "--cells-per-batch was removed" in str(done.exception or done.output)
+    assert "--cells-per-batch" not in CliRunner().invoke(cli, ["sweep", "--help"]).output
