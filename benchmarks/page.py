@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.cli.results import command_of
-from robustbench_fl.core.cell import Settings
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.report.page.write import write_page
 
 RULES, ATTACKS, ALPHAS, SHARES, SEEDS = 14, 12, (0.1, 0.5, 1), (0.1, 0.3), 5

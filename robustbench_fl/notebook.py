@@ -171,7 +171,7 @@ def run_cell(
         Where data sets look for their files; default ``$ROBUSTBENCH_FL_DATA`` or the user's
         data directory.
     **settings
-        Fields of :class:`~robustbench_fl.core.cell.Settings`: ``clients``, ``rounds``, ``lr`` …
+        Fields of :class:`~robustbench_fl.core.settings.Settings`: ``clients``, ``rounds``, ``lr`` …
 
     Returns
     -------

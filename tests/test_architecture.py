@@ -13,9 +13,10 @@ import pytest
 
 import robustbench_fl
 from robustbench_fl import api
-from robustbench_fl.core.cell import KEY_SCHEMA, Settings, key_of
+from robustbench_fl.core.cell import KEY_SCHEMA, key_of
 from robustbench_fl.core.provenance import SIMULATION, digest_of_sources
 from robustbench_fl.core.record import CellRecord, Costs, Metrics
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.store import Store
 
 PACKAGE = Path(robustbench_fl.__file__).parent

@@ -11,8 +11,8 @@ import pandas as pd
 
 from robustbench_fl.analysis.coverage import counted
 from robustbench_fl.analysis.frame import frame, settings
-from robustbench_fl.core.cell import ADDED
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.settings import ADDED
 
 _POINT = ("aggregator", "attack", "assumed_f", "seed")
 _CODE = frozenset({"schema", "engine"})

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl.core.cell import ADDED, ASSUMED_F
+from robustbench_fl.core.cell import ASSUMED_F
+from robustbench_fl.core.settings import ADDED
 
 LABELS = ("dataset", "model", "partition")
 FLOATS = (

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.api import groups, registry
 from robustbench_fl.api.families import family_of, strengths_of
+from robustbench_fl.api.params import parameters
 from robustbench_fl.api.references import references
 from robustbench_fl.cli.output import rows_text
+from robustbench_fl.core.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
     from robustbench_fl.api.registry import Entry
 
 
 def method_rows(kind: str) -> list[dict[str, Any]]:
-    """Return one row for each method of `kind`, all with the same keys."""
+    """Return one row for each method of `kind`, or for each setting, all with the same keys."""
+    if kind == "settings":
+        return _setting_rows()
     make = {"aggregators": _aggregator_row, "attacks": _attack_row, "models": _model_row}.get(
         kind, _plain_row
     )
@@ -28,12 +32,13 @@ def group_rows(kinds: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {"kind": kind, "group": group.name, "means": group.means, "methods": group.members}
         for kind in kinds
+        if kind in registry.PACKAGES
         for group in groups.groups(kind).values()
     ]
 
 
 def catalogue_page() -> str:
-    """Return the tables of all kinds and of the groups as one Markdown page."""
+    """Return the tables of all kinds, of the groups and of the settings as one Markdown page."""
     parts = [
         "# Catalogue",
         "All methods with what they declare, as `robustbench-fl list --format md` prints them.",
@@ -42,6 +47,7 @@ def catalogue_page() -> str:
     for kind in registry.PACKAGES:
         parts += [f"## {titles.get(kind, kind.capitalize())}", rows_text(method_rows(kind), "md")]
     parts += ["## Groups", rows_text(group_rows(list(registry.PACKAGES)), "md")]
+    parts += ["## Settings", rows_text(method_rows("settings"), "md")]
     return "\n\n".join(parts)
 
 
@@ -69,8 +75,6 @@ def _company(entry: Entry) -> str:
 
 def _call(entry: Entry) -> str:
     """Return the method's text, with words in place of what must be given."""
-    from robustbench_fl.api.params import parameters
-
     required = [p.name for p in parameters(entry.cls) if p.required]
     if member := getattr(entry.cls, "member", None):
         return f"{entry.name}:{getattr(entry.cls, member)}"
@@ -92,7 +96,6 @@ def _victim(entry: Entry) -> str:
 
 def _download(entry: Entry) -> str:
     from robustbench_fl.api import Dataset
-    from robustbench_fl.api.params import parameters
 
     assert issubclass(entry.cls, Dataset)
     own = any(parameter.place for parameter in parameters(entry.cls))
@@ -115,6 +118,21 @@ def _large_images(entry: Entry) -> str:
     }
     found = [flag for shape, flag in fitting.items() if _n_params(entry, shape)]
     return found[0] if found else " -d cifar10 --download"
+
+
+def _setting_rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": p.name,
+            "type": "a choice" if axis.kind is str else p.type,
+            "range": p.range,
+            "unit": axis.about.unit,
+            "default": axis.default if axis.kind is str else p.default,
+            "does": axis.about.help,
+        }
+        for p in parameters(Settings)
+        for axis in [SETTINGS[p.name]]
+    ]
 
 
 def _plain_row(entry: Entry) -> dict[str, Any]:
@@ -185,8 +203,6 @@ def _n_params(entry: Entry, shape: tuple[int, int, int]) -> int | None:
 
 def _made(entry: Entry) -> Any:
     """Return the method with its defaults, ``None`` if it cannot be made without a parameter."""
-    from robustbench_fl.api.params import parameters
-
     return None if any(p.required for p in parameters(entry.cls)) else entry.cls()
 
 

@@ -10,6 +10,7 @@ import click
 from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.options import complete_method
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.core.settings import SETTINGS
 
 _PLUGIN = click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
@@ -18,7 +19,7 @@ _PLUGIN = click.option(
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(list(PACKAGES)), required=False)
+@click.argument("kind", type=click.Choice([*PACKAGES, "settings"]), required=False)
 @click.option("--names", "names_only", is_flag=True, help="Names only, without importing anything.")
 @click.option("--groups", "groups_only", is_flag=True, help="Groups of methods, such as @detectors.")
 @format_option
@@ -26,7 +27,7 @@ _PLUGIN = click.option(
 def list_(
     kind: str | None, names_only: bool, groups_only: bool, format_: str, plugins: tuple[Path, ...]
 ) -> None:
-    """List aggregators, attacks, partitions, datasets or models with what they need."""
+    """List aggregators, attacks, partitions, datasets or models with what they need; or the settings."""
     from robustbench_fl.api import registry
     from robustbench_fl.cli import capabilities
 
@@ -37,7 +38,7 @@ def list_(
         print_rows(capabilities.group_rows(kinds), format_)
         return
     if names_only:
-        rows = [{"kind": k, "name": name} for k in kinds for name in registry.names(k)]
+        rows = [{"kind": k, "name": name} for k in kinds for name in _names(k)]
         if format_ == "table":
             click.echo("\n".join(row["name"] for row in rows))
         else:
@@ -57,6 +58,12 @@ def list_(
         if kind is None:
             click.echo(("\n" if number else "") + k.upper() + "\n")
         print_rows(capabilities.method_rows(k), format_)
+
+
+def _names(kind: str) -> list[str]:
+    from robustbench_fl.api.registry import names
+
+    return list(SETTINGS) if kind == "settings" else names(kind)
 
 
 @click.command()

@@ -126,7 +126,7 @@ def _cell_of(record: dict[str, Any]) -> Cell:
     UsageError
         If it would not be the same cell any more.
     """
-    from robustbench_fl.core.cell import Settings
+    from robustbench_fl.core.settings import Settings
     from robustbench_fl.sweep.expand import plan_cell
 
     stored = record["cell"]

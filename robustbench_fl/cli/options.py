@@ -8,51 +8,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from robustbench_fl.api.registry import PACKAGES
+from robustbench_fl.api.spec import format_value
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.settings import AXES, Axis
 
 if TYPE_CHECKING:
     from robustbench_fl.sweep.config import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_METHODS = {
-    "aggregator": ("-a", "Rule, such as krum or 'nnm > median', or a group, such as @all."),
-    "attack": ("-t", "Attack, such as none or 'alie(z=1.5)', or a group, such as @untargeted."),
-    "partition": ("-p", "How data is spread, such as 'dirichlet(alpha=0.5)'."),
-    "dataset": ("-d", "Data set.  [default: digits]"),
-    "model": ("-m", "Network.  [default: mlp(hidden=[200])]"),
-}
-_NUMBERS: dict[str, tuple[str | None, type, str]] = {
-    "malicious": ("-f", float, "Share of malicious clients.  [default: 0.3]"),
-    "clients": (None, int, "Clients of the federation.  [default: 20]"),
-    "rounds": (None, int, "Server rounds.  [default: 20]"),
-    "participation": (None, float, "Share of clients in a round.  [default: 1]"),
-    "local_epochs": (None, int, "Local passes over the data a round.  [default: 1]"),
-    "local_steps": (None, int, "Local SGD steps a round, in place of --local-epochs; 1 is FedSGD."),
-    "batch_size": (None, int, "Samples a step.  [default: 32]"),
-    "lr": (None, float, "Clients' learning rate.  [default: 0.05]"),
-    "momentum": (None, float, "Clients' momentum.  [default: 0]"),
-    "weight_decay": (None, float, "Clients' weight decay.  [default: 0]"),
-    "proximal_mu": (None, float, "Weight of FedProx's proximal term.  [default: 0]"),
-    "server_lr": (None, float, "Factor of the server's step.  [default: 1]"),
-    "eval_every": (None, int, "Rounds between evaluations.  [default: 1]"),
-    "eval_last": (None, int, "Final figures are means over so many last evaluations.  [default: 5]"),
-    "validation": (None, float, "Share of the training data held out for validation.  [default: 0.1]"),
-    "root_size": (None, int, "Samples held out for the server's root set.  [default: 100]"),
-}
-_CHOICES = {
-    "lr_schedule": "Clients' learning rate over the rounds: constant, cosine(end=0), linear(end=0) or "
-    "step(every=10, factor=0.1).  [default: constant]",
-    "server": "What the server makes of the aggregate: sgd, momentum(beta=0.9) or "
-    "fedadam(beta1=0.9, beta2=0.99, tau=0.001).  [default: sgd]",
-    "augment": "Training images: none or crop_flip(padding=4).  [default: none]",
-}
+_METAVARS = {"assumed_f": "MODE", "seeds": "SEEDS"}
+_SHOWN = {"seeds": "0:1"}
+"""Defaults that are written in another way than their value."""
 
 
 def complete_method(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the last name of a spec, after commas and '>' too, or of a group."""
     from robustbench_fl.api.groups import groups
-    from robustbench_fl.api.registry import PACKAGES, names
+    from robustbench_fl.api.registry import names
 
     axis = f"{parameter.name}s"
     kinds = [axis] if axis in PACKAGES else list(PACKAGES)
@@ -67,12 +41,10 @@ def sweep_options(function: F) -> F:
     path = click.Path(path_type=Path)
     options = [
         click.argument("file", required=False, type=path),
-        *(_listed(name, short, "SPEC", text) for name, (short, text) in _METHODS.items()),
-        _listed("alpha", None, "NUMBER", "Short for -p balanced_dirichlet(alpha=NUMBER)."),
-        *(_listed(name, short, "NUMBER", text) for name, (short, _, text) in _NUMBERS.items()),
-        *(_listed(name, None, "SPEC", text) for name, text in _CHOICES.items()),
-        _listed("assumed_f", None, "MODE", "exact, 0.5x, 2x or none.  [default: exact]"),
-        _listed("seeds", None, "SEEDS", "5 (0 to 4), 1000:1020, or 3,7,11.  [default: 0:1]"),
+        *(_listed(axis) for axis in sorted(AXES.values(), key=lambda axis: not axis.required)),
+        click.option(
+            "--alpha", multiple=True, metavar="NUMBER", help="Short for -p balanced_dirichlet(alpha=NUMBER)."
+        ),
         click.option("--name", help="The sweep's name.  [default: the file's stem, or sweep]"),
         click.option("-o", "--out", type=path, metavar="DIR", help="Folder.  [default: results/NAME]"),
         click.option(
@@ -87,6 +59,29 @@ def sweep_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def axis_options(*names: str, note: str = "") -> Callable[[F], F]:
+    """Return what adds a flag for one number on each of these axes, with its range and default.
+
+    Parameters
+    ----------
+    names : str
+        The axes.
+    note : str
+        Ends the help.
+    """
+
+    def add(function: F) -> F:
+        for axis in [AXES[name] for name in reversed(names)]:
+            option = click.option(
+                _flag(axis), type=_range(axis), default=axis.default, show_default=True,
+                help=f"{axis.about.help} {note}".rstrip(),
+            )  # fmt: skip
+            function = option(function)
+        return function
+
+    return add
 
 
 def data_dir_option(function: F) -> F:
@@ -109,40 +104,65 @@ def sweep_of(file: Path | None, flags: dict[str, Any]) -> Sweep:
     return make_sweep(table, _overrides(flags), file.name if file else "the flags")
 
 
-def _listed(name: str, short: str | None, metavar: str, text: str) -> Callable[[F], F]:
-    flags = [f"--{name.replace('_', '-')}", *([short] if short else [])]
-    complete = complete_method if name in _METHODS else None
-    return click.option(*flags, name, multiple=True, metavar=metavar, help=text, shell_complete=complete)
+def _listed(axis: Axis) -> Callable[[F], F]:
+    """Return the flag for values on an axis, which may be repeated."""
+    default = _SHOWN.get(axis.name) or ("" if axis.default is None else _text(axis.default))
+    return click.option(
+        *filter(None, (_flag(axis), axis.about.flag)),
+        axis.name,
+        multiple=True,
+        metavar=_METAVARS.get(axis.name) or ("SPEC" if axis.kind is str else "NUMBER"),
+        help=axis.about.help + (f"  [default: {default}]" if default else ""),
+        shell_complete=complete_method if f"{axis.name}s" in PACKAGES else None,
+    )
+
+
+def _flag(axis: Axis) -> str:
+    return f"--{axis.name.replace('_', '-')}"
+
+
+def _text(default: Any) -> str:
+    return default if isinstance(default, str) else format_value(default)
+
+
+def _range(axis: Axis) -> click.IntRange | click.FloatRange:
+    bounds: dict[str, Any] = {}
+    for mark in axis.bounds:
+        for name, side in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if hasattr(mark, name):
+                bounds |= {side: getattr(mark, name), f"{side}_open": name in ("gt", "lt")}
+    return click.IntRange(**bounds) if axis.kind is int else click.FloatRange(**bounds)
 
 
 def _overrides(flags: dict[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {"name": flags["name"]} if flags.get("name") else {}
-    for name in (*_METHODS, *_CHOICES):
-        if flags[name]:
-            given[name] = list(flags[name])
+    given = {axis.name: _values(axis, flags[axis.name]) for axis in AXES.values() if flags[axis.name]}
     if flags["alpha"]:
         if flags["partition"]:
             raise UsageError(
                 "--alpha is short for a balanced_dirichlet partition; give --alpha or --partition, not both."
             )
         given["partition"] = [f"balanced_dirichlet(alpha={item})" for item in _items(flags["alpha"])]
-    for name, (_, kind, _) in _NUMBERS.items():
-        if flags[name]:
-            given[name] = [_number(item, kind, name) for item in _items(flags[name])]
-    if flags["assumed_f"]:
-        given["assumed_f"] = _items(flags["assumed_f"])
-    if flags["seeds"]:
-        given["seeds"] = ",".join(flags["seeds"])
-    return given
+    return {**given, "name": flags["name"]} if flags.get("name") else given
+
+
+def _values(axis: Axis, given: tuple[str, ...]) -> Any:
+    """Return what was given on an axis, for :func:`robustbench_fl.sweep.config.make_sweep`."""
+    if axis.name == "seeds":
+        return ",".join(given)
+    if axis.name == "assumed_f":
+        return _items(given)
+    if axis.kind is str:
+        return list(given)
+    return [_number(axis, item) for item in _items(given)]
 
 
 def _items(values: tuple[str, ...]) -> list[str]:
     return [item.strip() for value in values for item in value.split(",")]
 
 
-def _number(text: str, kind: type, name: str) -> Any:
+def _number(axis: Axis, text: str) -> Any:
     try:
-        return kind(text)
+        return axis.kind(text)
     except ValueError:
-        wanted = "a whole number" if kind is int else "a number"
-        raise UsageError(f"--{name.replace('_', '-')} must be {wanted}, got {text!r}.") from None
+        wanted = "a whole number" if axis.kind is int else "a number"
+        raise UsageError(f"{_flag(axis)} must be {wanted}, got {text!r}.") from None

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import complete_method, data_dir_option
+from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.settings import Axes, Settings
 
 if TYPE_CHECKING:
-    from robustbench_fl.core.cell import Settings
     from robustbench_fl.data.federation import Federation
     from robustbench_fl.report.canvas import Format
     from robustbench_fl.sweep.runner.environment import Environment
@@ -23,26 +23,18 @@ _SHOWN_CLASSES = 20
 
 @click.command()
 @click.option(
-    "-d", "--dataset", "datasets", multiple=True, default=["digits"], show_default=True, metavar="SPEC",
+    "-d", "--dataset", "datasets", multiple=True, default=[Axes.dataset], show_default=True, metavar="SPEC",
     shell_complete=complete_method, help="Data set; repeated with --sanity.",
 )  # fmt: skip
 @click.option(
-    "-p", "--partition", "partitions", multiple=True, default=["balanced_dirichlet(alpha=0.1)"],
+    "-p", "--partition", "partitions", multiple=True, default=[Axes.partition],
     show_default=True, metavar="SPEC", shell_complete=complete_method,
     help="How it is spread; repeated with --sanity.",
 )  # fmt: skip
-@click.option("--clients", type=click.IntRange(1), default=20, show_default=True, help="Clients.")
+@axis_options("clients", "validation", "root_size")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the world, as in a cell."
 )
-@click.option(
-    "--validation", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True,
-    help="Share of the training data held out first.",
-)  # fmt: skip
-@click.option(
-    "--root-size", type=click.IntRange(0), default=100, show_default=True,
-    help="Samples held out for the server.",
-)  # fmt: skip
 @click.option(
     "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Draw it too: a .png or .svg with a bar of classes for each client.",
@@ -52,16 +44,10 @@ _SHOWN_CLASSES = 20
     help="Train: the accuracy that clients reach alone, and one training on all data, as Markdown.",
 )  # fmt: skip
 @click.option(
-    "-m", "--model", default="mlp(hidden=[200])", show_default=True, metavar="SPEC",
+    "-m", "--model", default=Axes.model, show_default=True, metavar="SPEC",
     shell_complete=complete_method, help="Network, for --sanity.",
 )  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=20, show_default=True, help="For --sanity.")
-@click.option("--local-epochs", type=click.IntRange(1), default=1, show_default=True, help="For --sanity.")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="For --sanity.")
-@click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), default=0.05, show_default=True, help="For --sanity."
-)
-@click.option("--momentum", type=click.FloatRange(0), default=0.0, show_default=True, help="For --sanity.")
+@axis_options("rounds", "local_epochs", "batch_size", "lr", "momentum", note="For --sanity.")
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
     help="Python file that registers further methods.",
@@ -71,23 +57,17 @@ _SHOWN_CLASSES = 20
 @click.pass_context
 def partition(
     context: click.Context,
+    /,
     datasets: tuple[str, ...],
     partitions: tuple[str, ...],
-    clients: int,
     seed: int,
-    validation: float,
-    root_size: int,
     figure: Path | None,
     sanity: bool,
     model: str,
-    rounds: int,
-    local_epochs: int,
-    batch_size: int,
-    lr: float,
-    momentum: float,
     plugins: tuple[Path, ...],
     data_dir: Path | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Show how a data set is spread over clients: sizes, classes, distance from the whole.
 
@@ -98,25 +78,23 @@ def partition(
     It is the split of every cell with this data set, partition, number of clients and seed.
     """
     from robustbench_fl.api import registry
-    from robustbench_fl.core.cell import Settings
     from robustbench_fl.data.locations import default_data_dir
     from robustbench_fl.sweep.runner.environment import Environment
 
     for path in plugins:
         registry.load_plugin(path)
     environment = Environment(data_dir=data_dir or default_data_dir())
-    settings = Settings(
-        clients=clients, rounds=rounds, local_epochs=local_epochs, batch_size=batch_size, lr=lr,
-        momentum=momentum, validation=validation, root_size=root_size,
-    )  # fmt: skip
+    settings = Settings(**given)
     worlds = [
         (_text("datasets", d, environment), _text("partitions", p)) for d in datasets for p in partitions
     ]
     if sanity:
         if figure:
             raise UsageError("--figure draws one partition and --sanity trains: ask for one of them.")
-        given = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
-        _print_sanity(worlds, _text("models", model), seed, settings, environment, format_ if given else "md")
+        stated = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
+        _print_sanity(
+            worlds, _text("models", model), seed, settings, environment, format_ if stated else "md"
+        )
         return
     if len(worlds) != 1:
         raise UsageError("Several data sets or partitions are for --sanity; name one of each.")

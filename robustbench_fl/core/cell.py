@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
+
+from robustbench_fl.core.settings import ADDED, Settings
 
 KEY_SCHEMA = 1
 """Part of every key; it stays as it is when the schema of the records is raised."""
@@ -19,85 +20,6 @@ _ABSENT = object()
 
 ASSUMED_F = {"exact": 1.0, "0.5x": 0.5, "2x": 2.0, "none": None}
 """What the server believes: the true share of malicious clients times this, or nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a cell is simulated, apart from its methods.
-
-    Parameters
-    ----------
-    clients : int
-        Clients of the federation.
-    rounds : int
-        Server rounds.
-    participation : float
-        Share of the clients that take part in a round, in (0, 1].
-    local_epochs : int, optional
-        Passes of a client over its data in one round.
-    local_steps : int, optional
-        SGD steps in one round, in place of `local_epochs`.
-    batch_size : int
-        Samples a step.
-    lr, momentum, weight_decay : float
-        Of the clients' SGD.
-    server_lr : float
-        Factor of the aggregate in the server's step.
-    eval_every : int
-        Rounds between evaluations; the last round is always evaluated.
-    eval_last : int
-        Final figures are means over so many last evaluations.
-    validation : float
-        Share of the training data held out for choosing hyper-parameters.
-    root_size : int
-        Training samples held out for the server's root set.
-    lr_schedule : str
-        How `lr` changes over the rounds; this and the next two are texts of
-        :mod:`robustbench_fl.api.recipes`.
-    server : str
-        What the server makes of the aggregate.
-    augment : str
-        How training images are varied.
-    proximal_mu : float
-        Weight μ of FedProx's term μ/2 ‖w − w_t‖² in the clients' loss.
-    """
-
-    clients: int = 20
-    rounds: int = 20
-    participation: float = 1.0
-    local_epochs: int | None = 1
-    local_steps: int | None = None
-    batch_size: int = 32
-    lr: float = 0.05
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    server_lr: float = 1.0
-    eval_every: int = 1
-    eval_last: int = 5
-    validation: float = 0.1
-    root_size: int = 100
-    lr_schedule: str = "constant"
-    server: str = "sgd"
-    augment: str = "none"
-    proximal_mu: float = 0.0
-
-    @property
-    def participants(self) -> int:
-        """Clients in one round."""
-        return max(1, round(self.participation * self.clients))
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Settings:
-        """Return the settings that a stored identity holds."""
-        return cls(**{**ADDED, **{name: stored[name] for name in cls.__dataclass_fields__ if name in stored}})
-
-
-ADDED: Mapping[str, Any] = MappingProxyType(
-    {name: getattr(Settings(), name) for name in ("lr_schedule", "server", "augment", "proximal_mu")}
-)
-"""Settings that came after the first cells were stored, and what holds where an identity lacks them.
-
-They enter an identity only where they differ from this, so that the keys of older cells stay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

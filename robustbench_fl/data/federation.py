@@ -14,6 +14,7 @@ from torch import Tensor
 from robustbench_fl.api import Arrays, Partition, Samples
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_report
 from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.data.malicious_clients import placed_order
@@ -132,8 +133,8 @@ def make_federation(
     partition_text: str,
     n_clients: int,
     seed: int,
-    root_size: int = 100,
-    validation: float = 0.1,
+    root_size: int = Settings.root_size,
+    validation: float = Settings.validation,
     device: str | torch.device = "cpu",
 ) -> Federation:
     """Take validation split and root set out of the training data and spread the rest.

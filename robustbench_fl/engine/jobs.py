@@ -6,38 +6,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from robustbench_fl.core.settings import Settings
+
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How every client of a cell trains.
+class Recipe(Settings):
+    """How every client of a cell trains: the cell's settings, with `lr` that of the round.
+
+    The last batch of a pass may be smaller. With `local_steps` passes follow each other, freshly
+    shuffled. SGD is in PyTorch's form; its momentum buffer is fresh in every round.
 
     Parameters
     ----------
-    lr : float
-        Learning rate of local SGD.
-    batch_size : int
-        Samples a step; the last batch of a pass may be smaller.
-    local_epochs : int, optional
-        Passes over the client's data in one round.
-    local_steps : int, optional
-        Steps in one round, in place of `local_epochs`; passes follow each other, freshly shuffled.
-    momentum, weight_decay : float
-        Of SGD, in PyTorch's form; the momentum buffer is fresh in every round.
-    proximal_mu : float
-        Weight μ of the proximal term μ/2 ‖w − w_start‖² of the loss (T. Li et al., "Federated
-        Optimization in Heterogeneous Networks", MLSys 2020, Equation 2).
     padding : int, optional
         Pixels by which every image is shifted at most; it is also mirrored every other time. By
         default images are learned as they are.
     """
 
-    lr: float = 0.05
-    batch_size: int = 32
-    local_epochs: int | None = 1
-    local_steps: int | None = None
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    proximal_mu: float = 0.0
     padding: int | None = None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from robustbench_fl.api import Attack, AttackSpec
-from robustbench_fl.core.cell import Settings
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.engine.evaluation import Evaluation, attack_success, evaluate
 
 if TYPE_CHECKING:

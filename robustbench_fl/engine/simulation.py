@@ -99,16 +99,8 @@ class Simulation:
         self.federation = federation
         self.model, self.rule, self.attack = methods.model, methods.rule, methods.attack
         self.engine, self.fewer = engine, fewer
-        self.recipe = Recipe(
-            lr=self.settings.lr,
-            batch_size=self.settings.batch_size,
-            local_epochs=self.settings.local_epochs,
-            local_steps=self.settings.local_steps,
-            momentum=self.settings.momentum,
-            weight_decay=self.settings.weight_decay,
-            proximal_mu=self.settings.proximal_mu,
-            padding=getattr(choice("augment", self.settings.augment), "padding", None),
-        )
+        padding = getattr(choice("augment", self.settings.augment), "padding", None)
+        self.recipe = Recipe(**vars(self.settings), padding=padding)
         self.schedule: Schedule = choice("lr_schedule", self.settings.lr_schedule)
         self.optimiser: ServerOptimiser = choice("server", self.settings.server)
         order = federation.malicious_order(

@@ -10,72 +10,47 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator, model_validator
 
 from robustbench_fl.api.recipes import CHOICES, canonical_choice
 from robustbench_fl.api.spec import Value, format_chain, format_value, parse_chains
 from robustbench_fl.core.cell import ASSUMED_F
 from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.settings import AXES
 
 METHOD_AXES = ("dataset", "model", "partition", "aggregator", "attack")
 """Axes whose entries are texts of the spec language."""
 GROWABLE = ("aggregator", "attack", "partition", "malicious", "assumed_f", "seeds")
 """Axes along which an existing folder may grow; everything else must agree."""
 
-LARGEST = 10**9
-"""Bound of all numbers but seeds."""
-LARGEST_SEED = 10**18
 MANY_SEEDS = 100_000
 _DIGITS = "[0-9]{1,18}"
 
-Whole = Annotated[int, Ge(1), Le(LARGEST)]
-Number = Annotated[float, AfterValidator(lambda number: number + 0.0)]  # −0.0 is 0.0
-
 
 class Grid(BaseModel):
-    """One product of axes. Every entry is a list; a single value is a list of one."""
+    """One product of axes: all of :data:`~robustbench_fl.core.settings.AXES`, with ranges and defaults.
+
+    Every entry is a list; a single value is a list of one.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    dataset: list[str] = ["digits"]
-    model: list[str] = ["mlp(hidden=[200])"]
-    partition: list[str] = ["balanced_dirichlet(alpha=0.1)"]
-    aggregator: list[str]
-    attack: list[str]
-    malicious: list[Annotated[Number, Ge(0), Lt(1)]] = [0.3]
-    assumed_f: list[str] = ["exact"]
-    seeds: list[Annotated[int, Ge(0), Lt(LARGEST_SEED)]] = [0]
+    if TYPE_CHECKING:
 
-    clients: list[Whole] = [20]
-    rounds: list[Whole] = [20]
-    participation: list[Annotated[Number, Gt(0), Le(1)]] = [1.0]
-    local_epochs: list[Whole | None] = [1]
-    local_steps: list[Whole | None] = [None]
-    batch_size: list[Whole] = [32]
-    lr: list[Annotated[Number, Gt(0), Le(LARGEST)]] = [0.05]
-    momentum: list[Annotated[Number, Ge(0), Lt(1)]] = [0.0]
-    weight_decay: list[Annotated[Number, Ge(0), Le(LARGEST)]] = [0.0]
-    server_lr: list[Annotated[Number, Gt(0), Le(LARGEST)]] = [1.0]
-    eval_every: list[Whole] = [1]
-    eval_last: list[Whole] = [5]
-    validation: list[Annotated[Number, Ge(0), Lt(1)]] = [0.1]
-    root_size: list[Annotated[int, Ge(0), Le(LARGEST)]] = [100]
-    lr_schedule: list[str] = ["constant"]
-    server: list[str] = ["sgd"]
-    augment: list[str] = ["none"]
-    proximal_mu: list[Annotated[Number, Ge(0), Le(LARGEST)]] = [0.0]
+        def __getattr__(self, axis: str) -> list[Any]: ...
 
     @field_validator("*")
     @classmethod
     def _each_once(cls, values: list[Any]) -> list[Any]:
         if not values:
             raise ValueError("give at least one value")
-        return list(dict.fromkeys(values))
+        # Equal numbers have one spelling: -0.0 is 0.0.
+        return list(dict.fromkeys(one + 0.0 if isinstance(one, float) else one for one in values))
 
-    @field_validator("assumed_f")
+    @field_validator("assumed_f", check_fields=False)
     @classmethod
     def _known_mode(cls, modes: list[str]) -> list[str]:
         for mode in modes:
@@ -90,6 +65,17 @@ class Grid(BaseModel):
         if None in self.local_epochs and None in self.local_steps:
             raise ValueError("local_epochs and local_steps must be numbers")
         return self
+
+
+_WholeGrid: type[Grid] = create_model(  # type: ignore[call-overload]
+    "_WholeGrid",
+    __base__=Grid,
+    __module__=__name__,
+    **{
+        name: (GenericAlias(list, axis.hint), ... if axis.required else [axis.default])
+        for name, axis in AXES.items()
+    },
+)
 
 
 class Sweep(BaseModel):
@@ -261,12 +247,11 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _grid(table: Mapping[str, Any], where: str) -> Grid:
-    known = Grid.model_fields
     for key in table:
-        if key not in known:
+        if key not in AXES:
             raise UsageError(
-                f"Unknown key {key!r} in {where}. {did_you_mean(key, known)}".rstrip()
-                + f"\nKeys: name, grid, {', '.join(known)}."
+                f"Unknown key {key!r} in {where}. {did_you_mean(key, AXES)}".rstrip()
+                + f"\nKeys: name, grid, {', '.join(AXES)}."
             )
     if "local_steps" in table and "local_epochs" in table:
         raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")
@@ -277,7 +262,7 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
         if axis not in values:
             raise UsageError(f"No {axis} is given. Name some with {flag} {example}, or give a sweep file.")
     try:
-        return Grid(**values)
+        return _WholeGrid(**values)
     except ValidationError as error:
         raise UsageError(_sentence(error, values, where)) from None
 

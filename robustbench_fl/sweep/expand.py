@@ -12,8 +12,9 @@ from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need, build
 from robustbench_fl.api.groups import ungrouped
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.spec import parse_chain
-from robustbench_fl.core.cell import Cell, Planned, Settings
+from robustbench_fl.core.cell import Cell, Planned
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.data.locations import default_data_dir
 from robustbench_fl.sweep.config import METHOD_AXES, Grid, Sweep
 

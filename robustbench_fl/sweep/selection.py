@@ -8,19 +8,18 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from robustbench_fl.api.spec import format_value
-from robustbench_fl.core.cell import Cell, Planned, Settings
+from robustbench_fl.core.cell import Cell, Planned
 from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.settings import SETTINGS
 
 _POINT = ("dataset", "model", "partition", "aggregator", "attack", "malicious", "assumed_f", "seed", "key")
-NUMBERS = frozenset(
-    {"malicious", "seed", *(f.name for f in fields(Settings) if not str(f.type).startswith("str"))}
-)
+NUMBERS = frozenset({"malicious", "seed", *(name for name, axis in SETTINGS.items() if axis.kind is not str)})
 """Axes whose values are numbers."""
-AXES = (*_POINT, *(f.name for f in fields(Settings)))
+AXES = (*_POINT, *SETTINGS)
 """What a term may begin with."""
 ORDERS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

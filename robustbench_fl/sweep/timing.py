@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-from robustbench_fl.core.cell import Cell, Planned, Settings
+from robustbench_fl.core.cell import Cell, Planned
+from robustbench_fl.core.settings import Settings
 
 ENOUGH = 9
 """Finished cells of one kind that are read: their median hardly moves with more."""

@@ -41,7 +41,7 @@ def planned_again(records: Iterable[Mapping[str, Any]]) -> dict[str, Planned]:
     UsageError
         If a method is unknown: a plug-in was not given.
     """
-    from robustbench_fl.core.cell import Settings
+    from robustbench_fl.core.settings import Settings
     from robustbench_fl.sweep.expand import plan_cell
 
     found = {}

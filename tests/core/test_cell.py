@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from robustbench_fl.core.cell import ADDED, Cell, Settings
+from robustbench_fl.core.cell import Cell
+from robustbench_fl.core.settings import ADDED, Settings
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
 

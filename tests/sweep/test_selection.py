@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustbench_fl.core.cell import Cell, Planned, Settings
+from robustbench_fl.core.cell import Cell, Planned
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.sweep.selection import AXES, NUMBERS, Name, Selection, Span, Term, select
 from robustbench_fl.sweep.selection_text import parse
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from robustbench_fl.api import build
 from robustbench_fl.api.model import Model
-from robustbench_fl.core.cell import Settings, World
+from robustbench_fl.core.cell import World
 from robustbench_fl.core.seeding import stream
+from robustbench_fl.core.settings import Settings
 from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.evaluation import evaluate
