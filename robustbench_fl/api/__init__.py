@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Trigger,
     )
     from robustbench_fl.api.build import make
+    from robustbench_fl.api.client_recipe import ClientRecipe
     from robustbench_fl.api.dataset import Arrays, Dataset
     from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
     from robustbench_fl.api.needs import Knowledge, Need
@@ -62,6 +63,7 @@ _HOMES = {
     ),
     "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "Trigger"),
     "api.build": ("make",),
+    "api.client_recipe": ("ClientRecipe",),
     "api.dataset": ("Arrays", "Dataset"),
     "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
     "api.needs": ("Knowledge", "Need"),
@@ -82,6 +84,7 @@ __all__ = [
     "Attack",
     "AttackSpec",
     "AttackerView",
+    "ClientRecipe",
     "Dataset",
     "Defence",
     "ImageShape",

@@ -87,6 +87,8 @@ class ServerView:
         (``Need.HISTORY``).
     sample_counts : Tensor [n]
         Samples each client claims to have (``Need.SAMPLE_COUNTS``).
+    recipe : ClientRecipe
+        The clients' training, to be run by the server (``Need.RECIPE``).
     """
 
     _PUBLIC = ("round", "rng", "layer_shapes")
@@ -98,6 +100,7 @@ class ServerView:
         "client_ids": Need.CLIENT_IDS,
         "last_step": Need.HISTORY,
         "sample_counts": Need.SAMPLE_COUNTS,
+        "recipe": Need.RECIPE,
     }
 
     def __init__(

@@ -24,6 +24,8 @@ class Need(StrEnum):
     """A memory of earlier rounds: the rule's own state, and ``view.last_step``."""
     SAMPLE_COUNTS = "sample_counts"
     """How many samples each client says it has (``view.sample_counts``); clients may lie."""
+    RECIPE = "recipe"
+    """The clients' training, which the server may run on data that it makes (``view.recipe``)."""
     RAW = "raw"
     """Rows with NaN or Inf too, which are otherwise dropped before the rule."""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
+    ClientRecipe,
     Need,
     PreAggregator,
     RootData,
@@ -129,6 +130,9 @@ class Scene:
             client_ids=self.clients,
             last_step=None if past.last_step is None else past.last_step.clone(),
             sample_counts=self.counts,
+            recipe=ClientRecipe(
+                samples=int(self.counts.median()), train=lambda x, y: world.trained_many(past.params, x, y)
+            ),
         )
 
 

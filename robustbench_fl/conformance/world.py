@@ -90,6 +90,11 @@ def _data(client: int) -> tuple[Tensor, Tensor]:
     return (means[labels] + noise).view(-1, *IMAGE_SHAPE), labels
 
 
+def trained_many(params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the updates [k, d] of k virtual clients with `images` [k, s, ...] and `labels` [k, s]."""
+    return torch.stack([_trained(params, *data) for data in zip(images, labels, strict=True)])
+
+
 def _trained(params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
     weights = params
     for _ in range(_STEPS):

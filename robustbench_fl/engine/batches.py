@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.augmentation import seen_from
 from robustbench_fl.engine.jobs import Jobs
+
+
+class TrainingData(Protocol):
+    """Images and labels to train on: a federation's, or what a server made up."""
+
+    @property
+    def bright(self) -> Tensor:
+        """Full brightness after normalisation, float32 [channels]."""
+
+    @property
+    def dark(self) -> Tensor:
+        """Black after normalisation, float32 [channels]."""
+
+    @property
+    def device(self) -> str:
+        """Where images and labels are."""
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Return normalised images [..., channels, height, width]; −1 yields any image."""
+
+    def labels(self, indices: Tensor) -> Tensor:
+        """Return the classes at `indices`; −1 yields any class."""
 
 
 class Batches:
@@ -17,7 +39,7 @@ class Batches:
 
     Parameters
     ----------
-    federation : Federation
+    federation : Federation or MadeData
         Holds the training data.
     jobs : Jobs
         k clients' training.
@@ -32,7 +54,7 @@ class Batches:
         Real samples of every batch; they come first in it.
     """
 
-    def __init__(self, federation: Federation, jobs: Jobs) -> None:
+    def __init__(self, federation: TrainingData, jobs: Jobs) -> None:
         self.federation = federation
         self.jobs = jobs
         self.labels = _labels(federation, jobs)
@@ -117,7 +139,7 @@ def longest_first(jobs: Jobs) -> tuple[Jobs, Tensor | None]:
     )
 
 
-def _labels(federation: Federation, jobs: Jobs) -> Tensor:
+def _labels(federation: TrainingData, jobs: Jobs) -> Tensor:
     labels = federation.labels(jobs.samples)
     if jobs.label_maps is not None:
         learned = jobs.label_maps.gather(1, labels.flatten(1)).view_as(labels)

@@ -57,10 +57,7 @@ def make_jobs(
     """
     pools = [federation.clients[i] for i in client_ids]
     samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round)
-    views = drawn_views(samples, client_ids, recipe, seed, round)
-    jobs = Jobs(
-        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
-    )
+    jobs = _jobs(samples, client_ids, recipe, seed, round, federation.device)
     rank = {int(client): j for j, client in enumerate(poisoned_ids)}
     ranks = np.array([rank.get(int(client), -1) for client in client_ids])
     if poison is None or not (ranks >= 0).any():
@@ -88,11 +85,39 @@ def make_root_jobs(federation: Federation, recipe: Recipe, seed: int, round: int
     federation, recipe, seed, round
         As in :func:`make_jobs`.
     """
-    samples, _ = _draw([federation.root], [_ROOT], recipe, seed, round)
-    views = drawn_views(samples, [_ROOT], recipe, seed, round)
-    return Jobs(
-        samples=_tensor(samples, federation), views=None if views is None else _tensor(views, federation)
-    )
+    return drawn_jobs([federation.root], [_ROOT], recipe, seed, round, federation.device)
+
+
+def drawn_jobs(
+    pools: Sequence[NDArray[np.int64]],
+    ids: Sequence[Label],
+    recipe: Recipe,
+    seed: int,
+    round: int,
+    device: str,
+) -> Jobs:
+    """Return honest training on given samples.
+
+    Parameters
+    ----------
+    pools : sequence of int64 array
+        The samples of each client.
+    ids : sequence
+        What names each client's random streams.
+    recipe, seed, round
+        As in :func:`make_jobs`.
+    device : str
+        Where the tensors go.
+    """
+    samples, _ = _draw(pools, ids, recipe, seed, round)
+    return _jobs(samples, ids, recipe, seed, round, device)
+
+
+def _jobs(
+    samples: NDArray[np.int64], ids: Sequence[Label], recipe: Recipe, seed: int, round: int, device: str
+) -> Jobs:
+    views = drawn_views(samples, ids, recipe, seed, round)
+    return Jobs(samples=_tensor(samples, device), views=None if views is None else _tensor(views, device))
 
 
 def _draw(
@@ -115,8 +140,8 @@ def _draw(
     return rows.reshape(len(pools), -1, b)[:, : recipe.local_steps], per_pass
 
 
-def _tensor(array: NDArray[np.generic], federation: Federation) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(federation.device)
+def _tensor(array: NDArray[np.generic], device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def _label_maps(
@@ -126,7 +151,9 @@ def _label_maps(
         return None, None
     maps = np.tile(np.arange(federation.n_classes), (len(on), 1))
     maps[on.any(axis=1)] = poison.label_map
-    return _tensor(maps, federation), _tensor(on, federation) if poison.passes == "odd" else None
+    return _tensor(maps, federation.device), _tensor(
+        on, federation.device
+    ) if poison.passes == "odd" else None
 
 
 def _backdoor(
@@ -144,7 +171,7 @@ def _backdoor(
     drawn = torch.stack([trigger_pixels(t, federation.image_shape) for t in poison.triggers])
     triggers = drawn[torch.from_numpy(ranks % len(drawn))].to(federation.device)
     targets = torch.full((len(ranks),), poison.target, device=federation.device)
-    return _tensor(triggered, federation), triggers, targets
+    return _tensor(triggered, federation.device), triggers, targets
 
 
 def trigger_pixels(trigger: Trigger, image_shape: tuple[int, int, int]) -> Tensor:

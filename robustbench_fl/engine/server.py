@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Aggregation, Aggregator, Need, RootData, ServerView, State
+from robustbench_fl.api import Aggregation, Aggregator, ClientRecipe, Need, RootData, ServerView, State
 from robustbench_fl.api.model import Model
 
 
@@ -36,6 +36,8 @@ class ServerRound:
         Their change in the round before.
     root : RootData or None
         The server's clean data.
+    recipe : ClientRecipe, optional
+        The clients' training.
     """
 
     round: int
@@ -46,6 +48,7 @@ class ServerRound:
     params: Tensor
     last_step: Tensor | None
     root: RootData | None
+    recipe: ClientRecipe | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +162,7 @@ def _view(
     gated: dict[str, Any] = {
         "f": f,
         "root": context.root,
+        "recipe": context.recipe,
         "model": context.model,
         "params": context.params,
         "client_ids": tuple(context.client_ids[row] for row in rows),

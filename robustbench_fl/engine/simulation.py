@@ -19,6 +19,7 @@ from robustbench_fl.api import (
     Attack,
     AttackerView,
     AttackSpec,
+    ClientRecipe,
     Knowledge,
     Need,
     RootData,
@@ -38,6 +39,7 @@ from robustbench_fl.engine.optimiser import direction, initial_state
 from robustbench_fl.engine.scores import ScoreBoard
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.training import Engine, train
+from robustbench_fl.engine.virtual_clients import MadeData, virtual_jobs
 from robustbench_fl.engine.work import Work
 
 if TYPE_CHECKING:
@@ -295,7 +297,20 @@ class Simulation:
             params=self.params,
             last_step=self.last_step,
             root=self._root() if Need.ROOT_DATA in self.rule.needs else None,
+            recipe=self._client_recipe(clients) if Need.RECIPE in self.rule.needs else None,
         )
+
+    def _client_recipe(self, clients: np.ndarray) -> ClientRecipe:
+        """Return the clients' training of this round, from where the model is now."""
+        params, recipe, round = self.params, self._recipe_now(), self.round
+
+        def train_on(images: Tensor, labels: Tensor) -> Tensor:
+            data = MadeData(images, labels, self.federation)
+            jobs = virtual_jobs(data, recipe, self.cell.seed, round)
+            return train(self.model, data, params, jobs, recipe, self.engine, fewer=self.fewer)
+
+        samples = int(self.sample_counts[torch.from_numpy(clients).to(params.device)].median())
+        return ClientRecipe(samples=samples, train=train_on)
 
     def _root(self) -> RootData:
         """Return the server's data; its update is trained once a round, when it is asked for."""

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.errors import UsageError
-from robustbench_fl.data.federation import Federation
-from robustbench_fl.engine.batches import Batches, longest_first
+from robustbench_fl.engine.batches import Batches, TrainingData, longest_first
 from robustbench_fl.engine.descent import Descent, mlp_step, single_step, stacked_step
 from robustbench_fl.engine.jobs import Jobs, Recipe
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -28,7 +27,7 @@ _GPU_FACTOR = 8
 
 def train(
     model: Model,
-    federation: Federation,
+    federation: TrainingData,
     start: Tensor,
     jobs: Jobs,
     recipe: Recipe,
@@ -45,7 +44,7 @@ def train(
     ----------
     model : Model
         The network.
-    federation : Federation
+    federation : Federation or MadeData
         Holds the training data.
     start : Tensor [n_params] or [k, n_params]
         Where all jobs start, or each of them; not changed.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.api import AttackerView, AttackSpec, Knowledge, Need, RootData, ServerView
+from robustbench_fl.api import AttackerView, AttackSpec, ClientRecipe, Knowledge, Need, RootData, ServerView
 from robustbench_fl.core.errors import RobustbenchError, UndeclaredAccess
 
 SHAPES = (("layer1.weight", (2, 3)),)
@@ -18,6 +18,7 @@ GIVEN = {
     "client_ids": (4, 7, 9),
     "last_step": None,
     "sample_counts": torch.tensor([1, 2, 3]),
+    "recipe": ClientRecipe(samples=2, train=lambda images, labels: torch.ones(len(images), 6)),
 }
 NEED_OF = {
     "f": Need.F,
@@ -27,6 +28,7 @@ NEED_OF = {
     "client_ids": Need.CLIENT_IDS,
     "last_step": Need.HISTORY,
     "sample_counts": Need.SAMPLE_COUNTS,
+    "recipe": Need.RECIPE,
 }
 
 

@@ -115,7 +115,9 @@ def test_the_yardstick_gets_the_honest_rows_only() -> None:
     assert verdict.aggregation.aggregate.tolist() == [2.0, 2.0]
 
 
-@pytest.mark.parametrize("name", ["f", "root", "model", "params", "client_ids", "last_step", "sample_counts"])
+@pytest.mark.parametrize(
+    "name", ["f", "root", "model", "params", "client_ids", "last_step", "sample_counts", "recipe"]
+)
 def test_touching_what_was_not_declared_is_stopped(name: str) -> None:
     serve(Spy(), None, torch.ones(3, 2), context(3), rng)
     with pytest.raises(UndeclaredAccess, match="without declaring it"):
