@@ -13,7 +13,7 @@ from robustbench_fl.core.errors import UsageError, did_you_mean
 PLUGIN = """
 from dataclasses import dataclass
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 @register({name!r}, aliases={aliases!r})
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def test_defaults_survive_text_and_back(kind):
 
 def test_names_are_known_without_importing_anything_heavy():
     code = (
-        "import sys; from robustbench_fl import registry\n"
+        "import sys; from robustbench_fl.api import registry\n"
         "for kind in registry.PACKAGES: print(*registry.names(kind))\n"
         "heavy = {'torch', 'numpy', 'sklearn', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
@@ -130,7 +130,7 @@ def test_plugin_cannot_take_a_name(tmp_path, name, aliases, taken, owner):
 def test_clash_is_seen_before_the_built_in_was_ever_imported(tmp_path):
     path = plugin(tmp_path, "trmean")
     code = (
-        "import pathlib, sys; from robustbench_fl import registry\n"
+        "import pathlib, sys; from robustbench_fl.api import registry\n"
         "registry.load_plugin(pathlib.Path(sys.argv[1]))"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)

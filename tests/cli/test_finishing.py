@@ -85,7 +85,7 @@ def test_a_damaged_note_of_what_was_made_does_no_harm(folder: Path, stamp: str) 
 
 
 def test_tables_of_other_code_are_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robustbench_fl.core.sources.digest_of_sources", lambda *packages: "other")
+    monkeypatch.setattr("robustbench_fl.core.provenance.digest_of_sources", lambda *packages: "other")
     assert made_anew(folder)
 
 

@@ -43,7 +43,7 @@ def test_methods_of_a_plug_in_are_read_in_the_other_process_too(tmp_path: Path) 
         "import warnings\n"
         "from dataclasses import dataclass\n"
         "from robustbench_fl.aggregators.mean import Mean\n"
-        "from robustbench_fl.api.registry import register\n"
+        "from robustbench_fl.api import register\n"
         "warnings.warn('read')\n"
         "@register('own_mean')\n"
         "@dataclass(frozen=True, kw_only=True)\n"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from robustbench_fl.api import *
 from robustbench_fl.api import Aggregation
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 
 def middle(updates):

@@ -17,7 +17,7 @@ from robustbench_fl.core.errors import UsageError
 GOOD = '''
 from dataclasses import dataclass
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 
 @register("my_median")
@@ -31,7 +31,7 @@ class MyMedian(Aggregator):
 BAD = '''
 from dataclasses import dataclass
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 
 @register("my_mean")

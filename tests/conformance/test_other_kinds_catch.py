@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import torch
 from robustbench_fl.api import PreAggregator, Need
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 
 @register("probe")
@@ -32,9 +32,9 @@ _PARTITION = '''
 from __future__ import annotations
 from dataclasses import dataclass
 import numpy as np
-from robustbench_fl.data.contracts import Partition
-from robustbench_fl.errors import PartitionError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Partition
+from robustbench_fl.api import PartitionError
+from robustbench_fl.api import register
 
 
 @register("probe")
@@ -59,8 +59,8 @@ _MODEL = '''
 from __future__ import annotations
 from dataclasses import dataclass
 import torch
-from robustbench_fl.models.model import Model, ModelFamily
-from robustbench_fl.registry import register
+from robustbench_fl.api import Model, ModelFamily
+from robustbench_fl.api import register
 
 
 class Net(Model):
@@ -84,9 +84,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from robustbench_fl.data.contracts import Arrays, Dataset
-from robustbench_fl.errors import MissingDataError
-from robustbench_fl.registry import register
+from robustbench_fl.api import Arrays, Dataset
+from robustbench_fl.api import MissingDataError
+from robustbench_fl.api import register
 
 
 @register("probe")

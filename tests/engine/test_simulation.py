@@ -183,7 +183,7 @@ def test_a_rule_that_touches_what_it_did_not_declare_fails_its_cell_alone(tmp_pa
     plugin.write_text(
         "from dataclasses import dataclass\n"
         "from robustbench_fl.api import Aggregation, Aggregator\n"
-        "from robustbench_fl.api.registry import register\n"
+        "from robustbench_fl.api import register\n"
         "@register('curious')\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Curious(Aggregator):\n"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustbench_fl.api import Aggregation, Aggregator, Attack
-from robustbench_fl.data.contracts import Arrays, Dataset, Partition
-from robustbench_fl.models.model import ModelFamily
+from robustbench_fl.api import Arrays, Dataset, Partition
+from robustbench_fl.api import ModelFamily
 from robustbench_fl.models.zoo.mlp import MlpModel
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 assert "FORBIDDEN" not in os.environ, "imported for its name"
 

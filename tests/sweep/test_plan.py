@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_fl.api import Arrays, Dataset
-from robustbench_fl.api.registry import register
+from robustbench_fl.api import Arrays, Dataset, register
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.store import Store
 from robustbench_fl.sweep import expand as planning

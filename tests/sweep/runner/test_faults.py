@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 HERE = Path(__file__).parent
 

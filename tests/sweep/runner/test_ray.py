@@ -45,7 +45,7 @@ import ctypes, signal, time
 from dataclasses import dataclass
 from pathlib import Path
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 HERE = Path(__file__).parent
 

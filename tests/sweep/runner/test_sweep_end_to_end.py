@@ -126,7 +126,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from robustbench_fl.api import Aggregation, Aggregator
-from robustbench_fl.registry import register
+from robustbench_fl.api import register
 
 @register("raises")
 @dataclass(frozen=True, kw_only=True)
