@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test soak lint docs bench quickstart reference catalogue clean
+.PHONY: demo test soak lint docs bench quickstart reference catalogue faithfulness clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -55,6 +55,10 @@ reference: $(VENV)/.installed
 # The committed table of all methods.
 catalogue: $(VENV)/.installed
 	$(BIN)/robustbench-fl list --format md > docs/catalogue.md
+
+# The committed page on what rules and attacks were compared with.
+faithfulness: $(VENV)/.installed
+	$(BIN)/python docs/faithfulness_page.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -85,6 +85,13 @@ class AlignIns(Aggregator):
     Where all clients agree (standard deviation 0) all pass. Scores are the larger of the two
     deviations. Time O(n d), extra memory two copies of the updates.
 
+    Faithfulness
+    ------------
+    Release: the authors' ``github.com/JiiahaoXU/AlignIns`` was not read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] J. Xu, Z. Zhang and R. Hu, "Detecting Backdoor Attacks in Federated Learning via

@@ -49,6 +49,13 @@ class ARC(PreAggregator):
     Whole numbers throughout; ports that compute the share 2f/n in floating point clip one update
     fewer where the product should be whole. n and f pass on to what follows. Time O(n d).
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac, the authors' own.
+    Compared: numbers, in the review; before the mean with ByzFL, numbers, n = 10 to 60, d = 10 to 10,000.
+    Difference: 5e-7 of the largest entry.
+    On purpose: whole numbers where the release multiplies floating-point shares.
+
     References
     ----------
     .. [1] Y. Allouah, R. Guerraoui, N. Gupta, A. Jellouli, G. Rizk and J. Stephan, "Adaptive

@@ -54,6 +54,14 @@ class Bucketing(PreAggregator):
     What follows is asked with ⌈n/s⌉ rows and the same f, and must be able to bear it. A smaller
     last group counts as a full row, so ``bucketing > mean`` is not the mean if s does not divide n.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac; the authors' own release was not read.
+    Compared: numbers, in the review; before the median with ByzFL given the same permutation, numbers, n
+        = 10 to 60, d = 10 to 10,000.
+    Difference: 2e-8 of the largest entry.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] S. P. Karimireddy, L. He and M. Jaggi, "Byzantine-Robust Learning on Heterogeneous

@@ -54,6 +54,17 @@ class Bulyan(Aggregator):
     far from the median the smaller one counts as nearer. Some ports score once and take the best
     θ, which is another rule. Time O(n² d + n³), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: ties between two rows left go to the first; of two values equally far from the median the
+        smaller is nearer.
+    Elsewhere: several ports score once and take the best θ, which is another rule; FLPoison
+        (``github.com/vio1etus/FLPoison`` at 368c940, ``aggregators/bulyan.py``) picks from a shortened
+        list and uses the positions in the whole one.
+
     References
     ----------
     .. [1] E. M. El Mhamdi, R. Guerraoui and S. Rouault, "The Hidden Vulnerability of Distributed

@@ -54,6 +54,15 @@ class CAF(Aggregator):
     has lost its weight keeps τ_max high and the weights of the others hardly shrink.) Scores are
     1 − c at the step whose mean is returned. Time O(n² d + f n³), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac, the authors' own.
+    Compared: numbers, in the review; with ByzFL's code after its eigenvector was made exact and τ_max
+        taken over clients with weight left, numbers, n = 10 to 60, d = 10 to 10,000.
+    Difference: 3e-7 of the largest entry; 0.55 from ByzFL as it is.
+    On purpose: exact eigenpairs, and τ_max over clients that still have weight, as the paper's algorithm
+        has it; ByzFL takes one power step from a random start, so that its answer is random.
+
     References
     ----------
     .. [1] Y. Allouah, R. Guerraoui and J. Stephan, "Towards Trustworthy Federated Learning with

@@ -70,6 +70,14 @@ class CenteredClipping(Aggregator):
     Time O(steps · n d), extra memory one block of columns. The declared facts hold for the default:
     with a fixed `tau` the aggregate does not scale with the updates.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac; the authors'
+        ``github.com/epfml/byzantine-robust-optimizer`` was not read.
+    Compared: numbers, in the review; ``tau=100`` with ByzFL, numbers, n = 10 to 60, d = 10 to 10,000.
+    Difference: 4e-7 of the largest entry with the same τ.
+    On purpose: τ is the median distance by default: the published values are for momenta.
+
     References
     ----------
     .. [1] S. P. Karimireddy, L. He and M. Jaggi, "Learning from History for Byzantine Robust

@@ -45,6 +45,13 @@ class Clip(PreAggregator):
     The bound is fixed, so what it does depends on model and learning rate; ``arc`` and
     ``norm_bound`` follow the updates.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac, the authors' own.
+    Compared: numbers, in the review; before the mean with ByzFL, numbers, n = 10 to 60, d = 10 to 10,000.
+    Difference: 4e-7 of the largest entry.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] Y. Allouah, R. Guerraoui, N. Gupta, A. Jellouli, G. Rizk and J. Stephan, "Adaptive

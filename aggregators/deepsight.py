@@ -109,6 +109,13 @@ class DeepSight(Aggregator):
     ratio of e^40. If nobody is left, the model is kept. Scores are the share of flagged clients in
     one's cluster. Time ``seeds · (n + 1) · samples`` forward passes.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: numbers, in the review, with two ports.
+    Difference: see Notes.
+    On purpose: version 1 mixes two ports.
+
     References
     ----------
     .. [1] P. Rieger, T. D. Nguyen, M. Miettinen and A.-R. Sadeghi, "DeepSight: Mitigating Backdoor

@@ -79,6 +79,14 @@ class DnC(Aggregator):
     paper has none. Scores are the mean squared projections. An outlier in coordinates that are not
     drawn is not seen. Time O(iterations · n² · coordinates), extra memory the drawn columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors for this defence.
+    Compared: numbers, in the review, with transcriptions.
+    Difference: none found.
+    On purpose: five iterations, 10,000 coordinates and c = 1 are ports' values; what to do when nobody is
+        left is this project's.
+
     References
     ----------
     .. [1] V. Shejwalkar and A. Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning

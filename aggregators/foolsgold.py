@@ -107,6 +107,14 @@ class FoolsGold(Aggregator):
     extra memory one block of columns; with `memory` the state is, by the rule's definition, one vector
     for each client ever seen: as large as the updates, and twice that while a round replaces it.
 
+    Faithfulness
+    ------------
+    Release: the authors' ``github.com/DistributedML/FoolsGold`` was not read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: the sum is divided by the sum of the weights unless ``normalise=false``; whole updates are
+        compared.
+
     References
     ----------
     .. [1] C. Fung, C. J. M. Yoon and I. Beschastnikh, "The Limitations of Federated Learning in

@@ -99,6 +99,13 @@ class GAS(Aggregator):
     The declared facts hold for the default. Time that of the inner rule over all chunks and O(n d),
     extra memory a block of columns.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/YuchenLiu-a/byzantine-gas`` was read for the review, not here.
+    Compared: numbers, in the review; its Krum with ``multi_krum``, 60 random rounds.
+    Difference: none found; 60 of 60 rounds choose the same clients.
+    On purpose: ``inner=bulyan`` is Bulyan as published, scored anew after each pick.
+
     References
     ----------
     .. [1] Y. Liu, C. Chen, L. Lyu, F. Wu, S. Wu and G. Chen, "Byzantine-Robust Learning on

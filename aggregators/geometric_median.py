@@ -79,6 +79,15 @@ class GeometricMedian(Aggregator):
     nor follow a translation. Time O(n² d) for the default, O(steps · n d) for few steps; extra
     memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: the authors' ``github.com/krishnap25/RFA`` was not read.
+    Compared: numbers, in the review; ``start=zero, nu=0.1, steps=3`` with ByzFL
+        (``github.com/LPD-EPFL/byzfl`` at 69bd1ac), numbers, n = 10 to 60, d = 10 to 10,000.
+    Difference: 6e-7 of the largest entry.
+    On purpose: the default starts at the median and runs until it rests; ``preset=paper`` is what the
+        paper ran.
+
     References
     ----------
     .. [1] K. Pillutla, S. M. Kakade and Z. Harchaoui, "Robust Aggregation for Federated Learning",

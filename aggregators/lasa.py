@@ -111,6 +111,13 @@ class Lasa(Aggregator):
     a whole; scores are the share of tensors from which it is left out. Time O(n d), extra memory a few
     rows and a block of columns.
 
+    Faithfulness
+    ------------
+    Release: the authors' ``github.com/JiiahaoXU/LASA`` was not read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] J. Xu, Z. Zhang and R. Hu, "Achieving Byzantine-Resilient Federated Learning via

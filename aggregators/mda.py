@@ -56,6 +56,13 @@ class MDA(Aggregator):
     by their total squared distance to all others is taken, so that the order of the clients does not
     matter; ByzFL takes the first in the order of the clients. Extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors; ByzFL is their group's: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac.
+    Compared: numbers, in the review; with ByzFL, numbers, n = 10 and 20, d = 10 to 10,000.
+    Difference: 1e-7 of the largest entry.
+    On purpose: equal diameters are told apart by distances, not by the clients' order.
+
     References
     ----------
     .. [1] E. M. El Mhamdi, R. Guerraoui, A. Guirguis, L. N. Hoang and S. Rouault, "Genuinely

@@ -57,6 +57,15 @@ class Meamed(Aggregator):
     and in ByzFL with NumPy; ByzFL takes the lower one with torch. Time O(n d log n), extra memory
     one block of columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: numbers, in the review; with ByzFL (``github.com/LPD-EPFL/byzfl`` at 69bd1ac), numbers, n =
+        10 to 60, d = 10 to 10,000.
+    Difference: 3e-7 of the largest entry.
+    On purpose: nothing.
+    Elsewhere: ByzFL's torch form takes the lower median for even n.
+
     References
     ----------
     .. [1] C. Xie, O. Koyejo and I. Gupta, "Generalized Byzantine-tolerant SGD",

@@ -41,6 +41,14 @@ class Mean(Aggregator):
         Weigh each client by the number of samples it says it has. Nobody can check that number: a
         malicious client that claims many samples gains weight.
 
+    Faithfulness
+    ------------
+    Release: none.
+    Compared: with ByzFL (``github.com/LPD-EPFL/byzfl`` at 69bd1ac), numbers, n = 10 to 60, d = 10 to
+        10,000.
+    Difference: 5e-7 of the largest entry.
+    On purpose: unweighted by default, since clients may lie about sample counts; the paper weighs.
+
     References
     ----------
     .. [1] H. B. McMahan et al., "Communication-Efficient Learning of Deep Networks from

@@ -37,6 +37,14 @@ class Median(Aggregator):
     For even n the mean of the two middle values. Bears fewer than n/2 malicious clients.
     Time O(n d log n), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: numbers, in the review; with ByzFL (``github.com/LPD-EPFL/byzfl`` at 69bd1ac), numbers, n =
+        10 to 60, d = 10 to 10,000.
+    Difference: 3e-8 of the largest entry.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] D. Yin, Y. Chen, K. Ramchandran and P. Bartlett, "Byzantine-Robust Distributed

@@ -76,6 +76,14 @@ class MultiKrum(Aggregator):
     Needs ``n >= 2f + 3``. Time O(n² d), with ``iterative=true`` another O(k n² log n). Extra memory
     one block of columns in float64.
 
+    Faithfulness
+    ------------
+    Release: none by the authors; ByzFL is their group's: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac.
+    Compared: numbers, in the review; ``neighbours=n-f-1`` with ByzFL, numbers, n = 10 to 60, d = 10 to
+        10,000.
+    Difference: 4e-7 of the largest entry.
+    On purpose: k = n − f rows are averaged by default, as in most ports; the paper leaves k open.
+
     References
     ----------
     .. [1] P. Blanchard, E. M. El Mhamdi, R. Guerraoui and J. Stainer, "Machine Learning with

@@ -122,6 +122,13 @@ class MultiMetrics(Aggregator):
     its algorithm and the release's. Most clients are left out in any case, so nobody is accused; scores are
     reported. Time O(n² d), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/siquanhuang/Multi-metrics`` at 5cd027e (``defense.py``), the authors'.
+    Compared: numbers, in the review.
+    Difference: not measured.
+    On purpose: updates are compared by default; the release compares models.
+
     References
     ----------
     .. [1] S. Huang, Y. Li, C. Chen, L. Shi and Y. Gao, "Multi-metrics Adaptively Identifies Backdoors

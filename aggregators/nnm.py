@@ -50,6 +50,14 @@ class NNM(PreAggregator):
     n and f pass on to what follows. Time O(n² d); the averages are formed by column blocks where a
     coordinate-wise rule follows, and nowhere as an [n, n, d] tensor.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac, the authors' own.
+    Compared: numbers, in the review; before trimmed mean and Krum with ByzFL, numbers, n = 10 to 60, d =
+        10 to 10,000.
+    Difference: 7e-7 of the largest entry.
+    On purpose: a client is its own neighbour also where others are at distance 0.
+
     References
     ----------
     .. [1] Y. Allouah, S. Farhadkhani, R. Guerraoui, N. Gupta, R. Pinot and J. Stephan, "Fixing by

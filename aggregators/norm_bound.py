@@ -63,6 +63,14 @@ class NormBound(Aggregator):
     Time O(n d), extra memory one block of columns. The declared facts hold for the default: with a
     fixed bound the aggregate does not scale with the updates.
 
+    Faithfulness
+    ------------
+    Release: none by the authors for this defence.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: the bound follows the round's median norm unless it is given; noise is relative to the
+        bound.
+
     References
     ----------
     .. [1] Z. Sun, P. Kairouz, A. T. Suresh and H. B. McMahan, "Can You Really Backdoor Federated

@@ -18,6 +18,13 @@ class OracleMean(Aggregator):
 
     The rule is a plain mean of what it is given, and never learns who is malicious: the harness
     hands it the rows of the honest clients.
+
+    Faithfulness
+    ------------
+    Release: none: this project's yardstick.
+    Compared: nothing to compare with.
+    Difference: not measured.
+    On purpose: nothing.
     """
 
     coordinatewise: ClassVar[bool] = True

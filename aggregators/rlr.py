@@ -52,6 +52,14 @@ class RLR(Aggregator):
     mean is the plain one; the paper weighs by sample counts, which clients may lie about. A value
     of zero has no sign. Time O(n d), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: the authors' ``github.com/TinfoilHat0/Defending-Against-Backdoors-with-Robust-Learning-Rate``
+        was not read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: the plain mean; the paper weighs by sample counts, which clients may lie about.
+
     References
     ----------
     .. [1] M. S. Özdayi, M. Kantarcioglu and Y. R. Gel, "Defending against Backdoors in Federated

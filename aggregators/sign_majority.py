@@ -52,6 +52,14 @@ class SignMajority(Aggregator):
     memory one block of columns. The declared facts hold for the default: with a fixed step the
     aggregate does not scale with the updates.
 
+    Faithfulness
+    ------------
+    Release: none read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: whole updates are voted on, so a step length is found from them; the paper sends signs of
+        gradients.
+
     References
     ----------
     .. [1] J. Bernstein, J. Zhao, K. Azizzadenesheli and A. Anandkumar, "signSGD with Majority Vote

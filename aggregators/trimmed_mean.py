@@ -64,6 +64,14 @@ class TrimmedMean(Aggregator):
     -----
     Needs ``n > 2 cut``. Time O(n d log n), extra memory one block of columns.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: numbers, in the review; with ByzFL (``github.com/LPD-EPFL/byzfl`` at 69bd1ac), numbers, n =
+        10 to 60, d = 10 to 10,000.
+    Difference: 2e-7 of the largest entry.
+    On purpose: the share cut is f/n by default, which the paper's β bounds from above.
+
     References
     ----------
     .. [1] D. Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal

@@ -10,6 +10,7 @@ import docstring_parser
 from mkdocs.structure.files import File, Files
 
 from robustbench_fl.api import params, registry
+from robustbench_fl.api.faithfulness import faithfulness, without_faithfulness
 from robustbench_fl.api.references import bibtex
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +53,9 @@ def methods_page(kind: str, title: str) -> str:
 
 
 def _method(entry: registry.Entry) -> str:
-    text = docstring_parser.parse(entry.cls.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
+    text = docstring_parser.parse(
+        without_faithfulness(entry.cls.__doc__ or ""), docstring_parser.DocstringStyle.NUMPYDOC
+    )
     told = {name: _prose(p.description) for p in text.params for name in p.arg_name.split(", ")}
     parts = [f"## {entry.name}", f"**{_prose(text.short_description)}**", _prose(text.long_description)]
     rows = [
@@ -63,6 +66,8 @@ def _method(entry: registry.Entry) -> str:
     if rows:
         parts.append("\n".join(["| parameter | type | range | default | |", "|---|---|---|---|---|", *rows]))
     parts += [_prose(meta.description) for meta in text.meta if meta.args == ["notes"]]
+    if faithfulness(entry.cls):
+        parts.append(f"[What it was compared with](../faithfulness.md#{entry.name}).")
     parts.append(f"```bibtex\n{bibtex(entry.cls)}\n```")
     return "\n\n".join(part for part in parts if part)
 

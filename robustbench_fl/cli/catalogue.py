@@ -76,6 +76,7 @@ def _names(kind: str) -> list[str]:
 def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
     from robustbench_fl.api import params, registry
+    from robustbench_fl.api.faithfulness import faithfulness
     from robustbench_fl.api.references import bibtex
     from robustbench_fl.cli.capabilities import example, family_lines
     from robustbench_fl.core.errors import UsageError, did_you_mean
@@ -116,3 +117,5 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
         if entry.kind == "attacks":
             click.echo("\n" + "\n".join(family_lines(entry)))
         click.echo(f"\nExample: {example(entry)}")
+        if faithfulness(entry.cls):
+            click.echo(f"Compared with its paper and releases: docs/faithfulness.md#{entry.name}")
