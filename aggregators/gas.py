@@ -19,6 +19,7 @@ from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
+    FromDistances,
     InfeasibleError,
     Need,
     ServerSpec,
@@ -152,9 +153,10 @@ def _asked(rule: Aggregator, view: ServerView, stack: Tensor) -> Tensor:
 
     if rule.coordinatewise:
         return answer(stack.transpose(0, 1).reshape(n, c * width)).view(c, width)
-    if rule.pairwise:
+    if isinstance(rule, FromDistances):
         weights = rule.pairwise_weights(stacked_distances(stack), view)
-        return torch.bmm(weights[:, None].to(stack), stack)[:, 0]
+        if weights is not None:
+            return torch.bmm(weights[:, None].to(stack), stack)[:, 0]
     return torch.stack([answer(chunk) for chunk in stack])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._weiszfeld import iterated_weights, weiszfeld_weights
 from robustbench_fl.aggregators.median import median
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, Trial, register
+from robustbench_fl.api import Aggregation, Aggregator, FromLengths, Need, ServerView, Trial, register
 
 Start = Literal["median", "mean", "zero"]
 
@@ -50,7 +50,7 @@ def geometric_median(
 
 @register("geometric_median", aliases=("geomed", "rfa"), paper="Pillutla 2022", year=2022, cost="Tnd")
 @dataclass(frozen=True, kw_only=True)
-class GeometricMedian(Aggregator):
+class GeometricMedian(Aggregator, FromLengths):
     """Take the point whose summed distance from all updates is least.
 
     Smoothed Weiszfeld iteration on whole vectors: ``z ← Σ β_i u_i / Σ β_i`` with

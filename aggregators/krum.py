@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from robustbench_fl.aggregators._krum import (
     lowest,
     neighbour_count,
 )
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+from robustbench_fl.api import Aggregation, Aggregator, FromDistances, Need, ServerView, register
 
 
 def krum(updates: Tensor, f: int, *, neighbours: Neighbours = "n-f-2") -> Tensor:
@@ -47,7 +46,7 @@ def krum(updates: Tensor, f: int, *, neighbours: Neighbours = "n-f-2") -> Tensor
 
 @register("krum", paper="Blanchard 2017", year=2017, cost="n²d")
 @dataclass(frozen=True, kw_only=True)
-class Krum(Aggregator):
+class Krum(Aggregator, FromDistances):
     """Take the one update whose nearest neighbours are nearest.
 
     A client's score is the sum of the squared distances to its ``n − f − 2`` nearest others.
@@ -80,8 +79,6 @@ class Krum(Aggregator):
     """
 
     neighbours: Neighbours = "n-f-2"
-
-    pairwise: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -11,7 +11,16 @@ from robustbench_fl.aggregators._diameter import smallest_diameter
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, Trial, register
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    FromLengths,
+    InfeasibleError,
+    Need,
+    ServerView,
+    Trial,
+    register,
+)
 
 _MOST_LEFT_OUT = 80
 """Left-out clients up to which the hardest random distances take about a second."""
@@ -44,7 +53,7 @@ def mda(updates: Tensor, f: int) -> Tensor:
     "mda", aliases=("minimum_diameter_averaging",), paper="El Mhamdi 2020", year=2020, cost="exponential"
 )
 @dataclass(frozen=True, kw_only=True)
-class MDA(Aggregator):
+class MDA(Aggregator, FromLengths):
     """Average the n − f updates of smallest diameter, the largest distance between any two of them.
 
     Notes

@@ -12,6 +12,7 @@ from robustbench_fl.aggregators._near_median import mean_near_median
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
+    FromOrder,
     InfeasibleError,
     Need,
     ServerView,
@@ -48,7 +49,7 @@ def meamed(updates: Tensor, f: int) -> Tensor:
 
 @register("meamed", aliases=("mean_around_median",), paper="Xie 2018", year=2018, cost="nd log n")
 @dataclass(frozen=True, kw_only=True)
-class Meamed(Aggregator):
+class Meamed(Aggregator, FromOrder):
     """Average in each coordinate the n − f values nearest to its median.
 
     Notes
@@ -73,7 +74,6 @@ class Meamed(Aggregator):
     """
 
     coordinatewise: ClassVar[bool] = True
-    ordered: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

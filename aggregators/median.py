@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
-from robustbench_fl.api import Aggregation, Aggregator, ServerView, SortedRows, register
+from robustbench_fl.api import Aggregation, Aggregator, FromOrder, ServerView, SortedRows, register
 
 
 def median(updates: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def median(updates: Tensor) -> Tensor:
 
 @register("median", aliases=("coordinate_median",), paper="Yin 2018", year=2018, cost="nd log n")
 @dataclass(frozen=True, kw_only=True)
-class Median(Aggregator):
+class Median(Aggregator, FromOrder):
     """Take the median of each coordinate.
 
     Notes
@@ -52,7 +52,6 @@ class Median(Aggregator):
     """
 
     coordinatewise: ClassVar[bool] = True
-    ordered: ClassVar[bool] = True
 
     def ordered_step(self, columns: SortedRows, view: ServerView) -> Tensor:
         """Return the middle row, or the mean of the two."""

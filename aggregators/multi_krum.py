@@ -19,7 +19,7 @@ from robustbench_fl.aggregators._krum import (
     neighbour_count,
 )
 from robustbench_fl.aggregators._rows import weighted_sum
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+from robustbench_fl.api import Aggregation, Aggregator, FromDistances, Need, ServerView, register
 
 
 def multi_krum(
@@ -56,7 +56,7 @@ def multi_krum(
 
 @register("multi_krum", aliases=("multikrum",), paper="Blanchard 2017", year=2017, cost="n²d")
 @dataclass(frozen=True, kw_only=True)
-class MultiKrum(Aggregator):
+class MultiKrum(Aggregator, FromDistances):
     """Average the `k` updates of lowest Krum score.
 
     Parameters
@@ -100,11 +100,6 @@ class MultiKrum(Aggregator):
             raise ValueError("neighbours has no effect with iterative=true; leave one of them out")
 
     @property
-    def pairwise(self) -> bool:  # type: ignore[override]
-        """Yes; picks one after another are not offered, as they are slow for many rounds."""
-        return not self.iterative
-
-    @property
     def needs(self) -> frozenset[Need]:
         """The assumed f."""
         return frozenset({Need.F})
@@ -115,8 +110,10 @@ class MultiKrum(Aggregator):
             return f"it averages k = {self.k} updates, but there are n = {n_clients}"
         return krum_infeasible(n_clients, f)
 
-    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor:
-        """Return 1/k for the k clients of lowest score."""
+    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor | None:
+        """Return 1/k for the k clients of lowest score; picks one after another are slow for many rounds."""
+        if self.iterative:
+            return None
         n = distances.shape[-1]
         k = n - view.f if self.k is None else self.k
         scores = krum_scores(distances, neighbour_count(n, view.f, self.neighbours))

@@ -12,6 +12,7 @@ from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
+    FromOrder,
     InfeasibleError,
     Need,
     ServerView,
@@ -51,7 +52,7 @@ def trimmed_mean(updates: Tensor, cut: int) -> Tensor:
 
 @register("trimmed_mean", aliases=("trmean",), paper="Yin 2018", year=2018, cost="nd log n")
 @dataclass(frozen=True, kw_only=True)
-class TrimmedMean(Aggregator):
+class TrimmedMean(Aggregator, FromOrder):
     """Average each coordinate after dropping its extremes.
 
     Parameters
@@ -81,7 +82,6 @@ class TrimmedMean(Aggregator):
     trim: Annotated[float, Ge(0), Lt(0.5)] | None = None
 
     coordinatewise: ClassVar[bool] = True
-    ordered: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
         RootData,
         ServerSpec,
         ServerView,
-        SortedRows,
-        Trial,
     )
     from robustbench_fl.api.attack import (
         Attack,
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from robustbench_fl.api.build import make
     from robustbench_fl.api.client_recipe import ClientRecipe
     from robustbench_fl.api.dataset import Arrays, Dataset
+    from robustbench_fl.api.fast_paths import FromDistances, FromLengths, FromOrder, SortedRows, Trial
     from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
     from robustbench_fl.api.needs import Knowledge, Need
     from robustbench_fl.api.params import Place, Shown
@@ -58,13 +57,12 @@ _HOMES = {
         "RootData",
         "ServerSpec",
         "ServerView",
-        "SortedRows",
-        "Trial",
     ),
     "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "Trigger"),
     "api.build": ("make",),
     "api.client_recipe": ("ClientRecipe",),
     "api.dataset": ("Arrays", "Dataset"),
+    "api.fast_paths": ("FromDistances", "FromLengths", "FromOrder", "SortedRows", "Trial"),
     "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
     "api.needs": ("Knowledge", "Need"),
     "api.params": ("Place", "Shown"),
@@ -87,6 +85,9 @@ __all__ = [
     "ClientRecipe",
     "Dataset",
     "Defence",
+    "FromDistances",
+    "FromLengths",
+    "FromOrder",
     "ImageShape",
     "InfeasibleError",
     "Knowledge",

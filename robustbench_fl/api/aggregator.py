@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -179,33 +179,6 @@ class Aggregation:
     diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class SortedRows(Protocol):
-    """Rows r = 0 … n − 1 that hold the r-th smallest value of each column."""
-
-    def __len__(self) -> int:
-        """Return n."""
-
-    def __getitem__(self, rows: int | slice) -> Tensor:
-        """Return one row [columns], or a range of rows [rows, columns]."""
-
-
-class Trial(Protocol):
-    """A round of which lengths and distances are known."""
-
-    @property
-    def distances(self) -> Tensor:
-        """Squared distances between all clients, float64 [n, n]."""
-
-    def norms(self) -> Tensor:
-        """Return the length of each update, float64 [n]."""
-
-    def distances_from(self, weights: Tensor) -> Tensor:
-        """Return each update's distance [n] from the mean of all with `weights` [n] that sum to one."""
-
-    def distances_from_median(self) -> Tensor:
-        """Return each update's distance from the coordinate-wise median, float64 [n]."""
-
-
 class Aggregator(ABC):
     """A rule that turns one round's updates into one step.
 
@@ -227,16 +200,12 @@ class Aggregator(ABC):
     """Whether adding a vector to all updates adds it to the aggregate."""
     scale: ClassVar[bool] = True
     """Whether multiplying all updates by c > 0 multiplies the aggregate."""
-    pairwise: ClassVar[bool] = False
-    """Whether it is a weighted mean whose weights follow from the distances between the clients."""
-    ordered: ClassVar[bool] = False
-    """Whether each coordinate follows from the sorted values of that column."""
     honest_only: ClassVar[bool] = False
-    """A yardstick: the harness hands it the honest rows only, and never ranks it."""
+    """A baseline: the harness hands it the honest rows only, and never ranks it."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the rule must be told; may depend on its parameters."""
+        """What the rule must know; may depend on its parameters."""
         return frozenset()
 
     def infeasible(self, n_clients: int, f: int) -> str | None:
@@ -250,66 +219,6 @@ class Aggregator(ABC):
     def init_state(self, spec: ServerSpec) -> State | None:
         """Return the state before the first round, ``None`` for a rule without memory."""
         return None
-
-    def pairwise_weights(self, distances: Tensor, view: ServerView) -> Tensor:
-        """Return the weights that follow from the distances between the clients alone.
-
-        For rules that declare :attr:`pairwise`: without a memory, and with the aggregate
-        ``weights @ updates``. Whoever has the distances of many small matrices, or of many that
-        hardly differ, asks this and not :meth:`aggregate`.
-
-        Parameters
-        ----------
-        distances : float64 Tensor [..., n, n]
-            Squared distances between every two rows; leading dimensions are separate rounds.
-        view : ServerView
-            As for :meth:`aggregate`.
-
-        Returns
-        -------
-        float64 Tensor [..., n]
-            One weight a client.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not declare `pairwise`")
-
-    def ordered_step(self, columns: SortedRows, view: ServerView) -> Tensor:
-        """Return the aggregate of columns whose values are sorted.
-
-        For rules without a memory that declare :attr:`ordered`.
-
-        Parameters
-        ----------
-        columns : Tensor [n, columns], or what gives ranges of its rows
-            Each column ascending. Only ``len`` and slices of rows may be asked for.
-        view : ServerView
-            As for :meth:`aggregate`.
-
-        Returns
-        -------
-        Tensor [columns]
-            The step.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not declare `ordered`")
-
-    def trial_weights(self, trial: Trial, view: ServerView) -> Tensor | None:
-        """Return the weights in a round of which distances are known but no rows.
-
-        An attacker's line search asks this (:meth:`Defence.distance_along
-        <robustbench_fl.api.Defence.distance_along>`).
-
-        Parameters
-        ----------
-        trial : Trial
-            The round.
-        view : ServerView
-            As for :meth:`aggregate`.
-
-        Returns
-        -------
-        float64 Tensor [n] or None
-            One weight a client; ``None`` if the rule must see the rows.
-        """
-        return self.pairwise_weights(trial.distances, view) if self.pairwise else None
 
     @abstractmethod
     def aggregate(self, updates: Tensor, view: ServerView, state: Any) -> tuple[Aggregation, State | None]:
@@ -349,7 +258,7 @@ class PreAggregator(ABC):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the map must be told."""
+        """What the map must know."""
         return frozenset()
 
     def infeasible(self, n_clients: int, f: int) -> str | None:

@@ -125,7 +125,7 @@ _FOUND = (
     Group(
         "aggregators",
         "@needs-nothing",
-        "Rules told nothing but the updates: no f, root data, model, client identity or history.",
+        "Rules that know nothing but the updates: no f, root data, model, client identity or history.",
         lambda rule: not rule.needs and not rule.honest_only,
     ),
     Group("attacks", "@all", "All attacks, and none, the clean setting.", lambda attack: True),

@@ -1,4 +1,4 @@
-"""What a method may be told: the server's needs and the attacker's knowledge."""
+"""What a method may know: the server's needs and the attacker's knowledge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class Need(StrEnum):
-    """What a server-side rule must be told beyond the updates themselves.
+    """What a server-side rule must know beyond the updates themselves.
 
     A rule declares its needs; its view of the round is built from them, and touching anything
     else raises :class:`~robustbench_fl.core.errors.UndeclaredAccess`.

@@ -1,4 +1,4 @@
-"""Parameters of methods: what a dataclass accepts, told from its annotations alone.
+"""Parameters of methods: what a dataclass accepts, read from its annotations alone.
 
 A method states types and ranges where it declares its fields, ``trim: Annotated[float, Ge(0),
 Lt(0.5)] = 0.1``; validation, ``describe`` and the canonical text all read that one place.

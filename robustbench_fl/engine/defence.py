@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Aggregation, Aggregator, Defence, State
+from robustbench_fl.api import Aggregation, Aggregator, Defence, FromLengths, FromOrder, State
 from robustbench_fl.engine.line_search import Line, Trial
 from robustbench_fl.engine.server import ServerRound, finite_rows, full_view, serve
 
@@ -36,7 +36,7 @@ class SimulatedDefence(Defence):
     make_rng : callable
         Opens the attacker's stream for the simulation: the same one for every trial.
     hidden : bool array [n], optional
-        Rows withheld from a yardstick.
+        Rows withheld from a baseline.
     """
 
     rule: Aggregator
@@ -60,9 +60,9 @@ class SimulatedDefence(Defence):
     ) -> Callable[[float], float]:
         """Return the function that takes x to how far the aggregate comes from `origin`.
 
-        Rules that say how get by with numbers for each client or coordinate
-        (:class:`~robustbench_fl.engine.line_search.Trial`); the others, and rounds in which rows are
-        left out, are asked each time.
+        Rules that say how (:mod:`robustbench_fl.api.fast_paths`) get by with numbers for each client
+        or coordinate (:class:`~robustbench_fl.engine.line_search.Trial`); the others, and rounds in
+        which rows are left out, are asked each time.
         """
         asked = super().distance_along(start, direction, origin, m)
         answers = self._answers()
@@ -89,11 +89,14 @@ class SimulatedDefence(Defence):
         view = full_view(self.rule, self.context, len(self.updates), self.make_rng)
         if view is None:
             return None
-        if self.rule.ordered:
-            return lambda trial: trial.length_of(lambda columns: self.rule.ordered_step(columns, view))
+        rule = self.rule
+        if isinstance(rule, FromOrder):
+            return lambda trial: trial.length_of(lambda columns: rule.ordered_step(columns, view))
+        if not isinstance(rule, FromLengths):
+            return None
 
         def weighed(trial: Trial) -> float | None:
-            weights = self.rule.trial_weights(trial, view)
+            weights = rule.trial_weights(trial, view)
             return None if weights is None else trial.length(weights)
 
         return weighed

@@ -18,7 +18,7 @@ def outcome(simulation: Simulation, peak_memory_mb: float | None) -> dict[str, A
     simulation : Simulation
         After its last round.
     peak_memory_mb : float, optional
-        Peak memory of the cell, where it could be told.
+        Peak memory of the cell, where it could be measured.
     """
     seconds = simulation.timers.seconds
     return {

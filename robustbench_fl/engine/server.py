@@ -16,14 +16,14 @@ from robustbench_fl.api.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class ServerRound:
-    """What the server holds in one round, whatever the rule is told of it.
+    """What the server holds in one round, whatever the rule may know of it.
 
     Parameters
     ----------
     round : int
         From 0.
     assumed_f : int or None
-        Assumed number of malicious participants; ``None`` where the server is told nothing.
+        Assumed number of malicious participants; ``None`` where the server assumes nothing.
     client_ids : tuple of int
         Sender of each row.
     sample_counts : Tensor [n]
@@ -62,7 +62,7 @@ class Verdict:
     seen : bool array [n]
         Rows that reached the rule.
     f : int or None
-        The f it was told.
+        The f it was given.
     capped : bool
         Whether that is less than what the server assumed.
     """
@@ -100,7 +100,7 @@ def serve(
     make_rng : callable
         Opens the server's stream of this round.
     hidden : bool array [n], optional
-        Rows withheld from the rule (the malicious ones, for the yardstick).
+        Rows withheld from the rule (the malicious ones, for ``oracle_mean``).
 
     Returns
     -------

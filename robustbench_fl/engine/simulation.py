@@ -34,13 +34,12 @@ from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.detection import Tally
-from robustbench_fl.engine.jobs import Jobs, Recipe
+from robustbench_fl.engine.evaluation import ScoreBoard
+from robustbench_fl.engine.jobs import Jobs, Recipe, Work
 from robustbench_fl.engine.optimiser import direction, initial_state
-from robustbench_fl.engine.scores import ScoreBoard
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.training import Engine, train
 from robustbench_fl.engine.virtual_clients import MadeData, virtual_jobs
-from robustbench_fl.engine.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +83,7 @@ class Simulation:
         Its network, rule and attack.
     engine : {"auto", "stacked", "loop"}
         How clients are trained; the numbers agree to float tolerance.
-    fewer : int
+    chunk_divisor : int
         Divides how many clients are trained as one batch: less memory, on a CPU the same numbers.
     """
 
@@ -94,13 +93,13 @@ class Simulation:
         federation: Federation,
         methods: Methods,
         engine: Engine = "auto",
-        fewer: int = 1,
+        chunk_divisor: int = 1,
     ) -> None:
         self.cell = cell
         self.settings = cell.settings
         self.federation = federation
         self.model, self.rule, self.attack = methods.model, methods.rule, methods.attack
-        self.engine, self.fewer = engine, fewer
+        self.engine, self.chunk_divisor = engine, chunk_divisor
         padding = getattr(choice("augment", self.settings.augment), "padding", None)
         self.recipe = Recipe(**vars(self.settings), padding=padding)
         self.schedule: Schedule = choice("lr_schedule", self.settings.lr_schedule)
@@ -216,7 +215,15 @@ class Simulation:
         return Work(clients=clients, malicious=positions, active=active, rows=rows, jobs=jobs, recipe=recipe)
 
     def _trained(self, jobs: Jobs, recipe: Recipe) -> Tensor:
-        return train(self.model, self.federation, self.params, jobs, recipe, self.engine, fewer=self.fewer)
+        return train(
+            self.model,
+            self.federation,
+            self.params,
+            jobs,
+            recipe,
+            self.engine,
+            chunk_divisor=self.chunk_divisor,
+        )
 
     def _recipe_now(self) -> Recipe:
         """Return the recipe with this round's learning rate."""
@@ -307,7 +314,9 @@ class Simulation:
         def train_on(images: Tensor, labels: Tensor) -> Tensor:
             data = MadeData(images, labels, self.federation)
             jobs = virtual_jobs(data, recipe, self.cell.seed, round)
-            return train(self.model, data, params, jobs, recipe, self.engine, fewer=self.fewer)
+            return train(
+                self.model, data, params, jobs, recipe, self.engine, chunk_divisor=self.chunk_divisor
+            )
 
         samples = int(self.sample_counts[torch.from_numpy(clients).to(params.device)].median())
         return ClientRecipe(samples=samples, train=train_on)

@@ -33,7 +33,7 @@ def train(
     recipe: Recipe,
     engine: Engine = "auto",
     chunk: int | None = None,
-    fewer: int = 1,
+    chunk_divisor: int = 1,
 ) -> Tensor:
     """Train every job from its start and return what changed.
 
@@ -57,7 +57,7 @@ def train(
         :func:`chosen_engine`.
     chunk : int, optional
         Clients stacked at a time. By default 10 on a CPU, and what fits on a GPU.
-    fewer : int
+    chunk_divisor : int
         Divides the default `chunk`, where memory did not suffice.
 
     Returns
@@ -76,7 +76,7 @@ def train(
         return _trained_in_turn(model, Batches(federation, jobs), start, recipe)
     jobs, order = longest_first(jobs)
     start = start if order is None else start[order]
-    size = chunk or max(1, _chunk(model, federation.device) // fewer)
+    size = chunk or max(1, _chunk(model, federation.device) // chunk_divisor)
     updates = _trained_stacked(model, Batches(federation, jobs), start, recipe, size)
     if order is None:
         return updates

@@ -208,7 +208,7 @@ def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation
         rule=build.make("aggregators", cell.aggregator),
         attack=build.make("attacks", cell.attack),
     )
-    return Simulation(cell, federation, methods, engine=environment.engine, fewer=fewer)
+    return Simulation(cell, federation, methods, engine=environment.engine, chunk_divisor=fewer)
 
 
 @lru_cache(maxsize=2)
