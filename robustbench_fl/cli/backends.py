@@ -17,11 +17,11 @@ from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
-    from robustbench_fl.sweep.runner.apart import Apart
     from robustbench_fl.sweep.runner.backend import Backend
     from robustbench_fl.sweep.runner.environment import Environment
     from robustbench_fl.sweep.runner.local import KeepLog
     from robustbench_fl.sweep.runner.policy import RunPolicy
+    from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.runner.ray_cluster import RayCluster
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,9 +105,9 @@ def backend_options(function: F) -> F:
 
 @contextmanager
 def site_of(
-    where: Where, place: Place, cells: Sequence[Planned], plugins: tuple[Path, ...], apart: Apart
+    where: Where, place: Place, cells: Sequence[Planned], plugins: tuple[Path, ...], methods: MethodProcess
 ) -> Iterator[Site]:
-    """Give the machines for `cells`, once their data is there; `apart` is closed by then.
+    """Give the machines for `cells`, once their data is there; `methods` is closed by then.
 
     Raises
     ------
@@ -118,8 +118,8 @@ def site_of(
     from robustbench_fl.sweep.runner.local import LocalBackend
 
     if where.backend == "local":
-        environment = environment_of(place, cells, plugins, apart)
-        apart.close()
+        environment = environment_of(place, cells, plugins, methods)
+        methods.close()
         yield Site(place.jobs, environment, functools.partial(LocalBackend, place.jobs))
         return
     from robustbench_fl.sweep.runner.ray_backend import RayBackend
@@ -127,11 +127,11 @@ def site_of(
 
     required_ray()
     # Whether there is a GPU is the cluster's business, not this machine's.
-    environment = environment_of(replace(place, device="cpu"), cells, plugins, apart)
+    environment = environment_of(replace(place, device="cpu"), cells, plugins, methods)
     environment = replace(environment, device="cuda" if where.gpus_per_cell else "cpu")
     datasets = sorted({planned.cell.dataset for planned in cells if not planned.infeasible})
-    copies = apart.call(copies_of, datasets, environment.data_dir) if datasets else {}
-    apart.close()
+    copies = methods.call(copies_of, datasets, environment.data_dir) if datasets else {}
+    methods.close()
     with _cluster(where) as cluster:
         yield Site(cluster.slots, environment, functools.partial(_ray_backend, RayBackend, cluster, copies))
 

@@ -17,8 +17,8 @@ from robustbench_fl.core.errors import UsageError
 if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
     from robustbench_fl.engine.training import Engine
-    from robustbench_fl.sweep.runner.apart import Apart
     from robustbench_fl.sweep.runner.environment import Environment
+    from robustbench_fl.sweep.runner.processes import MethodProcess
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,7 +97,7 @@ def environment_options(function: F) -> F:
 
 
 def environment_of(
-    place: Place, cells: Sequence[Planned], plugins: tuple[Path, ...], apart: Apart
+    place: Place, cells: Sequence[Planned], plugins: tuple[Path, ...], methods: MethodProcess
 ) -> Environment:
     """Return the environment for `cells`, once their data is there and the device is known.
 
@@ -113,9 +113,9 @@ def environment_of(
     data_dir = place.data_dir or default_data_dir()
     runnable = [planned.cell for planned in cells if not planned.infeasible]
     asks = bool(cells) and place.device != "cpu"
-    device = apart.call(chosen_device, place.device) if asks else "cpu"
+    device = methods.call(chosen_device, place.device) if asks else "cpu"
     if datasets := sorted({cell.dataset for cell in runnable}):
-        apart.call(prepare_data, datasets, data_dir, download=place.download)
+        methods.call(prepare_data, datasets, data_dir, download=place.download)
     return Environment(
         data_dir=data_dir,
         download=place.download,

@@ -43,15 +43,15 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
         1 if one of them has no result, else 0.
     """
     from robustbench_fl.cli.colour import shows_colour
-    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.processes import MethodProcess
 
     statuses = store.statuses()
     bold = shows_colour()
     state = _state(store, bold)
     text = _written(store.folder, state)
     if text is None:
-        with Apart() as apart:
-            text = apart.call(write_tables, store.folder, state, bold=bold)
+        with MethodProcess() as methods:
+            text = methods.call(write_tables, store.folder, state, bold=bold)
     click.echo(text)
     click.echo(f"\nTables, matrices and figures: {store.folder}")
     click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")

@@ -21,8 +21,8 @@ from robustbench_fl.cli.running import Running, Watch, run_options
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.run import Prepared
-    from robustbench_fl.sweep.runner.apart import Apart
     from robustbench_fl.sweep.runner.policy import Existing
+    from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.timing import Times
 
 
@@ -52,17 +52,17 @@ def sweep(
     """
     from robustbench_fl.sweep.order import expected, ordered
     from robustbench_fl.sweep.run import run
-    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.processes import MethodProcess
 
-    with Apart(plugins, ready_for="robustbench_fl.sweep.expand") as apart:
+    with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(
-            file, out, apart, flags, place.data_dir, running.existing, running.retry_failed
+            file, out, methods, flags, place.data_dir, running.existing, running.retry_failed
         )
         click.echo(_headline(prepared, store))
         if dry_run and not calibrate:
             click.echo(_plan_text(prepared, times_of(prepared, store), place.jobs, "table"))
             return 0
-        with site_of(where, place, prepared.todo, plugins, apart) as site:
+        with site_of(where, place, prepared.todo, plugins, methods) as site:
             times = times_of(prepared, store, calibrate, site.backend(site.environment, None, None))
             if dry_run:
                 click.echo(_plan_text(prepared, times, site.jobs, "table"))
@@ -98,16 +98,16 @@ def plan(
     does read data and run. Of a data set in files of one's own the content is read, since that is what
     its cells are named by.
     """
-    from robustbench_fl.sweep.runner.apart import Apart
     from robustbench_fl.sweep.runner.local import LocalBackend
+    from robustbench_fl.sweep.runner.processes import MethodProcess
 
     backend = None
-    with Apart(plugins, ready_for="robustbench_fl.sweep.expand") as apart:
-        prepared, store = _prepare(file, out, apart, flags, place.data_dir)
+    with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
+        prepared, store = _prepare(file, out, methods, flags, place.data_dir)
         if format_ == "table":
             click.echo(_headline(prepared, store))
         if calibrate:
-            backend = LocalBackend(place.jobs, environment_of(place, prepared.todo, plugins, apart))
+            backend = LocalBackend(place.jobs, environment_of(place, prepared.todo, plugins, methods))
     times = times_of(prepared, store, calibrate, backend)
     click.echo(_plan_text(prepared, times, place.jobs, format_))
 
@@ -115,7 +115,7 @@ def plan(
 def _prepare(
     file: Path | None,
     out: Path | None,
-    apart: Apart,
+    methods: MethodProcess,
     flags: dict[str, Any],
     data_dir: Path | None,
     existing: Existing = "missing",
@@ -134,7 +134,7 @@ def _prepare(
         existing=existing,
         retry_failed=retry_failed,
         choice=choice_of(flags),
-        apart=apart,
+        methods=methods,
         data_dir=data_dir,
     )
     return prepared, store

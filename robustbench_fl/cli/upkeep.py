@@ -125,7 +125,7 @@ def verify(
     """
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import verify as verifying
-    from robustbench_fl.sweep.runner.apart import Apart
+    from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.runner.stopping import Stop
 
     store = Store.existing(folder)
@@ -135,9 +135,9 @@ def verify(
         raise UsageError(f"{str(folder)!r} holds no finished cell to run again.")
     stop = Stop()
     again: dict[str, dict[str, Any]] = {}
-    with Apart(plugins) as apart:
-        planned = apart.call(verifying.planned_again, records)
-        with site_of(where, place, list(planned.values()), plugins, apart) as site, stop.on_signals():
+    with MethodProcess(plugins) as methods:
+        planned = methods.call(verifying.planned_again, records)
+        with site_of(where, place, list(planned.values()), plugins, methods) as site, stop.on_signals():
             for record in site.backend(site.environment, None, None).run(planned.values(), stop):
                 again[record.key] = record.model_dump(mode="json")
     if stop.requested:

@@ -1,7 +1,7 @@
 """What the main process asks of methods: the plan of a sweep, and whether its data is there.
 
 Every function here imports torch when it is called, so a sweep calls them through
-:class:`~robustbench_fl.sweep.runner.apart.Apart`.
+:class:`~robustbench_fl.sweep.runner.processes.MethodProcess`.
 """
 
 from __future__ import annotations

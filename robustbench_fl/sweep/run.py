@@ -14,9 +14,9 @@ from robustbench_fl.store import Store
 from robustbench_fl.sweep.choice import Choice
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.plan import plan_of
-from robustbench_fl.sweep.runner.apart import Apart
 from robustbench_fl.sweep.runner.backend import Backend, Tell, ignore
 from robustbench_fl.sweep.runner.policy import Existing, due
+from robustbench_fl.sweep.runner.processes import MethodProcess
 from robustbench_fl.sweep.runner.stopping import Stop
 from robustbench_fl.sweep.sharing import run_shared, write_plan
 
@@ -57,7 +57,7 @@ def prepare(
     existing: Existing = "missing",
     retry_failed: bool = False,
     choice: Choice | None = None,
-    apart: Apart | None = None,
+    methods: MethodProcess | None = None,
     data_dir: Path | None = None,
 ) -> Prepared:
     """Unite `sweep` with what `store` holds and find the cells to run.
@@ -74,7 +74,7 @@ def prepare(
         Which cells with a record are run again: :func:`robustbench_fl.sweep.runner.policy.due`.
     choice : Choice, optional
         Filters and a shard.
-    apart : Apart, optional
+    methods : MethodProcess, optional
         The process that knows methods.
     data_dir : Path, optional
         Where the user's own data sets lie; by default the one data directory.
@@ -85,7 +85,8 @@ def prepare(
         If the folder holds a sweep with other settings, a method is unknown, or the choice leaves nothing.
     """
     statuses = store.statuses()  # first: meanwhile the other process gets ready
-    found = (apart or Apart()).call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
+    methods = methods or MethodProcess()
+    found = methods.call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
     is_due = due(existing, retry_failed=retry_failed)
     asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
     chosen = choice.of(asked) if choice else asked
