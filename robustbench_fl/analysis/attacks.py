@@ -44,7 +44,7 @@ def attack_table(frame: pd.DataFrame) -> Table:
     -------
     Table
         A drop is a rule's clean accuracy minus its accuracy under the attack, in the same block and
-        seed. ``mean_drop``: its mean over rules, blocks and seeds, yardsticks left out, with the
+        seed. ``mean_drop``: its mean over rules, blocks and seeds, baselines left out, with the
         95 % bootstrap interval over seeds; ``plain_drop``: that of plain averaging; ``worst_share``:
         the share of all pairs of a rule and a block to which this attack does most harm, attacks
         that do equal harm sharing the pair; ``most_hurt``: the rule with the largest mean drop;
@@ -134,7 +134,7 @@ def _sentences(cells: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
     brackets = "; brackets: 95 % percentile bootstrap over seeds within each world" * bool(several)
     return (
         "Sorted by mean_drop: a rule's accuracy without attack minus that under the attack, same block and "
-        f"seed; mean over {rules} rule{'s' if rules != 1 else ''}, blocks and seeds; yardsticks left out.",
+        f"seed; mean over {rules} rule{'s' if rules != 1 else ''}, blocks and seeds; baselines left out.",
         f"{captions.runs(cells)}{brackets}.",
         f"plain_drop: that of the rule {PLAIN}; effective: blocks in which it loses 2 points or more beyond "
         "doubt, or a backdoor succeeds.",

@@ -12,8 +12,8 @@ import pandas as pd
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.alignment import Aligned, align
 from robustbench_fl.analysis.bootstrap import Drawn, bootstrapped, interval, mean_interval
+from robustbench_fl.analysis.columns import JUDGED, sign
 from robustbench_fl.analysis.estimators import Array
-from robustbench_fl.analysis.matrix import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from robustbench_fl.analysis.power import ALPHA, POWER, seeds_needed
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
@@ -80,28 +80,26 @@ def compare(
         If the value is unknown, the tolerance negative, or the folders cannot be aligned
         (:func:`robustbench_fl.analysis.alignment.align`).
     """
-    known = HIGHER_IS_BETTER | LOWER_IS_BETTER
-    if value not in known:
-        raise UsageError(f"Unknown value {value!r}. {among(value, sorted(known))}")
+    if value not in JUDGED:
+        raise UsageError(f"Unknown value {value!r}. {among(value, sorted(JUDGED))}")
     if not tolerance >= 0:
         raise UsageError(f"The tolerance must not be negative, got {tolerance:g}.")
     aligned = align(first, second, force)
     pairs = _pairs(aligned, value)
     if pairs.empty:
         raise UsageError(f"No cell has {value} in both folders.")
-    sign = 1.0 if value in HIGHER_IS_BETTER else -1.0
     groups = [(rule, cells) for rule, cells in pairs.groupby("aggregator")]
-    rows = [_row(str(rule), cells, value, sign, tolerance, aligned.paired) for rule, cells in groups]
-    rows.sort(key=lambda row: (sign * float(str(row[f"{value}_delta"])), str(row["aggregator"])))
+    rows = [_row(str(rule), cells, value, tolerance, aligned.paired) for rule, cells in groups]
+    rows.sort(key=lambda row: (sign(value) * float(str(row[f"{value}_delta"])), str(row["aggregator"])))
     if len(rows) > 1:
-        rows.append(_row(ALL, pairs, value, sign, tolerance, aligned.paired))
+        rows.append(_row(ALL, pairs, value, tolerance, aligned.paired))
     table = pd.DataFrame(rows).astype({"seeds_needed": "Int64"})
     return Comparison(
         table,
         None,
         f"{value}_delta",
         _sentences(aligned, pairs, value, tolerance),
-        (*_worse(table, value, sign, tolerance), *_broken(aligned)),
+        (*_worse(table, value, tolerance), *_broken(aligned)),
         tuple(sorted(aligned.only_a["key"])),
         tuple(sorted(aligned.only_b["key"])),
     )
@@ -117,12 +115,10 @@ def _pairs(aligned: Aligned, value: str) -> pd.DataFrame:
     return pairs.dropna(subset=["a", "b"])
 
 
-def _row(
-    label: str, cells: pd.DataFrame, value: str, sign: float, tolerance: float, paired: bool
-) -> dict[str, object]:
+def _row(label: str, cells: pd.DataFrame, value: str, tolerance: float, paired: bool) -> dict[str, object]:
     delta, low, high, needed = (_paired if paired else _unpaired)(cells)
     places = cells.groupby("_match")[["a", "b"]].mean()
-    better = sign * (places["b"] - places["a"])
+    better = sign(value) * (places["b"] - places["a"])
     wins, losses = int((better > tolerance + _EQUAL).sum()), int((better < -tolerance - _EQUAL).sum())
     return {
         "aggregator": label,
@@ -175,13 +171,13 @@ def _unpaired(cells: pd.DataFrame) -> tuple[float, float, float, None]:
     return means[1] - means[0], float(low), float(high), None
 
 
-def _worse(table: pd.DataFrame, value: str, sign: float, tolerance: float) -> list[str]:
+def _worse(table: pd.DataFrame, value: str, tolerance: float) -> list[str]:
     """Return a sentence for each row whose whole interval is worse than the tolerance."""
     found = []
     for row in table.to_dict("records"):
         delta, low, high = (row[f"{value}_delta{end}"] for end in ("", "_low", "_high"))
-        best = delta if np.isnan(low) else (high if sign > 0 else low)
-        if sign * best < -tolerance - _EQUAL:
+        best = delta if np.isnan(low) else (high if sign(value) > 0 else low)
+        if sign(value) * best < -tolerance - _EQUAL:
             bounds = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
             found.append(f"{row['aggregator']}: {value} {delta:+.4g}{bounds}")
     return found

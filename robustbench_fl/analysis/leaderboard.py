@@ -10,6 +10,7 @@ import pandas as pd
 from robustbench_fl.analysis import bootstrap, captions
 from robustbench_fl.analysis.attack_effect import PLAIN, effects
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
+from robustbench_fl.analysis.columns import bounds
 from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
 from robustbench_fl.analysis.invariants import check_detection, check_worst_below_mean
 from robustbench_fl.analysis.ranking import equal_scores, rank_interval, ranked
@@ -27,7 +28,9 @@ from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError
 
 WORST, HONEST, MEAN, IQM = "worst_accuracy", "worst_accuracy_honest", "mean_accuracy", "iqm_accuracy"
-INTERVALS = {WORST: "worst", MEAN: "mean", HONEST: "honest", IQM: "iqm"}
+SCORES = (WORST, MEAN, HONEST, IQM)
+BASELINE = "baseline"
+"""The note of a rule that is shown for comparison and never ranked."""
 COLUMNS = (
     "rank",
     "tied",
@@ -208,20 +211,19 @@ def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clien
 
 def _add_intervals(table: pd.DataFrame, resampled: Resampled) -> None:
     table[HONEST] = pd.Series(resampled.point[HONEST], index=resampled.rules)
-    for score, short in INTERVALS.items():
-        low, high = bootstrap.interval(resampled.samples[score])
-        table[f"{short}_low"] = pd.Series(low, index=resampled.rules)
-        table[f"{short}_high"] = pd.Series(high, index=resampled.rules)
+    for score in SCORES:
+        for name, ends in zip(bounds(score), bootstrap.interval(resampled.samples[score]), strict=True):
+            table[name] = pd.Series(ends, index=resampled.rules)
 
 
 def _add_ranks(
     table: pd.DataFrame, covered: pd.DataFrame, cells: pd.DataFrame, score: str, resampled: Resampled | None
 ) -> None:
-    yardstick = ~cells.groupby("aggregator")["ranked"].first().astype(bool)
+    baseline = ~cells.groupby("aggregator")["ranked"].first().astype(bool)
     table["coverage"] = covered["coverage"]
     for count in ("diverged", "imputed"):
         table[count] = covered[count]
-    notes = pd.DataFrame({"yardstick": yardstick.map({True: "yardstick", False: ""})})
+    notes = pd.DataFrame({"baseline": baseline.map({True: BASELINE, False: ""})})
     notes["holes"] = covered["holes"]
     notes["score"] = table[score].isna().map({True: "no attacked cell", False: ""})
     notes.loc[notes["holes"] != "", "score"] = ""
@@ -249,7 +251,7 @@ def _within_doubt(resampled: Resampled, score: str) -> Callable[[str, str], bool
 
 def _sorted(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Sort by score; rules that could not be ranked for lack of cells come last."""
-    holes = table["rank"].isna() & ~table["note"].isin(["yardstick"])
+    holes = table["rank"].isna() & (table["note"] != BASELINE)
     by = table[score].fillna(table[WORST]).fillna(-1.0)
     order = pd.DataFrame({"holes": holes, "by": -by, "clean": -table["clean_accuracy"].fillna(-1.0)})
     table = table.loc[order.sort_values(["holes", "by", "clean"], kind="stable").index].reset_index()

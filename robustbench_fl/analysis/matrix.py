@@ -12,23 +12,11 @@ from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import effects
 from robustbench_fl.analysis.blocks import CLEAN, completed
 from robustbench_fl.analysis.bootstrap import mean_interval
+from robustbench_fl.analysis.columns import JUDGED, VALUES, sign
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.core.errors import UsageError, among
 
-HIGHER_IS_BETTER = frozenset(
-    {"accuracy", "validation_accuracy", "worst_class_accuracy", "tpr", "dacc", "auc", "round_tpr"}
-)
-LOWER_IS_BETTER = frozenset(
-    {
-        *("accuracy_std", "loss", "attack_success", "fpr", "round_fpr", "lost_clients"),
-        *("server_ms", "peak_memory_mb", "train_seconds", "attack_seconds", "aggregate_seconds"),
-        *("evaluate_seconds", "non_finite_rows", "kept_model_rounds"),
-    }
-)
-_FURTHER = frozenset({"capped_rounds", "underestimated_rounds", "honest_clients", "malicious_clients"})
-VALUES = HIGHER_IS_BETTER | LOWER_IS_BETTER | _FURTHER
-"""Columns that can be averaged into a matrix."""
 _TIED = "= tied to the best (paired 95 % interval over seeds includes 0)."
 _WEAK = "† ineffective: plain averaging is not hurt; no defence earns credit there."
 
@@ -85,7 +73,7 @@ def matrix(
     rows, cols : str or sequence of str, optional
         Columns of the frame; several are joined, also as text: ``"attack,partition"``.
     value : str, optional
-        One of :data:`VALUES`.
+        One of :data:`robustbench_fl.analysis.columns.VALUES`.
 
     Returns
     -------
@@ -214,17 +202,16 @@ def _compared(
     """Return which values are the best among rules that met the same, and which are tied to it."""
     best = pd.DataFrame(False, index=values.index, columns=values.columns)
     tied = best.copy()
-    if "aggregator" not in {*rows, *cols} or value not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
+    if "aggregator" not in {*rows, *cols} or value not in JUDGED:
         return best, tied
     if "aggregator" in cols:
         flipped = _compared(table.rename(columns={"_row": "_col", "_col": "_row"}), values.T, incomplete.T,
                             value, cols, rows)  # fmt: skip
         return flipped[0].T, flipped[1].T
-    yardsticks = set(table.loc[~table["ranked"], "_row"])
-    fit = values.mask(incomplete).drop(index=[row for row in values.index if row in yardsticks])
-    sign = 1 if value in HIGHER_IS_BETTER else -1
+    baselines = set(table.loc[~table["ranked"], "_row"])
+    fit = values.mask(incomplete).drop(index=[row for row in values.index if row in baselines])
     for column in fit.columns:
-        entries = (sign * fit[column]).dropna()
+        entries = (sign(value) * fit[column]).dropna()
         if len(entries) < 2:
             continue
         best.loc[entries.index[entries >= entries.max() - 1e-12], column] = True

@@ -74,7 +74,7 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
         As from :func:`robustbench_fl.analysis.frame.frame`.
     score : {"worst", "mean"}, optional
         What is compared in each unit, a unit being one seed of one block: the lowest accuracy over
-        the attacks, or their mean. Adaptive attacks, yardsticks and rules that lack a unit are left
+        the attacks, or their mean. Adaptive attacks, baselines and rules that lack a unit are left
         out.
 
     Returns

@@ -53,7 +53,7 @@ class Line:
 
 
 def lines(rules: list[str]) -> dict[str, Line]:
-    """Return how each rule is drawn; the yardsticks ``mean`` and ``oracle_mean`` stand out."""
+    """Return how each rule is drawn; the baselines ``mean`` and ``oracle_mean`` stand out."""
     fixed = {
         "mean": Line(MUTED, (0, (2, 1)), "", 2.6),
         "oracle_mean": Line(INK, "-", "", 2.6),

@@ -43,14 +43,14 @@ def heatmap(panel: Panel) -> bytes:
     marks = table.incomplete.loc[rules.index, order]
     marks[_WORST] = marks[regular].any(axis=1)
     headers = [f"{name}†" if name in table.ineffective else name for name in order] + [_WORST]
-    yardsticks = set(panel.cells.loc[~panel.cells["ranked"], "aggregator"])
+    baselines = set(panel.cells.loc[~panel.cells["ranked"], "aggregator"])
     seeds = seeds_text(panel.cells)
     weak = "   † plain averaging is not hurt" if any("†" in name for name in headers) else ""
     spread = seed_intervals(panel.cells)
     runs = "n=1, no interval" if seeds == "n=1" else f"mean over {seeds}, 95 % interval below it"
     note = f"accuracy in %, {runs}{weak}"
     with style():
-        return _draw(values, marks, spread, headers, yardsticks, panel.title, note)
+        return _draw(values, marks, spread, headers, baselines, panel.title, note)
 
 
 def _draw(
@@ -58,7 +58,7 @@ def _draw(
     marks: pd.DataFrame,
     spread: pd.DataFrame,
     headers: list[str],
-    yardsticks: set[str],
+    baselines: set[str],
     title: str,
     note: str,
 ) -> bytes:
@@ -94,7 +94,7 @@ def _draw(
     for spine in axes.spines.values():
         spine.set_visible(False)
     for label in axes.get_yticklabels():
-        if label.get_text() in yardsticks:
+        if label.get_text() in baselines:
             label.set(style="italic", color=MUTED)
     axes.get_xticklabels()[-1].set_fontweight("bold")
     axes.set_title(title, loc="left", fontweight="bold", pad=10)

@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from robustbench_fl.analysis.columns import DASH, WIDE, bounds, column, number, without_bounds
 from robustbench_fl.analysis.compare import Comparison
-from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard
+from robustbench_fl.analysis.leaderboard import Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
 from robustbench_fl.core.errors import UsageError, among
-from robustbench_fl.report.columns import DASH, header, is_percent, number
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
 FORMATS = ("table", "md", "csv", "json", "latex")
@@ -24,13 +24,6 @@ Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
 _RANK = "rank"
 _BIASED = "worst_accuracy"
 """Its percentile interval inherits the bias of a minimum: people see that of the honest one."""
-_WIDE = frozenset(
-    {
-        *("iqm_accuracy", "max_accuracy_loss", "attack_success", "tpr", "fpr", "clean_fpr"),
-        *("server_ms_attacked", "peak_memory_mb", "diverged", "imputed"),
-    }
-)
-"""Columns of a leaderboard that a terminal shows only when asked; other tables show them too."""
 
 
 def render(table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False) -> str:
@@ -65,7 +58,7 @@ def render(table: Renderable, format_: str = "table", wide: bool | None = None, 
     if format_ == "json":
         return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
     shown_whole = format_ != "table" if wide is None else wide
-    hidden = frozenset[str]() if shown_whole else _WIDE
+    hidden = frozenset[str]() if shown_whole else WIDE
     if isinstance(table, Sections):
         return _sections(table, format_, hidden)
     if format_ == "table":
@@ -125,9 +118,8 @@ def _label(label: object) -> str:
 
 def _table(table: Table, hidden: frozenset[str], sentences: tuple[str, ...]) -> Text:
     data = table.table
-    bounds = {f"{short}_{end}" for name in data for end in ("low", "high") if (short := _short(name))}
-    left_out = hidden | bounds | {"tied"}
-    names = [name for name in data if name not in left_out and not _empty(data[name])]
+    left_out = hidden | {"tied"}
+    names = [name for name in without_bounds(data) if name not in left_out and not _empty(data[name])]
     columns = [_column(data, name) for name in names]
     return _text(data, names, columns, " ".join(_without(sentences, hidden)))
 
@@ -138,21 +130,18 @@ def _without(sentences: tuple[str, ...], hidden: frozenset[str]) -> list[str]:
     return [*kept, "More columns: --wide."] if len(kept) < len(sentences) else kept
 
 
-def _short(name: str) -> str:
-    """Return how the columns of the bounds of `name` begin."""
-    return INTERVALS.get(name, name)
-
-
 def _column(data: pd.DataFrame, name: str) -> list[str]:
     shown = _shown(data, name)
     if name == _RANK and "tied" in data:
         shown = [f"{text}{'=' if tied else ''}" for text, tied in zip(shown, data["tied"], strict=True)]
-    short = _short(name)
-    if name == _BIASED or f"{short}_low" not in data:
+    low, high = bounds(name)
+    if name == _BIASED or low not in data:
         return shown
     show = number(name)
-    bounds = zip(shown, data[f"{short}_low"], data[f"{short}_high"], strict=True)
-    return [text if pd.isna(low) else f"{text} [{show(low)}, {show(high)}]" for text, low, high in bounds]
+    return [
+        text if pd.isna(left) else f"{text} [{show(left)}, {show(right)}]"
+        for text, left, right in zip(shown, data[low], data[high], strict=True)
+    ]
 
 
 def _matrix(table: Matrix) -> Text:
@@ -167,9 +156,9 @@ def _matrix(table: Matrix) -> Text:
             if table.best.iat[i, j]:
                 bold.add((i, j + 1))
         rows.append(entries)
-    headers = [", ".join(header(name) for name in str(table.values.index.name).split(","))]
-    headers += [_weak(column, table) for column in table.values.columns]
-    unit = " In percent." if is_percent(table.value) else ""
+    headers = [", ".join(column(name).header for name in str(table.values.index.name).split(","))]
+    headers += [_weak(label, table) for label in table.values.columns]
+    unit = " In percent." if column(table.value).is_percent else ""
     numeric = [False] + [True] * (len(headers) - 1)
     return Text(headers, rows, numeric, table.caption + unit, bold, "Bold: best rule." if bold else "")
 
@@ -186,20 +175,20 @@ def _frame(data: pd.DataFrame) -> Text:
 def _text(data: pd.DataFrame, names: list[str], columns: list[list[str]], caption: str) -> Text:
     numeric = [pd.api.types.is_numeric_dtype(data[name]) for name in names]
     rows = [list(entries) for entries in zip(*columns, strict=True)]
-    return Text([header(name) for name in names], rows, numeric, caption)
+    return Text([column(name).header for name in names], rows, numeric, caption)
 
 
 def _shown(data: pd.DataFrame, name: str) -> list[str]:
-    column = data[name]
-    if pd.api.types.is_bool_dtype(column):
-        return ["yes" if value else "no" for value in column]
-    if pd.api.types.is_numeric_dtype(column):
-        return list(map(number(name), column))
-    return [DASH if pd.isna(value) else str(value) for value in column]
+    values = data[name]
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if value else "no" for value in values]
+    if pd.api.types.is_numeric_dtype(values):
+        return list(map(number(name), values))
+    return [DASH if pd.isna(value) else str(value) for value in values]
 
 
-def _empty(column: pd.Series) -> bool:
-    return bool(column.isna().all() or (column.astype(str) == "").all())
+def _empty(values: pd.Series) -> bool:
+    return bool(values.isna().all() or (values.astype(str) == "").all())
 
 
 def _plain(table: Renderable) -> dict[str, Any]:

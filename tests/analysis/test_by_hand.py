@@ -90,7 +90,7 @@ def test_ties_share_a_rank_and_holes_have_none(cells):
     assert table["rank"].dropna().to_dict() == {"krum": 1, "median": 1, "mean": 3}
     assert set(table.index[table["tied"]]) == {"krum", "median"}
     assert table["note"].to_dict() == {
-        "oracle_mean": "yardstick",
+        "oracle_mean": "baseline",
         "krum": "",
         "median": "",
         "mean": "",

@@ -34,7 +34,7 @@ def test_one_seed_by_hand(grid):
     assert krum["defence_tax"] == pytest.approx(0.1)
     assert krum["coverage"] == "3/3"
     assert krum["told"] == "f"
-    assert table.loc["oracle_mean", "note"] == "yardstick"
+    assert table.loc["oracle_mean", "note"] == "baseline"
     assert board.score_column == "worst_accuracy"
     assert board.rank_column == "rank"
 

@@ -18,7 +18,7 @@ def test_numbers_order_and_best(grid):
     assert table.values.loc["krum", "ipm"] == 0.7
     assert table.best.loc["krum"].to_dict() == {"none": False, "alie": True, "ipm": True}
     assert table.best.loc["mean"].to_dict() == {"none": True, "alie": True, "ipm": False}
-    assert not table.best.loc["oracle_mean"].any()  # a yardstick wins nothing
+    assert not table.best.loc["oracle_mean"].any()  # a baseline wins nothing
 
 
 def test_a_hole_and_an_incomplete_mean(grid, record):

@@ -16,7 +16,7 @@ def test_gaps_by_hand(grid, record):
     )
     cells.append(record("krum", "alie", status="infeasible"))
     table = gaps(frame(cells))
-    # Under ipm the best is median with 0.7, under alie mean with 0.6; the yardstick is no competitor.
+    # Under ipm the best is median with 0.7, under alie mean with 0.6; the baseline is no competitor.
     assert table.loc[(0, "ipm")].to_dict() == pytest.approx({"krum": 0.05, "mean": 0.5, "median": 0.0})
     assert table.loc[(0, "alie")].to_dict() == pytest.approx({"krum": np.inf, "mean": 0.0, "median": 0.05})
     assert len(table) == 2

@@ -60,7 +60,7 @@ def test_rules_that_always_tie_differ_from_nobody(grid):
 
 
 def test_a_rule_with_a_hole_or_infeasible_somewhere_is_left_out_by_name(grid, record):
-    cells = seeds(grid, {**ORDERED, "d": {"ipm": 0.99}})[:-1]  # the last is the yardstick's or d's
+    cells = seeds(grid, {**ORDERED, "d": {"ipm": 0.99}})[:-1]  # the last is the baseline's or d's
     cells = [c for c in cells if not (c["labels"]["aggregator"] == "d" and c["cell"]["seed"] == 1)]
     cells += [record("bulyan", "ipm", status="infeasible", seed=seed) for seed in range(4)]
     found = significance(frame(cells))

@@ -23,7 +23,7 @@ def test_attacks_by_hand(grid):
     found = attack_table(frame(grid(BASIC)))
     rows = found.table.set_index("attack")
     assert list(rows.index) == ["ipm", "alie"]
-    # ipm: mean loses 0.4, krum 0.1; alie: 0.01 and 0.2. The yardstick is not counted.
+    # ipm: mean loses 0.4, krum 0.1; alie: 0.01 and 0.2. The baseline is not counted.
     assert rows["mean_drop"].tolist() == pytest.approx([0.25, 0.105])
     assert rows["plain_drop"].tolist() == pytest.approx([0.4, 0.01])
     assert rows["worst_share"].tolist() == [0.5, 0.5]

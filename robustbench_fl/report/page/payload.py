@@ -11,12 +11,11 @@ from robustbench_fl.analysis import captions, scores
 from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import completed
 from robustbench_fl.analysis.bootstrap import paired_draws
+from robustbench_fl.analysis.columns import bounds, column, without_bounds
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.estimators import halves
 from robustbench_fl.analysis.frame import frame, settings
-from robustbench_fl.analysis.leaderboard import INTERVALS, Leaderboard, leaderboard
-from robustbench_fl.analysis.matrix import LOWER_IS_BETTER
-from robustbench_fl.report.columns import header, is_percent
+from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
 from robustbench_fl.report.page.details import details
 from robustbench_fl.report.page.packing import coded, numbers
 
@@ -31,7 +30,6 @@ _VALUES = (
 _MOST_DRAWN = 600
 """Worlds times seeds whose resamples travel in the page."""
 _BIASED = "worst_accuracy"
-_FEW = frozenset({"defence_tax", "rank", "server_ms_attacked"})
 
 
 def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Command) -> dict[str, Any]:
@@ -191,7 +189,7 @@ def _paired(table: pd.DataFrame) -> dict[str, Any] | None:
 
 def _board(board: Leaderboard) -> dict[str, Any]:
     table = board.table
-    shown = [name for name in table if name != "tied" and not name.endswith(("_low", "_high"))]
+    shown = [name for name in without_bounds(table) if name != "tied"]
     kept = table.astype(object).where(table.notna(), None)
     rows = [{name: _plain(value) for name, value in row.items()} for row in kept.to_dict("records")]
     columns = [_column(table, str(name)) for name in shown if _says(table[name])]
@@ -199,21 +197,20 @@ def _board(board: Leaderboard) -> dict[str, Any]:
 
 
 def _column(table: pd.DataFrame, name: str) -> dict[str, Any]:
-    short = INTERVALS.get(name, name)
-    interval = short if f"{short}_low" in table and name != _BIASED else None
+    known, low = column(name), bounds(name)[0]
     numeric = pd.api.types.is_numeric_dtype(table[name])
-    few = not numeric or name in LOWER_IS_BETTER | _FEW or name.endswith("fpr")
+    few = not numeric or known.better == "lower"
     return {
         "name": name,
-        "title": header(name),
-        "kind": "percent" if is_percent(name) else "number" if numeric else "text",
-        "interval": interval,
+        "title": known.header,
+        "kind": "percent" if known.is_percent else "number" if numeric else "text",
+        "interval": low.removesuffix("_low") if low in table and name != _BIASED else None,
         "first": "ascending" if few else "descending",
     }
 
 
-def _says(column: pd.Series) -> bool:
-    return bool(column.notna().any() and (column.astype(str) != "").any())
+def _says(values: pd.Series) -> bool:
+    return bool(values.notna().any() and (values.astype(str) != "").any())
 
 
 def _plain(value: Any) -> Any:

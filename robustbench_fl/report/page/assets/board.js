@@ -105,7 +105,7 @@ function addIntervals(row, drawn) {
 const known = (value) => (Number.isNaN(value) ? null : value);
 
 function noteOf(data, row, score) {
-  const notes = data.rules[row.rule].ranked ? [] : ["yardstick"];
+  const notes = data.rules[row.rule].ranked ? [] : ["baseline"];
   if (row.holes) notes.push(row.holes);
   else if ((row[score] ?? null) === null) notes.push("no attacked cell");
   return notes.join("; ");
@@ -140,7 +140,7 @@ function tiedTo(leader, row, score, drawn) {
 
 // By score; rules that could not be ranked for lack of cells come last.
 function inOrder(table, score) {
-  const holes = (row) => row.rank === null && row.note !== "yardstick";
+  const holes = (row) => row.rank === null && row.note !== "baseline";
   const by = (row) => row[score] ?? row.worst_accuracy ?? -1;
   const clean = (row) => row.clean_accuracy ?? -1;
   return [...table].sort((a, b) => holes(a) - holes(b) || by(b) - by(a) || clean(b) - clean(a)
