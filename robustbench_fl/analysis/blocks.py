@@ -11,11 +11,10 @@ import pandas as pd
 
 from robustbench_fl.analysis.frame import FACTS, settings
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.status import MISSING
 
 CLEAN = "none"
 """The attack that does nothing."""
-COUNTED = ("done", "diverged")
-"""Statuses whose accuracy counts."""
 _KEY = ["_world", "aggregator", "_assumed", "attack", "seed"]
 _RULE_FACTS = ["told", "detector", "ranked"]
 _ATTACK_FACTS = [name for name in FACTS if name not in _RULE_FACTS]
@@ -100,4 +99,4 @@ def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
         known = table[[*keys, *columns]].drop_duplicates(keys)
         holes = holes.merge(known, on=keys, how="left")
     assumed = holes["_assumed"].astype(object).where(holes["_assumed"] != "", None)
-    return holes.assign(status="missing", key="", assumed_f=assumed)
+    return holes.assign(status=MISSING, key="", assumed_f=assumed)

@@ -17,6 +17,7 @@ from robustbench_fl.analysis.estimators import Array
 from robustbench_fl.analysis.power import ALPHA, POWER, seeds_needed
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
+from robustbench_fl.core.status import FAILURES
 
 ALL = "all rules"
 _EQUAL = 1e-12
@@ -24,7 +25,6 @@ _NEEDED = (
     f"seeds_needed: with which a paired two-sided t-test at alpha {ALPHA:g} sees this difference with power "
     f"{POWER:g}, its spread over seeds being as seen."
 )
-_BROKEN = ("failed", "timeout", "oom")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _worse(table: pd.DataFrame, value: str, tolerance: float) -> list[str]:
 
 
 def _broken(aligned: Aligned) -> list[str]:
-    broken = aligned.lost[aligned.lost["status"].isin(_BROKEN)]
+    broken = aligned.lost[aligned.lost["status"].isin(FAILURES)]
     return [
         f"{rule}: {len(cells)} cells that A finished are {', '.join(sorted(set(cells['status'])))} in B"
         for rule, cells in broken.groupby("aggregator")

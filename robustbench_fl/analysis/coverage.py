@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from robustbench_fl.analysis.blocks import COUNTED
 from robustbench_fl.core.errors import UsageError, among
+from robustbench_fl.core.status import COUNTED
 
 Missing = Literal["exclude", "worst", "zero"]
 """What to do with a rule that lacks cells.

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.core.record import FINAL
-from robustbench_fl.sweep.runner.policy import FAILURES
+from robustbench_fl.core.status import FAILURES, FINAL
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store

@@ -120,7 +120,7 @@ def cells_of(folder: Path) -> pd.DataFrame:
 
 def records_of(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a sweep's folder; errors as :func:`cells_of`."""
-    from robustbench_fl.core.record import FINAL
+    from robustbench_fl.core.status import FINAL
     from robustbench_fl.store import Store
 
     records = Store.existing(folder).records()

@@ -25,7 +25,7 @@ _SHOWN = 20
 @format_option
 def failures(folder: Path, format_: str) -> None:
     """List the cells of a sweep that failed, one a line: why, and where the log is."""
-    from robustbench_fl.core.record import FINAL
+    from robustbench_fl.core.status import FINAL
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.runner.logs import log_path
 

@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from robustbench_fl.core.status import FINAL as FINAL
+from robustbench_fl.core.status import Status as Status
+
 SCHEMA = 2
 """Raised when the meaning of a stored key changes, with a step in ``store/migrations.py``."""
-
-Status = Literal["done", "diverged", "infeasible", "failed", "timeout", "oom", "interrupted"]
-FINAL: frozenset[str] = frozenset({"done", "diverged", "infeasible"})
-"""Statuses that no later run takes up again."""
 
 
 class _Strict(BaseModel):
@@ -40,7 +39,7 @@ class Facts(_Strict):
     detector: bool
     """Whether the rule accuses clients."""
     ranked: bool
-    """False for yardsticks."""
+    """False for baselines."""
     knowledge: Literal["nothing", "own", "colluders", "all"]
     """What the attacker sees."""
     knows_defence: bool

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustbench_fl.core.files import WriteError
+from robustbench_fl.core.status import RETRIED
 from robustbench_fl.store.catalogue import own_folder
 from robustbench_fl.store.claims import FOLDER as CLAIMS
 from robustbench_fl.store.claims import claims_in, refuse_running, runs_in
 from robustbench_fl.store.folder import Store
-
-FAILED = frozenset({"failed", "timeout"})
 
 _FOLDERS = ("cells", "logs", "figures", "checkpoints")
 _TEMPORARY = re.compile(r"\..+\.tmp")
@@ -73,7 +72,7 @@ def failures(store: Store) -> Rubbish:
         If a sweep is running into the folder.
     """
     refuse_running(store.folder, "clean it")
-    return Rubbish({key: f"is {status}" for key, status in store.statuses().items() if status in FAILED}, {})
+    return Rubbish({key: f"is {status}" for key, status in store.statuses().items() if status in RETRIED}, {})
 
 
 def remove(store: Store, rubbish: Rubbish) -> None:

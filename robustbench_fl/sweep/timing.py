@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from robustbench_fl.core.cell import Cell, Planned
 from robustbench_fl.core.settings import Settings
+from robustbench_fl.core.status import COUNTED
 
 ENOUGH = 9
 """Finished cells of one kind that are read: their median hardly moves with more."""
@@ -92,7 +93,7 @@ def learnt(
     times = Times()
     taken: dict[tuple[Kind, int], int] = {}
     # By key, which is a hash: of many seeds and fractions it is a fair sample, the same at every call.
-    finished = [p.cell for p in cells if statuses.get(p.cell.key) in ("done", "diverged")]
+    finished = [p.cell for p in cells if statuses.get(p.cell.key) in COUNTED]
     for cell in sorted(finished, key=lambda cell: cell.key):
         place = (kind_of(cell.labels, cell.settings), cell.settings.rounds)
         if taken.get(place, 0) < ENOUGH and (record := read(cell.key)):

@@ -8,9 +8,8 @@ from typing import Any
 from robustbench_fl.core.agreement import differences, tolerance
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.seeding import stream
+from robustbench_fl.core.status import COUNTED
 from robustbench_fl.store import Store
-
-RESULTS = frozenset({"done", "diverged"})
 
 
 def sampled(store: Store, count: int, seed: int) -> list[dict[str, Any]]:
@@ -25,7 +24,7 @@ def sampled(store: Store, count: int, seed: int) -> list[dict[str, Any]]:
     seed : int
         Of the choice.
     """
-    keys = sorted(key for key, status in store.statuses().items() if status in RESULTS)
+    keys = sorted(key for key, status in store.statuses().items() if status in COUNTED)
     chosen = stream("verify", seed).permutation(len(keys))[:count]
     wanted = {keys[number] for number in chosen}
     return [record for record in store.stored() if record["key"] in wanted]

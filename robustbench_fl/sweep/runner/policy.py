@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from robustbench_fl.core.record import FINAL
+from robustbench_fl.core.status import FAILURES as FAILURES
+from robustbench_fl.core.status import FINAL, RESUMED, RETRIED
 
 Existing = Literal["missing", "always", "never"]
 """What becomes of cells that have a record: see :func:`due`."""
 
-FAILURES = frozenset({"failed", "timeout", "oom"})
-"""Statuses that count against ``--max-failures``."""
-
-_RESUMED = frozenset({"interrupted", "oom"})
 _SHORTEST_GRACE, _LONGEST_GRACE = 2.0, 60.0
 
 
@@ -65,5 +62,5 @@ def due(existing: Existing, *, retry_failed: bool = False) -> Callable[[str | No
         return lambda status: True
     if existing == "never":
         return lambda status: status is None
-    retried = _RESUMED | (frozenset({"failed", "timeout"}) if retry_failed else frozenset())
+    retried = RESUMED | (RETRIED if retry_failed else frozenset())
     return lambda status: status is None or (status not in FINAL and status in retried)
