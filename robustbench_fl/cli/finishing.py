@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from robustbench_fl.store import Store
 
 _STAMP = ".tables.json"
-_MADE_BY = ("analysis", "report", "store", "core/record.py", "cli")
+_MADE_BY = ("analysis", "report", "store", "core", "cli")
 _SHOWN = 5
 
 
