@@ -81,9 +81,17 @@ class Poison:
     share : float
         Share of the samples of a poisoned pass that carry the trigger, in [0, 1].
     passes : {"all", "odd"}
-        Which local passes over the data are poisoned, counted from 1.
+        Which local passes over the data are poisoned, counted from 1. With fewer local steps than
+        a pass takes, a pass is as many steps.
+    repeats : int
+        How often the local work of an honest client is done, one after the other.
     gradient_mask : Tensor [n_params], optional
         Every gradient is multiplied by it (Neurotoxin).
+    radius : Tensor [m], optional
+        For each malicious client of the round, in their order: how far its parameters may come
+        from where they started. They are pulled back onto this ball (projected gradient descent).
+    project_every : int
+        Steps from one such projection to the next; there is one after the last step, too.
     """
 
     label_map: tuple[int, ...] | None = None
@@ -91,7 +99,10 @@ class Poison:
     target: int = 0
     share: float = 1.0
     passes: Literal["all", "odd"] = "all"
+    repeats: int = 1
     gradient_mask: Tensor | None = None
+    radius: Tensor | None = None
+    project_every: int = 1
 
 
 class Defence(Protocol):
@@ -167,6 +178,13 @@ class AttackerView:
         Change of the global model in the round before, ``None`` in round 0.
     own : Tensor [m, d]
         The update of each malicious client's own training (``Knowledge.OWN`` and above).
+    train : callable
+        ``train(poison)`` returns what the malicious clients' training by the round's recipe gives
+        if they poison it so, Tensor [m, d]; ``train(None)`` is ``own`` where :meth:`Attack.poison`
+        left them honest. The same batches every time (``Knowledge.OWN``).
+    own_data : callable
+        ``own_data(j)`` returns the training images [k, channels, height, width], normalised, and
+        their classes, int64 Tensor [k], of malicious client number j (``Knowledge.OWN``).
     colluders : Tensor [m, d]
         The same rows, for attacks that let the malicious clients share them
         (``Knowledge.COLLUDERS`` and above).
@@ -180,6 +198,8 @@ class AttackerView:
 
     _LEVEL: ClassVar[Mapping[str, Knowledge]] = {
         "own": Knowledge.OWN,
+        "train": Knowledge.OWN,
+        "own_data": Knowledge.OWN,
         "colluders": Knowledge.COLLUDERS,
         "honest": Knowledge.ALL,
         "honest_ids": Knowledge.ALL,

@@ -16,6 +16,8 @@ _COMPANIES = (((4,), 12), ((4, 9), 12), ((0,), 1), ((0, 1), 2), ((0, 1, 2), 4), 
 """Malicious participants and number of participants: alone, in pairs, without honest clients."""
 _LEVELS = {
     "own": Knowledge.OWN,
+    "train": Knowledge.OWN,
+    "own_data": Knowledge.OWN,
     "colluders": Knowledge.COLLUDERS,
     "honest": Knowledge.ALL,
     "honest_ids": Knowledge.ALL,
@@ -152,10 +154,10 @@ def check_checkpoint(attack: Attack) -> None:
 @check("attacks")
 def check_category(attack: Attack) -> None:
     """Its category says what it tampers with: nothing, the training data, the update, or a backdoor."""
-    at = Mounted(round=1)
+    at, reads = Mounted(round=1), Reads()
     poison = attack.poison(at.view(attack, trained=False))
     state = first_state(attack)
-    rows, _ = craft(attack, at, state)
+    rows, _ = craft(attack, at, state, reads)
     honest = same_bits(rows, world.history()[1].updates[list(at.malicious)])
     if attack.category == "none":
         require(
@@ -164,10 +166,8 @@ def check_category(attack: Attack) -> None:
     elif attack.category == "data":
         require(poison is not None, "category 'data', yet it does not poison the training")
     elif attack.category == "backdoor":
-        require(
-            poison is not None and poison.triggers,
-            "category 'backdoor', yet no training sample carries a trigger",
-        )
+        triggered = any(p is not None and p.triggers for p in (poison, *reads.poisons))
+        require(triggered, "category 'backdoor', yet no training sample carries a trigger")
     else:
         idle = poison is None and honest and state is None
         require(not idle, "category 'update', yet the honest update is sent")

@@ -8,7 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from robustbench_fl.api import Aggregation, Aggregator, Attack, AttackerView, AttackSpec, Defence, Knowledge
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    Attack,
+    AttackerView,
+    AttackSpec,
+    Defence,
+    Knowledge,
+    Poison,
+)
 from robustbench_fl.api.build import make
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import Violation
@@ -22,8 +31,9 @@ MALICIOUS = (2, 5, 7)
 
 @dataclass
 class Reads:
-    """What an attack read of its view, and what it tried to read without knowing it."""
+    """What an attack read of its view, what it tried to read without knowing it, and how it trained."""
 
+    poisons: list[Poison | None] = field(default_factory=list)
     granted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
@@ -85,11 +95,22 @@ class Mounted:
         """
         past = world.history()[self.round]
         own = past.updates[list(self.malicious)]
-        seen: dict[str, Any] = {"own": own.clone(), "colluders": own.clone()}
+        reads = reads or Reads()
+
+        def train(poison: Poison | None) -> Tensor:
+            reads.poisons.append(poison)
+            return world.trained_by(self.malicious, self.round, poison)
+
+        seen: dict[str, Any] = {
+            "own": own.clone(),
+            "colluders": own.clone(),
+            "train": train,
+            "own_data": lambda j: world.own_data(self.malicious[j]),
+        }
         if attack.knowledge >= Knowledge.ALL:
             seen |= {"honest": past.updates[list(self.honest)], "honest_ids": self.honest}
         return WatchedView(
-            reads or Reads(),
+            reads,
             attack.knowledge,
             round=self.round,
             rng=stream("conformance", "attack", self.round),

@@ -91,6 +91,7 @@ def _require_valid(poison: Poison, spec: AttackSpec) -> None:
         _require_inside(trigger, spec)
     require(0 <= poison.target < spec.n_classes, f"target {poison.target} of {spec.n_classes} classes")
     require(0 <= poison.share <= 1, f"share {poison.share} is not in [0, 1]")
+    require(poison.repeats >= 1, f"the local work is repeated {poison.repeats} times")
     if poison.gradient_mask is not None:
         mask = poison.gradient_mask
         require(

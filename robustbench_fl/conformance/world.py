@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robustbench_fl.api import Poison
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -22,6 +23,8 @@ N_CLIENTS = 12
 N_ROUNDS = 4
 IMAGE_SHAPE = (1, 8, 8)
 N_CLASSES = 3
+BRIGHT = 3.0
+"""The brightest value of a pixel."""
 _SAMPLES, _STEPS, _RATE = 30, 5, 0.2
 
 
@@ -65,6 +68,23 @@ def sample_counts() -> Tensor:
     return torch.arange(20, 20 + 5 * N_CLIENTS, 5, dtype=torch.float32)
 
 
+def own_data(client: int) -> tuple[Tensor, Tensor]:
+    """Return the images [30, 1, 8, 8] and labels [30] that `client` trains on."""
+    return _data(client)
+
+
+def trained_by(clients: tuple[int, ...], round: int, poison: Poison | None) -> Tensor:
+    """Return what the training of malicious `clients` gives in `round` if they poison it so, [m, d].
+
+    Every step sees the client's whole data; a pass is a step.
+    """
+    params, rows = history()[round].params, []
+    for j, client in enumerate(clients):
+        images, labels = own_data(client)
+        rows.append(_trained(params, images, labels, poison, j))
+    return torch.stack(rows) if rows else params.new_zeros(0, len(params))
+
+
 @cache
 def history() -> tuple[Round, ...]:
     """Return four rounds of plain federated averaging; nobody may change them."""
@@ -95,11 +115,33 @@ def trained_many(params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([_trained(params, *data) for data in zip(images, labels, strict=True)])
 
 
-def _trained(params: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-    weights = params
-    for _ in range(_STEPS):
+def _trained(
+    params: Tensor, images: Tensor, labels: Tensor, poison: Poison | None = None, rank: int = 0
+) -> Tensor:
+    poison = poison or Poison()
+    weights, bad = params, _poisoned(images, labels, poison, rank)
+    for step in range(_STEPS * poison.repeats):
+        seen = bad if poison.passes == "all" or step % 2 == 0 else (images, labels)
         leaf = weights.detach().requires_grad_()
-        loss = functional.cross_entropy(network().apply(leaf, images), labels)
+        loss = functional.cross_entropy(network().apply(leaf, seen[0]), seen[1])
         (gradient,) = torch.autograd.grad(loss, leaf)
+        if poison.gradient_mask is not None:
+            gradient = gradient * poison.gradient_mask
         weights = weights - _RATE * gradient
+        if poison.radius is not None:
+            drift = weights - params
+            weights = params + drift * (poison.radius[rank] / drift.norm().clamp(min=1e-12)).clamp(max=1)
     return (weights - params).detach()
+
+
+def _poisoned(images: Tensor, labels: Tensor, poison: Poison, rank: int) -> tuple[Tensor, Tensor]:
+    """Return what is learned in a poisoned pass: labels mapped, a share of the images triggered."""
+    if poison.label_map is not None:
+        labels = torch.tensor(poison.label_map)[labels]
+    if poison.triggers:
+        images, labels = images.clone(), labels.clone()
+        hit = round(poison.share * len(images))
+        rows, columns = zip(*poison.triggers[rank % len(poison.triggers)].pixels, strict=True)
+        images[:hit, :, list(rows), list(columns)] = BRIGHT
+        labels[:hit] = poison.target
+    return images, labels

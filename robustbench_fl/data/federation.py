@@ -104,6 +104,11 @@ class Federation:
         indices = self._positions(self.validation)
         return ImagePart(self.train_images, indices), self.labels(indices)
 
+    def client_data(self, client: int) -> tuple[Tensor, Tensor]:
+        """Return images [k, channels, height, width], normalised, and classes [k] of one client's data."""
+        positions = self._positions(self.clients[client])
+        return self.images(positions), self.labels(positions)
+
     def root_data(self) -> tuple[Tensor, Tensor]:
         """Return the root set: normalised images [r, ...] and labels [r]."""
         indices = self._positions(self.root)

@@ -68,6 +68,19 @@ class Batches:
         """Local steps of each client."""
         return [sum(count > 0 for count in counts) for counts in self.counts]
 
+    def due_radii(self, low: int, high: int, step: int) -> Tensor | None:
+        """Return the radius [high − low] that each job is pulled back to after `step`, infinite for none.
+
+        ``None`` if that holds for all of them.
+        """
+        if self.jobs.radii is None:
+            return None
+        last = torch.tensor([steps == step + 1 for steps in self.steps[low:high]])
+        due = last | ((step + 1) % self.jobs.project_every == 0)
+        if not bool(due.any()):
+            return None
+        return torch.where(due.to(self.jobs.radii.device), self.jobs.radii[low:high], torch.inf)
+
     def images(self, low: int, high: int, step: int, width: int | None = None) -> Tensor:
         """Return the images [high − low, width, channels, height, width'] of one step.
 
@@ -133,6 +146,7 @@ def longest_first(jobs: Jobs) -> tuple[Jobs, Tensor | None]:
             triggers=pick(jobs.triggers),
             targets=pick(jobs.targets),
             gradient_masks=pick(jobs.gradient_masks),
+            radii=pick(jobs.radii),
             views=pick(jobs.views),
         ),
         order,

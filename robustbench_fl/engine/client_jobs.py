@@ -32,7 +32,8 @@ def make_jobs(
 ) -> Jobs:
     """Return one round's local training of some clients.
 
-    A client's batches depend on the seed, the round and its id alone, poisoned or not.
+    A client's batches depend on the seed, the round and its id alone, poisoned or not; with more
+    work than an honest client's (``Poison.repeats``) further ones follow.
 
     Parameters
     ----------
@@ -56,10 +57,11 @@ def make_jobs(
         If a trigger lies outside the images.
     """
     pools = [federation.clients[i] for i in client_ids]
-    samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round)
-    jobs = _jobs(samples, client_ids, recipe, seed, round, federation.device)
     rank = {int(client): j for j, client in enumerate(poisoned_ids)}
     ranks = np.array([rank.get(int(client), -1) for client in client_ids])
+    repeats = np.where(ranks >= 0, 1 if poison is None else poison.repeats, 1)
+    samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round, repeats)
+    jobs = _jobs(samples, client_ids, recipe, seed, round, federation.device)
     if poison is None or not (ranks >= 0).any():
         return jobs
     passes = np.arange(samples.shape[1]) // steps_per_pass[:, None] + 1
@@ -74,6 +76,8 @@ def make_jobs(
         triggers=triggers,
         targets=targets,
         gradient_masks=_gradient_masks(federation, poison, ranks),
+        radii=_radii(federation, poison, ranks),
+        project_every=poison.project_every,
     )
 
 
@@ -109,7 +113,7 @@ def drawn_jobs(
     device : str
         Where the tensors go.
     """
-    samples, _ = _draw(pools, ids, recipe, seed, round)
+    samples, _ = _draw(pools, ids, recipe, seed, round, np.ones(len(pools), dtype=np.int64))
     return _jobs(samples, ids, recipe, seed, round, device)
 
 
@@ -121,23 +125,35 @@ def _jobs(
 
 
 def _draw(
-    pools: Sequence[NDArray[np.int64]], ids: Sequence[Label], recipe: Recipe, seed: int, round: int
+    pools: Sequence[NDArray[np.int64]],
+    ids: Sequence[Label],
+    recipe: Recipe,
+    seed: int,
+    round: int,
+    repeats: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return samples [k, steps, b], and how many steps a pass takes each client [k]."""
+    """Return samples [k, steps, b], and how many steps a pass takes each client [k].
+
+    A pass of fewer steps than the client's data take is one of ``local_steps``. The recipe's work is
+    done `repeats` [k] times.
+    """
     b = recipe.batch_size
     per_pass = np.array([-(-len(pool) // b) for pool in pools])
     if recipe.local_steps is not None:
-        passes = -(-recipe.local_steps // per_pass)
+        steps = recipe.local_steps * repeats
     elif recipe.local_epochs is not None:
-        passes = np.full(len(pools), recipe.local_epochs)
+        steps = recipe.local_epochs * repeats * per_pass
     else:
         raise UsageError("The recipe says neither how many local epochs nor how many local steps.")
+    passes = -(-steps // per_pass)
     rows = np.full((len(pools), int((per_pass * passes).max(initial=0)) * b), -1, dtype=np.int64)
     for i, (pool, client) in enumerate(zip(pools, ids, strict=True)):
         rng = stream("batches", seed, round, client if isinstance(client, str) else int(client or 0))
         for low in range(0, int(passes[i] * per_pass[i]) * b, int(per_pass[i]) * b):
             rows[i, low : low + len(pool)] = rng.permutation(pool)
-    return rows.reshape(len(pools), -1, b)[:, : recipe.local_steps], per_pass
+        rows[i, int(steps[i]) * b :] = -1
+    samples = rows.reshape(len(pools), -1, b)[:, : int(steps.max(initial=0))]
+    return samples, np.minimum(per_pass, recipe.local_steps or per_pass)
 
 
 def _tensor(array: NDArray[np.generic], device: str) -> Tensor:
@@ -200,3 +216,11 @@ def _gradient_masks(federation: Federation, poison: Poison, ranks: NDArray[np.in
     mask = poison.gradient_mask.to(federation.device, torch.float32)
     poisoned = torch.from_numpy(ranks >= 0).to(federation.device)
     return torch.where(poisoned[:, None], mask, torch.ones_like(mask))
+
+
+def _radii(federation: Federation, poison: Poison, ranks: NDArray[np.int64]) -> Tensor | None:
+    if poison.radius is None:
+        return None
+    radius = poison.radius.to(federation.device, torch.float32)
+    poisoned = torch.from_numpy(ranks).to(federation.device)
+    return torch.where(poisoned >= 0, radius[poisoned.clamp(min=0)], torch.inf)

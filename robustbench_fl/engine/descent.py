@@ -97,6 +97,19 @@ class Descent:
             moves = tuple(self.buffers)
         torch._foreach_add_(self.tensors, moves, alpha=-recipe.lr)
 
+    def project(self, model: Model, start: Tensor, radii: Tensor) -> None:
+        """Pull the parameters back onto the ball of `radii` [] or [k] around `start` [..., n_params]."""
+        origins = model.split(start)
+        drift = torch._foreach_sub(self.tensors, origins)
+        lead = start.dim() - 1
+        squares = torch.stack([part.flatten(lead).square().sum(-1) for part in drift])
+        shrink = (radii / squares.sum(0).sqrt().clamp(min=torch.finfo(start.dtype).tiny)).clamp(max=1)
+        for tensor, part, origin in zip(self.tensors, drift, origins, strict=True):
+            inside = origin + part * shrink.view(*shrink.shape, *[1] * (part.dim() - lead))
+            # What lies inside stays as it is, to the bit.
+            keep = (shrink == 1).view(*shrink.shape, *[1] * (part.dim() - lead))
+            tensor.copy_(torch.where(keep, tensor, inside))
+
     def write_change(self, model: Model, start: Tensor, out: Tensor) -> None:
         """Write the parameters minus `start` to `out`, both flat."""
         for end, begin, part in zip(self.tensors, model.split(start), model.split(out), strict=True):

@@ -49,6 +49,10 @@ class Jobs:
         The label of triggered samples.
     gradient_masks : float Tensor [k, n_params], optional
         Factor of every gradient coordinate.
+    radii : float Tensor [k], optional
+        How far each client's parameters may come from their start; infinite for no bound.
+    project_every : int
+        Steps between two projections onto that ball.
     views : int64 Tensor [k, steps, b, 3], optional
         How every image is looked at: rows and columns it is shifted by, and 1 where it is mirrored.
     """
@@ -60,6 +64,8 @@ class Jobs:
     triggers: Tensor | None = None
     targets: Tensor | None = None
     gradient_masks: Tensor | None = None
+    radii: Tensor | None = None
+    project_every: int = 1
     views: Tensor | None = None
 
     def __len__(self) -> int:

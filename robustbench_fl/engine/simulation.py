@@ -22,6 +22,7 @@ from robustbench_fl.api import (
     ClientRecipe,
     Knowledge,
     Need,
+    Poison,
     RootData,
     ServerSpec,
 )
@@ -225,6 +226,12 @@ class Simulation:
             chunk_divisor=self.chunk_divisor,
         )
 
+    def _trained_by(self, clients: list[int], poison: Poison | None) -> Tensor:
+        """Return the updates [k, d] of `clients`, all malicious, if they trained as `poison` says."""
+        recipe = self._recipe_now()
+        jobs = make_jobs(self.federation, clients, recipe, self.cell.seed, self.round, poison, clients)
+        return self._trained(jobs, recipe)
+
     def _recipe_now(self) -> Recipe:
         """Return the recipe with this round's learning rate."""
         factor = self.schedule.at(self.round, self.settings.rounds)
@@ -240,7 +247,10 @@ class Simulation:
         """Return the round's updates with the malicious rows replaced by what the attack sends."""
         rows = torch.from_numpy(positions).to(updates.device)
         honest = np.flatnonzero(~self.malicious[clients])
+        attackers = [int(clients[p]) for p in positions]
         seen: dict[str, Any] = {"own": updates[rows], "colluders": updates[rows]}
+        seen["train"] = lambda poison: self._trained_by(attackers, poison)
+        seen["own_data"] = lambda j: self.federation.client_data(attackers[j])
         if self.attack.knowledge >= Knowledge.ALL:
             seen["honest"] = updates[torch.from_numpy(honest).to(updates.device)]
             seen["honest_ids"] = tuple(int(c) for c in clients[honest])

@@ -122,6 +122,9 @@ def _trained_in_turn(model: Model, batches: Batches, start: Tensor, recipe: Reci
             if count:
                 images = batches.images(i, i + 1, step, count)[0]
                 single_step(model, descent, images, batches.labels[i, step, :count])
+                radii = batches.due_radii(i, i + 1, step)
+                if radii is not None:
+                    descent.project(model, start[i], radii[0])
         descent.write_change(model, start[i], updates[i])
     return updates
 
@@ -144,5 +147,8 @@ def _trained_stacked(model: Model, batches: Batches, start: Tensor, recipe: Reci
                 mlp_step(model, descent.first(at_work), *batch)
             else:
                 stacked_step(model, descent.first(at_work), *batch)
+            radii = batches.due_radii(low, high, step)
+            if radii is not None:
+                descent.first(at_work).project(model, start[low:high], radii)
         descent.write_change(model, start[rows], updates[rows])
     return updates

@@ -123,3 +123,26 @@ def test_root_batches_have_a_stream_of_their_own(world) -> None:
     assert first.shape == (1, 3, 8)
     assert sorted(first[first >= 0].tolist()) == federation.root.tolist()
     assert not torch.equal(first, second)
+
+
+def test_more_work_than_honest_begins_with_the_honest_batches(world) -> None:
+    federation = world(*WORLD)
+    poison = Poison(triggers=TRIGGERS, passes="odd", repeats=2)
+    for recipe in (Recipe(batch_size=16), Recipe(batch_size=16, local_epochs=None, local_steps=5)):
+        honest = make_jobs(federation, [1, 2], recipe, 0, 0)
+        jobs = make_jobs(federation, [1, 2], recipe, 0, 0, poison, [1])
+        n = int((honest.samples[0, :, 0] >= 0).sum())
+        assert int((jobs.samples[0, :, 0] >= 0).sum()) == 2 * n
+        assert torch.equal(jobs.samples[0, :n], honest.samples[0, :n])
+        assert torch.equal(jobs.samples[1, : honest.samples.shape[1]], honest.samples[1])
+        assert (jobs.samples[1, honest.samples.shape[1] :] == -1).all()
+        valid = jobs.samples[0] >= 0
+        period = min(n, recipe.local_steps or n, -(-len(federation.clients[1]) // 16))
+        odd = (torch.arange(len(valid)) // period % 2 == 0)[:, None]
+        assert torch.equal(jobs.triggered[0], valid & odd)
+
+
+def test_the_honest_may_go_as_far_as_they_like(world) -> None:
+    poison = Poison(radius=torch.tensor([2.0, 3.0]))
+    jobs = make_jobs(world(*WORLD), [2, 6, 7], Recipe(batch_size=16), 0, 0, poison, [7, 2])
+    assert jobs.radii.tolist() == [3, torch.inf, 2]

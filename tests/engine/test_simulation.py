@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from robustbench_fl import run_cell
+from robustbench_fl.api import Attack, AttackerView, Poison, register
 from robustbench_fl.api.registry import load_plugin
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.sweep.config import make_sweep
@@ -203,6 +205,33 @@ def test_backdoor_success_is_measured_and_grows() -> None:
     attacked = stored(aggregator="mean", attack="scaling", rounds=8, malicious=0.5)
     assert attacked["metrics"]["attack_success"] > 0.5
     assert stored(aggregator="mean", attack="none")["metrics"]["attack_success"] is None
+
+
+def test_malicious_clients_may_train_again_otherwise_on_their_own_data(own_registry) -> None:
+    """An attack that trains honestly, and again as if flipped, sees what a label flip would send."""
+    seen = []
+
+    @register("curious")
+    @dataclass(frozen=True, kw_only=True)
+    class Curious(Attack):
+        """Look at what other training would give."""
+
+        def craft(self, view: AttackerView, state: Any) -> Any:
+            seen.append((view.own, view.train(None), view.train(Poison(label_map=(*range(1, 10), 0)))))
+            images, labels = view.own_data(0)
+            assert images.shape == (len(labels), 1, 8, 8)
+            return view.own, state
+
+    ours = simulated(aggregator="mean", attack="curious", rounds=1)
+    ((own, honest, flipped),) = seen
+    assert torch.equal(own, honest)
+    flipping = simulated(aggregator="mean", attack="label_flip", rounds=1)
+    # Six equal honest updates apart: 8·step − Σ honest is what the two malicious ones sent.
+    difference = 8 * (flipping.params - ours.params)
+    np.testing.assert_allclose(flipped.sum(0) - own.sum(0), difference, atol=1e-5)
+    first = int(np.flatnonzero(ours.malicious)[0])
+    images, labels = ours.federation.client_data(first)
+    assert labels.tolist() == ours.federation.arrays.train_labels[ours.federation.clients[first]].tolist()
 
 
 def test_final_accuracy_is_the_mean_of_the_last_evaluations() -> None:

@@ -43,6 +43,18 @@ CASES = {
         Recipe(lr=0.1, batch_size=16, local_epochs=3),
         Poison(triggers=(TRIGGER,), target=3, share=0.4, passes="odd"),
     ),
+    "twice the work, odd": (
+        Recipe(lr=0.1, batch_size=16, momentum=0.5),
+        Poison(triggers=(TRIGGER,), target=3, passes="odd", repeats=2),
+    ),
+    "twice three steps, odd": (
+        Recipe(lr=0.1, batch_size=16, local_epochs=None, local_steps=3),
+        Poison(label_map=tuple(9 - c for c in range(10)), passes="odd", repeats=2),
+    ),
+    "in a ball": (
+        Recipe(lr=0.1, batch_size=16, local_epochs=2),
+        Poison(triggers=(TRIGGER,), target=3, radius=torch.tensor([0.1, 0.5]), project_every=2),
+    ),
     "everything": (
         Recipe(
             **{"lr": 0.05, "batch_size": 16, "momentum": 0.5, "weight_decay": 0.01, "proximal_mu": 0.3},
@@ -92,7 +104,8 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
     )
     arrays, b = federation.arrays, recipe.batch_size
     per_pass = -(-len(federation.clients[client]) // b)
-    steps = recipe.local_steps or recipe.local_epochs * per_pass
+    repeats = poison.repeats if poison is not None and rank is not None else 1
+    steps = repeats * (recipe.local_steps or recipe.local_epochs * per_pass)
     moves, mirrored = drawn(recipe, client, steps) if recipe.padding else (None, None)
     rng = stream("batches", 3, 5, client)
     done = passes = 0
@@ -107,7 +120,8 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
             images = torch.from_numpy(raw.astype(np.float64) / arrays.full_scale)
             images = (images - arrays.mean[0]) / arrays.std[0]
             labels = torch.from_numpy(arrays.train_labels[picked])
-            if poison is not None and rank is not None and (poison.passes == "all" or passes % 2):
+            number = 1 + done // min(per_pass, recipe.local_steps or per_pass)
+            if poison is not None and rank is not None and (poison.passes == "all" or number % 2):
                 if poison.label_map is not None:
                     labels = torch.tensor([poison.label_map[y] for y in labels.tolist()])
                 if poison.triggers:
@@ -125,9 +139,15 @@ def one_client(model, federation, start, client, recipe, poison, rank, mask) -> 
             (recipe.proximal_mu / 2 * drift.square().sum()).backward()  # adds to the gradients
             optimiser.step()
             done += 1
-            if done == recipe.local_steps:
+            if poison is not None and poison.radius is not None and rank is not None:
+                now = nn.utils.parameters_to_vector(module.parameters()).detach()
+                distance = float((now - start).norm())
+                if (done % poison.project_every == 0 or done == steps) and distance > poison.radius[rank]:
+                    pulled = start + (now - start) * (poison.radius[rank] / distance)
+                    nn.utils.vector_to_parameters(pulled, module.parameters())
+            if done == steps:
                 break
-        if done == recipe.local_steps or (recipe.local_steps is None and passes == recipe.local_epochs):
+        if done == steps:
             break
     return nn.utils.parameters_to_vector(module.parameters()).detach() - start
 
