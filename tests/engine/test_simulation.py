@@ -230,7 +230,7 @@ def test_malicious_clients_may_train_again_otherwise_on_their_own_data(own_regis
     difference = 8 * (flipping.params - ours.params)
     np.testing.assert_allclose(flipped.sum(0) - own.sum(0), difference, atol=1e-5)
     first = int(np.flatnonzero(ours.malicious)[0])
-    images, labels = ours.federation.client_data(first)
+    _, labels = ours.federation.client_data(first)
     assert labels.tolist() == ours.federation.arrays.train_labels[ours.federation.clients[first]].tolist()
 
 
