@@ -24,19 +24,19 @@ from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, regist
 if TYPE_CHECKING:
     from robustbench_fl.api import Model
 
-Noise = Literal["apart", "together"]
-"""Whether points outside all clusters are far from each other or count as one cluster."""
+Noise = Literal["together", "apart"]
+"""Whether points outside all clusters count as one cluster or are far from each other."""
 
 
-def apart(labels: Labels, noise: Noise = "apart") -> np.ndarray:
+def apart(labels: Labels, noise: Noise = "together") -> np.ndarray:
     """Return which pairs of points are in different clusters.
 
     Parameters
     ----------
     labels : int array [n]
         Cluster numbers, −1 for noise.
-    noise : {"apart", "together"}
-        Whether two noise points are in different clusters.
+    noise : {"together", "apart"}
+        Whether two noise points count as one cluster, or are in different ones.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def flagged_shares(labels: Labels, flagged: np.ndarray) -> np.ndarray:
     return shares
 
 
-@register("deepsight", paper="Rieger 2022", year=2022, cost="seeds·n·samples forward")
+@register("deepsight", version=2, paper="Rieger 2022", year=2022, cost="seeds·n·samples forward")
 @dataclass(frozen=True, kw_only=True)
 class DeepSight(Aggregator):
     """Reject clusters of clients in which many models look trained on few classes.
@@ -97,13 +97,19 @@ class DeepSight(Aggregator):
     min_cluster_size, neighbours : int
         Of HDBSCAN. The paper names none: 5 is the package's default; `neighbours` is its
         ``min_samples``, which ports set to 3 (scikit-learn's 4).
-    noise_points : {"apart", "together"}
-        Whether clients outside all clusters of one clustering are kept apart, or count as one
-        cluster, as in ports that compare the labels −1. After the last clustering each is a
-        cluster of its own in any case.
+    noise_points : {"together", "apart"}
+        Whether clients outside all clusters of one clustering count as one cluster, or are kept apart.
+        After the last clustering each is a cluster of its own in any case.
+    single : bool
+        Whether the last clustering may put all clients into one cluster.
 
     Notes
     -----
+    Of few clients HDBSCAN calls most noise: of 20, all of them in most of the three clusterings. With
+    ``noise_points=apart`` all distances are then 1, and with ``single=true`` the last clustering makes
+    one cluster of everybody, which is kept or accused as a whole: the two together are what
+    version 1 did, and accused everybody under backdoors. Each alone is what a port runs.
+
     Noise images are uniform in [0, 1) in the scale the network sees. The last two parameter
     tensors are the last layer's weight and bias. A network's broken answers (NaN) count as a
     ratio of e^40. If nobody is left, the model is kept. Scores are the share of flagged clients in
@@ -112,9 +118,15 @@ class DeepSight(Aggregator):
     Faithfulness
     ------------
     Release: none by the authors.
-    Compared: numbers, in the review, with two ports.
-    Difference: see Notes.
-    On purpose: version 1 mixes two ports.
+    Compared: numbers, in the review, with two ports; FLPoison (``github.com/vio1etus/FLPoison`` at
+        368c940, ``aggregators/deepsight.py``), the clustering read line by line.
+    Difference: none found from FLPoison's clustering, which is the default.
+    On purpose: 20,000 noise images and 3 seeds as in the paper; which HDBSCAN is run the paper leaves
+        open.
+    Elsewhere: BackFed (``github.com/thinh-dao/BackFed`` at ab3bcbd,
+        ``backfed/servers/deepsight_server.py``) does not let the last clustering be a single cluster;
+        BackdoorIndicator's authors (``github.com/ybdai7/Backdoor-indicator-defense`` at 04dec87) allow it
+        in all four, with min_samples 1.
 
     References
     ----------
@@ -127,7 +139,8 @@ class DeepSight(Aggregator):
     flagged_share: Annotated[float, Gt(0), Le(1)] = 1 / 3
     min_cluster_size: Annotated[int, Ge(2)] = 5
     neighbours: Annotated[int, Ge(1)] = 3
-    noise_points: Noise = "apart"
+    noise_points: Noise = "together"
+    single: bool = True
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
@@ -171,7 +184,7 @@ class DeepSight(Aggregator):
             + self._apart(energies)
             + apart(self._clusters(directions, "precomputed"), self.noise_points)
         ) / 3
-        return flagged_shares(self._clusters(distances, "precomputed", single=True), flagged)
+        return flagged_shares(self._clusters(distances, "precomputed", single=self.single), flagged)
 
     def _apart(self, features: Tensor) -> np.ndarray:
         return apart(self._clusters(features.cpu().numpy(), "euclidean"), self.noise_points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt, Le
@@ -18,8 +18,11 @@ from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
 _BLOCK_VALUES = 2**17
 """Values in one block of columns."""
 
+Vote = Literal["sparse", "all"]
+"""Which signs agree and vote: those of the entries that a client keeps, or all."""
 
-def fedseca(updates: Tensor, *, keep: float = 0.1) -> Tensor:
+
+def fedseca(updates: Tensor, *, keep: float = 0.1, vote: Vote = "sparse") -> Tensor:
     """Elect a sign for every coordinate and average the large entries that have it.
 
     Parameters
@@ -28,22 +31,28 @@ def fedseca(updates: Tensor, *, keep: float = 0.1) -> Tensor:
         One row a client.
     keep : float
         Share of each client's entries that may count, the largest ones.
+    vote : {"sparse", "all"}
+        Whether only their signs vote, or all.
 
     Returns
     -------
     Tensor [d]
         The aggregate.
     """
-    return _aggregated(updates, concordance(updates), keep)
+    least = least_kept(updates, keep)
+    voting = least if vote == "sparse" else torch.zeros_like(least)
+    return _aggregated(updates, concordance(updates, voting), least, voting)
 
 
-def concordance(updates: Tensor) -> Tensor:
+def concordance(updates: Tensor, least: Tensor | None = None) -> Tensor:
     """Return how many clients each client agrees with, less those it disagrees with.
 
     Parameters
     ----------
     updates : Tensor [n, d]
         One row a client.
+    least : Tensor [n, 1], optional
+        Smallest magnitude of each client whose sign counts; by default all do.
 
     Returns
     -------
@@ -53,12 +62,12 @@ def concordance(updates: Tensor) -> Tensor:
     """
     agreement = updates.new_zeros((len(updates), len(updates)), dtype=torch.float64)
     for columns in _blocks(updates):
-        signs = updates[:, columns].sign()
+        signs = _signs(updates[:, columns], least)
         agreement += (signs @ signs.T).double()  # whole numbers, exact in float32
     return agreement.sign().sum(1).clamp(min=0)
 
 
-@register("fedseca", paper="Benjamin 2025", year=2025, cost="n²d")
+@register("fedseca", version=2, paper="Benjamin 2025", year=2025, cost="n²d")
 @dataclass(frozen=True, kw_only=True)
 class FedSECA(Aggregator):
     """Elect the sign of every coordinate by weighted vote; average what agrees and is large.
@@ -73,6 +82,10 @@ class FedSECA(Aggregator):
     ----------
     keep : float
         Share of its entries that each client contributes, in (0, 1].
+    vote : {"sparse", "all"}
+        Whether agreement and election go by the signs of those entries alone, as in the authors'
+        code, or by all signs, as the paper writes it and version 1 did. Most entries of an update are
+        small, and their signs noise: with few classes a client the sparse vote is much the better.
 
     Notes
     -----
@@ -82,10 +95,14 @@ class FedSECA(Aggregator):
 
     Faithfulness
     ------------
-    Release: the authors' ``github.com/JosephGeoBenjamin/FedSECA-ByzantineTolerance``.
-    Compared: numbers, in the review.
-    Difference: not measured.
-    On purpose: all signs vote, as the paper prints it.
+    Release: ``github.com/JosephGeoBenjamin/FedSECA-ByzantineTolerance``, the authors', in the state
+        21ae7bf of ``algorithms/federation_byz.py``.
+    Compared: numbers, in the review; that state line by line.
+    Difference: none found in the vote.
+    On purpose: that state keeps the largest magnitudes after they are clamped, the paper and this rule
+        before; the release's momentum is left to the server.
+    Elsewhere: CRYPTO-KU (``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca,
+        ``aggregators/fedseca.py``) lets all signs vote.
 
     References
     ----------
@@ -95,24 +112,28 @@ class FedSECA(Aggregator):
     """
 
     keep: Annotated[float, Gt(0), Le(1)] = 0.1
+    vote: Vote = "sparse"
 
     translation: ClassVar[bool] = False
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the aggregate, and one minus each client's concordance."""
-        agreed = concordance(updates)
-        return Aggregation(_aggregated(updates, agreed, self.keep), scores=1 - agreed / len(updates)), None
+        least = least_kept(updates, self.keep)
+        voting = least if self.vote == "sparse" else torch.zeros_like(least)
+        agreed = concordance(updates, voting)
+        step = _aggregated(updates, agreed, least, voting)
+        return Aggregation(step, scores=1 - agreed / len(updates)), None
 
 
-def _aggregated(updates: Tensor, votes: Tensor, keep: float) -> Tensor:
+def _aggregated(updates: Tensor, votes: Tensor, least: Tensor, voting: Tensor) -> Tensor:
+    """Return the step, from each client's votes [n] and the least magnitudes that count and that vote."""
     norms = row_norms(updates)
     factors = shrinking(norms, middle(norms)).to(updates.dtype)[:, None]
-    least = _least_kept(updates, keep)
     step = torch.empty_like(updates[0])
     for columns in _blocks(updates):
         block = updates[:, columns]
         signs = block.sign()
-        elected = (votes.to(block) @ signs).sign()
+        elected = (votes.to(block) @ _signs(block, voting)).sign()
         magnitudes = (block * factors).abs_()
         magnitudes = magnitudes.minimum(sorted_blocks(magnitudes, median_of_sorted))
         counted = (block.abs() >= least) & (signs == elected) & (magnitudes > 0) & (elected != 0)
@@ -121,8 +142,14 @@ def _aggregated(updates: Tensor, votes: Tensor, keep: float) -> Tensor:
     return step
 
 
-def _least_kept(updates: Tensor, keep: float) -> Tensor:
-    """Return the smallest magnitude that each client keeps [n, 1]."""
+def _signs(block: Tensor, least: Tensor | None) -> Tensor:
+    """Return the signs of the entries of at least that magnitude, 0 for the others."""
+    signs = block.sign()
+    return signs if least is None else torch.where(block.abs() >= least, signs, 0.0)
+
+
+def least_kept(updates: Tensor, keep: float) -> Tensor:
+    """Return the smallest magnitude that each client keeps, a ``Tensor [n, 1]``."""
     d = updates.shape[1]
     count = max(1, int(keep * d + 1e-9))
     return magnitude_thresholds(updates, d - count + 1)

@@ -95,8 +95,8 @@ class GAS(Aggregator):
 
     Notes
     -----
-    Feasible where the inner rule is, with at least one client left. The release's rules differ from
-    those of the same name here: its Krum counts a client as its own neighbour, its Bulyan scores once.
+    Feasible where the inner rule is, with at least one client left. The release's Krum is this project's
+    ``multi_krum`` (it sorts a client's distance to itself, which is 0, into the sum); its Bulyan scores once.
     The declared facts hold for the default. Time that of the inner rule over all chunks and O(n d),
     extra memory a block of columns.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -12,6 +10,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from robustbench_fl.aggregators._filtering import median_deviations
+from robustbench_fl.aggregators._layers import layer_columns
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds, row_chunks
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, LayerShapes, ServerView, register
@@ -51,6 +50,11 @@ def lasa(
     -------
     Tensor [d]
         The aggregate.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fill an update.
     """
     return _by_layer(updates, layer_shapes, sparsity, norm_limit, sign_limit, average)[0]
 
@@ -73,7 +77,7 @@ def least_kept(updates: Tensor, layer_shapes: LayerShapes, sparsity: float) -> T
         One threshold for all tensors of two or more dimensions; 0 if nothing is zeroed. Entries
         equal to the threshold are kept, and vectors (biases, normalisation) are not concerned.
     """
-    weights = [columns for columns, shape in _layers(layer_shapes) if len(shape) > 1]
+    weights = [columns for columns, shape in layer_columns(updates, layer_shapes, "lasa") if len(shape) > 1]
     found = updates.new_zeros((len(updates), 1))
     dropped = int(sparsity * sum(columns.stop - columns.start for columns in weights) + 1e-9)
     if dropped:
@@ -106,17 +110,18 @@ class Lasa(Aggregator):
 
     Notes
     -----
-    The purity ``½ (1 + (1 − s) Σ sign / Σ |sign|)`` of a tensor of zeros is ½. Constants in it do not
-    change who deviates. Where all clients agree (standard deviation 0), all pass. No client is accused as
-    a whole; scores are the share of tensors from which it is left out. Time O(n d), extra memory a few
-    rows and a block of columns.
+    Without the shapes of the parameter tensors the rule refuses. The purity
+    ``½ (1 + (1 − s) Σ sign / Σ |sign|)`` of a tensor of zeros is ½. Constants in it do not change who
+    deviates. Where all clients agree (standard deviation 0), all pass. No client is accused as a whole;
+    scores are the share of tensors from which it is left out. Time O(n d), extra memory a few rows and a
+    block of columns.
 
     Faithfulness
     ------------
-    Release: the authors' ``github.com/JiiahaoXU/LASA`` was not read.
+    Release: the authors' ``github.com/JiiahaoXU/LASA`` was not read here.
     Compared: numbers, in the review.
     Difference: none found.
-    On purpose: nothing.
+    On purpose: nothing beside `average`.
 
     References
     ----------
@@ -154,7 +159,7 @@ def _by_layer(
     least = least_kept(updates, layer_shapes, sparsity)
     untouched = torch.zeros_like(least)
     step, shares = torch.empty_like(updates[0]), torch.zeros_like(norms)
-    for columns, shape in _layers(layer_shapes):
+    for columns, shape in layer_columns(updates, layer_shapes, "lasa"):
         entries = updates[:, columns]
         limits = least if len(shape) > 1 else untouched
         kept = _usual(entries, limits, factors, norm_limit, sign_limit).double()
@@ -162,15 +167,6 @@ def _by_layer(
         _sum_into(step[columns], weights, entries, limits if average == "sparse" else untouched)
         shares += kept / len(layer_shapes)
     return step, shares
-
-
-def _layers(layer_shapes: LayerShapes) -> Iterator[tuple[slice, tuple[int, ...]]]:
-    """Yield the columns and the shape of each parameter tensor."""
-    start = 0
-    for _, shape in layer_shapes:
-        stop = start + math.prod(shape)
-        yield slice(start, stop), shape
-        start = stop
 
 
 def _usual(entries: Tensor, least: Tensor, factors: Tensor, norm_limit: float, sign_limit: float) -> Tensor:

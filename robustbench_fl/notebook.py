@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from robustbench_fl.api import LayerShapes
     from robustbench_fl.core.record import CellRecord
 
     Matrix = TypeVar("Matrix", torch.Tensor, NDArray[Any])
 
 
-def aggregate(rule: str, updates: Matrix, *, f: int | None = None, seed: int = 0) -> Matrix:
+def aggregate(
+    rule: str,
+    updates: Matrix,
+    *,
+    f: int | None = None,
+    seed: int = 0,
+    layer_shapes: LayerShapes = (),
+) -> Matrix:
     """Aggregate one round of updates with a rule that needs no model and no root data.
 
     Parameters
@@ -33,6 +41,9 @@ def aggregate(rule: str, updates: Matrix, *, f: int | None = None, seed: int = 0
         How many clients are assumed malicious, for rules that need it.
     seed : int
         Of the rule's random stream.
+    layer_shapes : tuple of (str, tuple of int)
+        Names and shapes of the parameter tensors in the order in which a row holds them, for rules that
+        look at each: ``(("fc.weight", (10, 64)), ("fc.bias", (10,)))``.
 
     Returns
     -------
@@ -85,7 +96,7 @@ def aggregate(rule: str, updates: Matrix, *, f: int | None = None, seed: int = 0
     spec = ServerSpec(
         n_clients=len(rows),
         n_params=rows.shape[1],
-        layer_shapes=(("params", (rows.shape[1],)),),
+        layer_shapes=layer_shapes,
         device=rows.device.type,
     )
     given: dict[str, Any] = {} if f is None else {"f": f}

@@ -55,6 +55,17 @@ def test_what_cannot_be_aggregated_is_said(rule: str, rows: Any, f: int | None, 
         rb.aggregate(rule, rows, f=f)
 
 
+def test_rules_that_look_at_parameter_tensors_want_their_shapes() -> None:
+    rows = np.random.default_rng(0).standard_normal((6, 12))
+    with pytest.raises(UsageError, match="the shapes of these are not known here"):
+        rb.aggregate("lasa(sparsity=0.9)", rows)
+    shapes = (("a.weight", (2, 4)), ("a.bias", (4,)))
+    with pytest.raises(UsageError, match="hold 4 of 12 parameters"):
+        rb.aggregate("lasa", rows, layer_shapes=shapes[1:])
+    sparse = rb.aggregate("lasa(sparsity=0.9)", rows, layer_shapes=shapes)
+    assert (sparse != rb.aggregate("lasa(sparsity=0)", rows, layer_shapes=shapes)).any()
+
+
 def test_an_infeasible_f_is_refused_with_numbers() -> None:
     with pytest.raises(InfeasibleError, match=r"n = 7, f = 3"):
         rb.aggregate("krum", ROWS, f=3)

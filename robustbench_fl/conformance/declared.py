@@ -20,9 +20,6 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "identical_updates": "the noise is added to whatever is kept",
         "scale": "models are compared, parameters included; the majority of the scene happens not to change",
     },
-    "flare": {
-        "outlier": "an outlier keeps the weight exp(-votes) of the softmax: unbounded, but below the check"
-    },
     "fltrust": {"identical_updates": "every update takes the length of the server's own"},
     "foolsgold": {"identical_updates": "clients who agree in everything are taken for sybils"},
     "lasa": {"identical_updates": "the smallest 30 % of the weights are zeroed"},

@@ -35,8 +35,8 @@ def test_exceedings_by_hand():
 def test_apart_by_hand():
     labels = np.array([0, 0, 1, -1, -1])
     assert apart(labels)[0].tolist() == [0, 0, 1, 1, 1]
-    assert apart(labels)[3].tolist() == [1, 1, 1, 0, 1]
-    assert apart(labels, "together")[3].tolist() == [1, 1, 1, 0, 0]
+    assert apart(labels)[3].tolist() == [1, 1, 1, 0, 0]
+    assert apart(labels, "apart")[3].tolist() == [1, 1, 1, 0, 1]
 
 
 def test_shares_by_hand():
@@ -104,6 +104,23 @@ def test_a_cluster_of_flagged_clients_is_rejected(aggregate, noise):
     outcome = asked(aggregate, federation(6), f"deepsight(samples=200, noise_points={noise})")
     assert outcome.rejected.tolist() == [True] * 6 + [False] * 10
     assert outcome.scores[:6].tolist() == [1] * 6
+
+
+def test_of_few_scattered_clients_most_are_noise_and_the_two_ports_differ(aggregate):
+    # Nobody resembles anybody, so that each clustering calls everybody noise.
+    rows = torch.from_numpy(np.random.default_rng(5).normal(size=(6, MODEL.n_params))).float()
+    found = {
+        text: asked(aggregate, rows, f"deepsight(samples=50, {text})").scores.unique().tolist()
+        for text in (
+            "single=true",
+            "single=false",
+            "single=true, noise_points=apart",
+            "single=false, noise_points=apart",
+        )
+    }
+    one_cluster = found["single=true, noise_points=apart"]
+    assert len(one_cluster) == 1  # everybody shares one share of flagged clients
+    assert found["single=false, noise_points=apart"] in ([0], [1], [0, 1])  # everybody alone
 
 
 def test_the_clip_is_the_median_of_all_norms(aggregate):

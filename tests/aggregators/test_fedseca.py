@@ -14,6 +14,12 @@ def test_concordance_by_hand():
     assert concordance(opposed).tolist() == [1, 1, 0]
 
 
+def test_sparse_concordance_by_hand():
+    # With the largest entry of each alone: (0, 2), (3, 0), (0, 2). The second meets nobody.
+    least = torch.tensor([[2.0], [3.0], [2.0]])
+    assert concordance(ROWS, least).tolist() == [2, 1, 2]
+
+
 def test_by_hand():
     # Norms √5, √13, √5: the second is scaled by √(5/13). Magnitudes are cut to the medians 1 and 2.
     second = 2 * (5 / 13) ** 0.5
@@ -27,16 +33,20 @@ def test_a_tie_elects_nothing():
     assert fedseca(rows, keep=1.0).tolist() == [1, 0, 1, 0]
 
 
-def slow(rows, keep):
+def slow(rows, keep, vote):
     n, d = rows.shape
+    largest = [set(np.argsort(-np.abs(row))[: int(keep * d)]) for row in rows]
     signs = np.sign(rows)
+    if vote == "sparse":
+        signs = np.array(
+            [[s if j in kept else 0 for j, s in enumerate(row)] for row, kept in zip(signs, largest)]
+        )
     omega = np.array([[(signs[k] * signs[m]).mean() for m in range(n)] for k in range(n)])
     rho = [max(0.0, np.mean([np.sign(omega[k, m]) for m in range(n)])) for k in range(n)]
     elected = [np.sign(round(sum(rho[k] * signs[k, j] for k in range(n)), 9)) for j in range(d)]
     norms = [np.sqrt((row**2).sum()) for row in rows]
     clipped = np.array([row * min(1, np.median(norms) / norm) for row, norm in zip(rows, norms)])
     step = np.zeros(d)
-    largest = [set(np.argsort(-np.abs(row))[: int(keep * d)]) for row in rows]
     for j in range(d):
         cut = np.median(np.abs(clipped[:, j]))
         values = [
@@ -48,15 +58,16 @@ def slow(rows, keep):
     return step
 
 
+@pytest.mark.parametrize("vote", ["sparse", "all"])
 @pytest.mark.parametrize("keep", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_against_a_slow_reference(seed, keep):
+def test_against_a_slow_reference(seed, keep, vote):
     rng = np.random.default_rng(seed)
     rows = (rng.standard_normal((7 + seed % 2, 300)) + 0.3).astype(np.float32)
     rows[:2] *= -3
     rows[:, :5] = 0
-    found = fedseca(torch.from_numpy(rows), keep=keep)
-    np.testing.assert_allclose(found.numpy(), slow(rows.astype(float), keep), rtol=1e-5, atol=1e-7)
+    found = fedseca(torch.from_numpy(rows), keep=keep, vote=vote)
+    np.testing.assert_allclose(found.numpy(), slow(rows.astype(float), keep, vote), rtol=1e-5, atol=1e-7)
 
 
 def test_several_blocks_of_columns():

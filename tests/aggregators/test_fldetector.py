@@ -5,7 +5,7 @@ import torch
 from robustbench_fl.aggregators._gap import high_group
 from robustbench_fl.aggregators._hessian import hessian_product
 from robustbench_fl.aggregators.fldetector import FLDetector
-from robustbench_fl.api import ServerSpec, ServerView
+from robustbench_fl.api import Need, ServerSpec, ServerView
 
 
 def dense_bfgs(steps, changes):
@@ -95,6 +95,7 @@ class World:
         self.state = rule.init_state(ServerSpec(n_clients=n, n_params=1, layer_shapes=()))
         self.params, self.last, self.round = torch.tensor([10.0]), None, 0
         self.lies = np.random.default_rng(7)
+        self.gated = {}
 
     def play(self, clients=None):
         clients = tuple(range(self.n)) if clients is None else clients
@@ -110,6 +111,7 @@ class World:
             client_ids=clients,
             last_step=self.last,
             params=self.params,
+            **self.gated,
         )
         outcome, self.state = self.rule.aggregate(torch.stack(rows), view, self.state)
         self.last = outcome.aggregate
@@ -120,7 +122,7 @@ class World:
 
 def test_the_first_prediction_is_made_in_the_third_round():
     # Beside clients without lies the Hessian is −0.5 exactly, so honest clients are at distance 0.
-    world = World(FLDetector(start=100, window=2), liars=0)
+    world = World(FLDetector(inner="mean", start=100, window=2), liars=0)
     for _ in range(2):
         assert world.play().scores.tolist() == [0] * 5
     assert world.state.distances == {}
@@ -131,7 +133,7 @@ def test_the_first_prediction_is_made_in_the_third_round():
 
 
 def test_removed_for_good():
-    rule = FLDetector(start=4, window=2)
+    rule = FLDetector(inner="mean", start=4, window=2)
     world = World(rule, liars=0)
     world.play()
     world.play()
@@ -150,7 +152,7 @@ def test_removed_for_good():
 
 
 def test_no_removal_before_the_start_nor_before_the_window_is_full():
-    world = World(FLDetector(start=0, window=3), liars=0)
+    world = World(FLDetector(inner="mean", start=0, window=3), liars=0)
     world.play()
     world.play()
     world.liars = 1
@@ -159,12 +161,12 @@ def test_no_removal_before_the_start_nor_before_the_window_is_full():
 
 
 def test_all_honest_nobody_is_removed():
-    world = World(FLDetector(start=3, window=1), n=8, liars=0)
+    world = World(FLDetector(inner="mean", start=3, window=1), n=8, liars=0)
     assert not any(bool(world.play().rejected.any()) for _ in range(8))
 
 
 def test_the_prediction_spans_missed_rounds():
-    world = World(FLDetector(start=100, window=3), liars=0)
+    world = World(FLDetector(inner="mean", start=100, window=3), liars=0)
     world.play()
     world.play()
     world.play((0, 1, 2))
@@ -184,7 +186,7 @@ def test_the_prediction_spans_missed_rounds():
 
 
 def test_distances_against_the_definition_after_absence():
-    world = World(FLDetector(start=100, window=4), liars=0)
+    world = World(FLDetector(inner="mean", start=100, window=4), liars=0)
     for clients in (None, None, (0, 1, 2), (0, 1)):
         world.play(clients)
     before = world.state
@@ -204,7 +206,7 @@ def test_distances_against_the_definition_after_absence():
 
 
 def test_restart_goes_back_to_the_first_parameters():
-    world = World(FLDetector(start=4, window=2, restart=True), liars=0)
+    world = World(FLDetector(inner="mean", start=4, window=2, restart=True), liars=0)
     world.play()
     world.play()
     world.liars = 1
@@ -220,7 +222,7 @@ def test_restart_goes_back_to_the_first_parameters():
 
 
 def test_a_checkpoint_carries_everything():
-    rule = FLDetector(start=2, window=2, restart=True)
+    rule = FLDetector(inner="mean", start=2, window=2, restart=True)
     world = World(rule, liars=1)
     for clients in (None, (0, 2, 4), None, (1, 2, 3, 4)):
         world.play(clients)
@@ -234,7 +236,7 @@ def test_a_checkpoint_carries_everything():
 
 
 def test_huge_rows_stay_finite():
-    rule = FLDetector(start=2, window=1)
+    rule = FLDetector(inner="mean", start=2, window=1)
     state, last = rule.init_state(ServerSpec(n_clients=4, n_params=3, layer_shapes=())), None
     for round in range(5):
         rows = torch.ones(4, 3) * (1 + torch.arange(4.0)[:, None]) / (round + 1)
@@ -252,3 +254,51 @@ def test_huge_rows_stay_finite():
         assert last.isfinite().all()
         assert outcome.scores.isfinite().all()
     assert outcome.rejected.tolist() == [True, False, False, False]
+
+
+def test_after_the_first_detection_nobody_else_is_removed():
+    counts = {}
+    for detections in (1, 2, None):
+        world = World(FLDetector(start=4, window=2, detections=detections), n=7, liars=0)
+        world.play()
+        world.play()
+        world.liars = 1
+        for _ in range(3):
+            world.play()
+        world.liars = 3  # two more begin to lie, after the first is gone
+        world.play()
+        world.play()
+        counts[detections] = len(world.state.removed), world.state.n_detections
+    assert counts == {1: (1, 1), 2: (3, 2), None: (3, 2)}
+
+
+def test_those_who_are_left_are_aggregated_by_the_inner_rule():
+    outcomes = {}
+    for inner in ("median", "mean", "trimmed_mean"):
+        world = World(FLDetector(start=4, window=2, inner=inner), liars=0)
+        world.gated = {"f": 1}
+        for round in range(5):
+            world.liars = int(round > 1)
+            before = world.params
+            outcome = world.play()
+        assert outcome.rejected.tolist() == [False] * 4 + [True]
+        rows = -0.5 * (before - torch.arange(4.0))
+        # The one that is gone was the one assumed malicious, so nothing is trimmed.
+        assert outcome.aggregate.item() == pytest.approx(rows.mean().item(), abs=1e-6)
+        outcomes[inner] = outcome
+    assert outcomes["median"].weights is None
+    assert outcomes["mean"].weights.tolist() == [0.25] * 4 + [0]
+    assert outcomes["median"].selected.tolist() == [True] * 4 + [False]
+
+
+def test_what_the_inner_rule_needs():
+    assert FLDetector(inner="trimmed_mean").needs == FLDetector().needs | {Need.F}
+    assert "krum: " in FLDetector(inner="krum").infeasible(5, 2)
+    assert FLDetector(inner="krum").infeasible(7, 2) is None
+    for inner, said in (
+        ("centered_clipping", "history"),
+        ("fltrust", "root_data"),
+        ("oracle_mean", "yardstick"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            FLDetector(inner=inner)

@@ -71,7 +71,7 @@ def test_the_minority_is_not_among_the_lowest(aggregate):
     rng = np.random.default_rng(0)
     rows = torch.from_numpy(0.1 * rng.standard_normal((20, 200)) + 1).float()
     rows[:6] *= -4
-    outcome = aggregate("multi_metrics", rows)
+    outcome = aggregate("multi_metrics(on=updates)", rows)
     assert not outcome.selected[:6].any()
 
 
@@ -95,7 +95,7 @@ def test_huge_rows():
 
 
 def test_needs():
-    assert MultiMetrics().needs == frozenset()
-    assert MultiMetrics(on="models").needs == {Need.MODEL}
-    assert MultiMetrics().scale
-    assert not MultiMetrics(on="models").scale
+    assert MultiMetrics(on="updates").needs == frozenset()
+    assert MultiMetrics().needs == {Need.MODEL}
+    assert MultiMetrics(on="updates").scale
+    assert not MultiMetrics().scale
