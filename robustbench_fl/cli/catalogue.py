@@ -1,21 +1,23 @@
-"""``list`` and ``describe``: what there is to choose from."""
+"""``list`` and ``describe``: what each method is, needs and costs, and where it comes from."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.api import registry
 from robustbench_fl.api.registry import PACKAGES
-from robustbench_fl.cli.options import complete_method
-from robustbench_fl.cli.output import format_option, print_rows
-from robustbench_fl.core.settings import SETTINGS
+from robustbench_fl.cli.options import complete_method, plugin_option
+from robustbench_fl.cli.output import format_option, print_rows, rows_text
+from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.settings import SETTINGS, Settings
 
-_PLUGIN = click.option(
-    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
-    help="Python file that registers further methods.",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from robustbench_fl.api.registry import Entry
 
 
 @click.command("list")
@@ -23,47 +25,30 @@ _PLUGIN = click.option(
 @click.option("--names", "names_only", is_flag=True, help="Names only, without importing anything.")
 @click.option("--groups", "groups_only", is_flag=True, help="Groups of methods, such as @detectors.")
 @format_option
-@_PLUGIN
+@plugin_option
 def list_(
     kind: str | None, names_only: bool, groups_only: bool, format_: str, plugins: tuple[Path, ...]
 ) -> None:
     """List aggregators, attacks, partitions, datasets or models with what they need; or the settings."""
-    from robustbench_fl.api import registry
-    from robustbench_fl.cli import capabilities
-
     for path in plugins:
         registry.load_plugin(path)
     kinds = [kind] if kind else list(PACKAGES)
     if groups_only:
-        print_rows(capabilities.group_rows(kinds), format_)
-        return
-    if names_only:
+        print_rows(_group_rows(kinds), format_)
+    elif names_only:
         rows = [{"kind": k, "name": name} for k in kinds for name in _names(k)]
-        if format_ == "table":
-            click.echo("\n".join(row["name"] for row in rows))
-        else:
-            print_rows(rows, format_)
-        return
-    if kind is None and format_ in ("csv", "json"):
-        rows = [{**row, "kind": k} for k in kinds for row in capabilities.method_rows(k)]
-        print_rows(
-            [{key: row.get(key) for key in ("kind", "name", "paper", "year", "does")} for row in rows],
-            format_,
-        )
-        return
-    if kind is None and format_ == "md":
-        click.echo(capabilities.catalogue_page())
-        return
-    for number, k in enumerate(kinds):
-        if kind is None:
-            click.echo(("\n" if number else "") + k.upper() + "\n")
-        print_rows(capabilities.method_rows(k), format_)
-
-
-def _names(kind: str) -> list[str]:
-    from robustbench_fl.api.registry import names
-
-    return list(SETTINGS) if kind == "settings" else names(kind)
+        click.echo("\n".join(row["name"] for row in rows) if format_ == "table" else rows_text(rows, format_))
+    elif kind:
+        print_rows(method_rows(kind), format_)
+    elif format_ == "md":
+        click.echo(_page())
+    elif format_ == "table":
+        parts = [f"{k.upper()}\n\n{rows_text(method_rows(k), format_)}" for k in kinds]
+        click.echo("\n\n".join(parts))
+    else:
+        shared = ("name", "paper", "year", "does")
+        rows = [{"kind": k, **{key: row[key] for key in shared}} for k in kinds for row in method_rows(k)]
+        print_rows(rows, format_)
 
 
 @click.command()
@@ -72,14 +57,12 @@ def _names(kind: str) -> list[str]:
 @click.option(
     "--bibtex", "as_bibtex", is_flag=True, help="Print the papers it cites as BibTeX, its own first."
 )
-@_PLUGIN
+@plugin_option
 def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
-    from robustbench_fl.api import params, registry
     from robustbench_fl.api.faithfulness import faithfulness
+    from robustbench_fl.api.params import parameters
     from robustbench_fl.api.references import bibtex
-    from robustbench_fl.cli.capabilities import example, family_lines
-    from robustbench_fl.core.errors import UsageError, did_you_mean
 
     for path in plugins:
         registry.load_plugin(path)
@@ -102,7 +85,7 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
             "default": "required" if p.required else p.default,
         }
         for entry in entries
-        for p in params.parameters(entry.cls)
+        for p in parameters(entry.cls)
     ]
     if format_ != "table":
         print_rows(rows, format_)
@@ -115,7 +98,152 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
         print_rows(rows, "table")
     for entry in entries:
         if entry.kind == "attacks":
-            click.echo("\n" + "\n".join(family_lines(entry)))
-        click.echo(f"\nExample: {example(entry)}")
+            click.echo("\n" + "\n".join(_family_lines(entry)))
         if faithfulness(entry.cls):
-            click.echo(f"Compared with its paper and releases: docs/faithfulness.md#{entry.name}")
+            click.echo(f"\nCompared with its paper and releases: docs/faithfulness.md#{entry.name}")
+
+
+def method_rows(kind: str) -> list[dict[str, Any]]:
+    """Return one row for each method of `kind`, or for each setting, all with the same keys."""
+    if kind == "settings":
+        return _setting_rows()
+    make = {"aggregators": _aggregator_row, "attacks": _attack_row, "models": _model_row}.get(
+        kind, _plain_row
+    )
+    return [make(entry) for entry in registry.load_all(kind)]
+
+
+def _names(kind: str) -> list[str]:
+    return list(SETTINGS) if kind == "settings" else registry.names(kind)
+
+
+def _group_rows(kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one row for each group of `kinds`, with its members."""
+    from robustbench_fl.api.groups import groups
+
+    return [
+        {"kind": kind, "group": group.name, "means": group.means, "methods": group.members}
+        for kind in kinds
+        if kind in PACKAGES
+        for group in groups(kind).values()
+    ]
+
+
+def _page() -> str:
+    """Return the tables of all kinds, of the groups and of the settings as one Markdown page."""
+    parts = [
+        "# Catalogue",
+        "All methods with what they declare, as `robustbench-fl list --format md` prints them. What rules "
+        "and attacks were compared with, and how far they agree: [faithfulness.md](faithfulness.md).",
+    ]
+    titles = {"datasets": "Data sets", "models": "Networks"}
+    for kind in PACKAGES:
+        parts += [f"## {titles.get(kind, kind.capitalize())}", rows_text(method_rows(kind), "md")]
+    parts += ["## Groups", rows_text(_group_rows(list(PACKAGES)), "md")]
+    parts += ["## Settings", rows_text(method_rows("settings"), "md")]
+    return "\n\n".join(parts)
+
+
+def _family_lines(entry: Entry) -> list[str]:
+    """Return the family of an attack and the members it gives to it, as text."""
+    from robustbench_fl.api.families import family_of, strengths_of
+
+    parameter: str = entry.cls.strength_parameter  # type: ignore[attr-defined]
+    order = f", in the order of {parameter}" if parameter else ""
+    return [f"Family: {family_of(entry.cls)}", f"Strengths{order}: {'; '.join(strengths_of(entry.cls))}"]
+
+
+def _setting_rows() -> list[dict[str, Any]]:
+    from robustbench_fl.api.params import parameters
+
+    return [
+        {
+            "name": p.name,
+            "type": "a choice" if axis.kind is str else p.type,
+            "range": p.range,
+            "unit": axis.about.unit,
+            "default": axis.default if axis.kind is str else p.default,
+            "does": axis.about.help,
+        }
+        for p in parameters(Settings)
+        for axis in [SETTINGS[p.name]]
+    ]
+
+
+def _plain_row(entry: Entry) -> dict[str, Any]:
+    return {"name": entry.name, **_source(entry)}
+
+
+def _source(entry: Entry) -> dict[str, Any]:
+    """Return where the method comes from: the paper, its year, the key of its BibTeX entry, what it does."""
+    from robustbench_fl.api.references import references
+
+    papers = references(entry.cls)
+    return {
+        "paper": entry.paper,
+        "year": entry.year,
+        "bibtex": papers[0].key if papers else "robustbench_fl",
+        "does": _first_line(entry.cls),
+    }
+
+
+def _aggregator_row(entry: Entry) -> dict[str, Any]:
+    from robustbench_fl.api import PreAggregator
+
+    pre = issubclass(entry.cls, PreAggregator)
+    rule = _made(entry)
+    baseline = getattr(entry.cls, "honest_only", False)
+    needs = [need.value for need in sorted(rule.needs)] if rule else None
+    return {
+        "name": entry.name,
+        "kind": "pre-aggregator" if pre else "baseline" if baseline else "rule",
+        "needs": ["who is malicious"] if baseline else needs,
+        "detector": False if pre or not rule else rule.detector,
+        "cost": entry.cost,
+        **_source(entry),
+    }
+
+
+def _attack_row(entry: Entry) -> dict[str, Any]:
+    from robustbench_fl.api.families import family_of
+
+    attack = _made(entry)
+    return {
+        "name": entry.name,
+        "kind": entry.cls.category,  # type: ignore[attr-defined]
+        "family": family_of(entry.cls),
+        "knows": attack.knowledge.name.lower() if attack else None,
+        "knows_defence": entry.cls.knows_defence,  # type: ignore[attr-defined]
+        "cost": entry.cost,
+        **_source(entry),
+    }
+
+
+def _model_row(entry: Entry) -> dict[str, Any]:
+    shapes = {"params_1x8x8": (1, 8, 8), "params_1x28x28": (1, 28, 28), "params_3x32x32": (3, 32, 32)}
+    counts = {name: _n_params(entry, shape) for name, shape in shapes.items()}
+    return {
+        "name": entry.name,
+        **counts,
+        **_source(entry),
+    }
+
+
+def _n_params(entry: Entry, shape: tuple[int, int, int]) -> int | None:
+    """Return the network's size with ten classes, ``None`` where it takes no such images."""
+    family = _made(entry)
+    try:
+        return int(family.build(shape, 10).n_params) if family else None
+    except UsageError:
+        return None
+
+
+def _made(entry: Entry) -> Any:
+    """Return the method with its defaults, ``None`` if it cannot be made without a parameter."""
+    from robustbench_fl.api.params import parameters
+
+    return None if any(p.required for p in parameters(entry.cls)) else entry.cls()
+
+
+def _first_line(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "").split("\n", 1)[0]

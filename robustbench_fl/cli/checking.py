@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.api.registry import PACKAGES
+from robustbench_fl.cli.options import plugin_option
 from robustbench_fl.cli.output import format_option, print_rows
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ _PRE = ("aggregators", "pre-aggregators")
 @click.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--kind", type=click.Choice(list(PACKAGES)), help="Only methods of this kind.")
-@click.option(
-    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
-    help="Python file that registers further methods.",
-)  # fmt: skip
+@plugin_option
 @click.option("--list", "list_only", is_flag=True, help="Say what is checked, and check nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every check that passes, too.")
 @format_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.options import data_dir_option, folder_argument, plugin_option
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@folder_argument
 @click.option(
     "--format",
     "format_",
@@ -31,21 +32,8 @@ if TYPE_CHECKING:
     metavar="KEY",
     help="Simulate this cell of fedredefense again and draw the images it learned of two clients instead.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="ROBUSTBENCH_FL_DATA",
-    metavar="DIR",
-    help="Where data sets lie, for --synthetic.  [default: $ROBUSTBENCH_FL_DATA, else the user's]",
-)
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="Python file that registers methods of the cell, for --synthetic.",
-)
+@data_dir_option
+@plugin_option
 def figures(
     folder: Path, format_: Format, synthetic: str | None, data_dir: Path | None, plugins: tuple[Path, ...]
 ) -> None:
@@ -55,6 +43,8 @@ def figures(
     curves-* and success-* (accuracy and attack success over rounds); errors-*, iterations-* and roc-* for
     cells of fedredefense, lost-* for every detector; and for the whole sweep worst and profile (in what
     share of the settings a rule is within so many points of the best).
+
+    --data-dir and --plugin are for --synthetic.
     """
     from robustbench_fl.store import Store
 

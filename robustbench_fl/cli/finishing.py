@@ -41,7 +41,7 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     int
         1 if one of them has no result, else 0.
     """
-    from robustbench_fl.cli.colour import shows_colour
+    from robustbench_fl.cli.output import shows_colour
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     statuses = store.statuses()

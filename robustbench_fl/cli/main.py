@@ -13,11 +13,11 @@ import click
 
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
-from robustbench_fl.cli.colour import error_text, warning_text
 from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.data import data
 from robustbench_fl.cli.env import env, version_text
 from robustbench_fl.cli.figures import figures
+from robustbench_fl.cli.output import error_text, warning_text
 from robustbench_fl.cli.partitioning import partition
 from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack

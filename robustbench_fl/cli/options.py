@@ -1,10 +1,12 @@
-"""The flags that describe a sweep, shared by ``sweep`` and ``plan``."""
+"""Flags: those that several commands share, and those that describe a sweep and choose its cells."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import click
 
@@ -14,13 +16,96 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import AXES, Axis
 
 if TYPE_CHECKING:
+    from robustbench_fl.sweep.choice import Choice
     from robustbench_fl.sweep.config import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Option(Protocol):
+    """What adds a flag, or several, to a command."""
+
+    def __call__(self, function: F, /) -> F:
+        """Return the command with the flag."""
+
+
+_PATH = click.Path(path_type=Path)
+
 _METAVARS = {"assumed_f": "MODE", "seeds": "SEEDS"}
 _SHOWN = {"seeds": "0:1"}
 """Defaults that are written in another way than their value."""
+
+
+def add(*options: Option) -> Option:
+    """Return what adds these flags to a command, shown in this order."""
+
+    def added(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return added
+
+
+def add_as(name: str, make: Callable[..., Any], *options: Option) -> Option:
+    """Return what adds flags that a command gets as one argument.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    make : callable
+        Returns it; its parameters are what the flags say.
+    options
+        The flags.
+    """
+    flags = list(inspect.signature(make).parameters)
+
+    def added(function: F) -> F:
+        @functools.wraps(function)
+        def command(**arguments: Any) -> Any:
+            made = make(**{flag: arguments.pop(flag) for flag in flags})
+            return function(**{name: made}, **arguments)
+
+        return cast("F", add(*options)(command))
+
+    return added
+
+
+folder_argument = click.argument("folder", metavar="DIR", type=_PATH)
+data_dir_option = click.option(
+    "--data-dir",
+    type=_PATH,
+    envvar="ROBUSTBENCH_FL_DATA",
+    metavar="DIR",
+    help="Where data sets lie.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
+)
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE.py",
+    help="Python file that registers further methods.",
+)
+calibrate_option = click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Run two rounds of each kind of cell of which none is finished, to know how long all will take.",
+)
+missing_option = click.option(
+    "--missing",
+    type=click.Choice(["exclude", "worst", "zero"]),
+    default="exclude",
+    show_default=True,
+    help="Rules with missing cells: leave them unranked, or count those cells as the worst of their world "
+    "or as 0.",
+)
+
+
+def by_option(columns: str) -> Option:
+    """Return the option ``--by``, whose help names `columns`."""
+    return click.option("--by", metavar="COLUMNS", help=f"One table for each value of: {columns}.")
 
 
 def complete_method(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -38,30 +123,19 @@ def complete_method(context: click.Context, parameter: click.Parameter, incomple
 
 def sweep_options(function: F) -> F:
     """Add the sweep's file argument and one flag for each axis and setting."""
-    path = click.Path(path_type=Path)
-    options = [
-        click.argument("file", required=False, type=path),
+    return add(
+        click.argument("file", required=False, type=_PATH),
         *(_listed(axis) for axis in sorted(AXES.values(), key=lambda axis: not axis.required)),
         click.option(
             "--alpha", multiple=True, metavar="NUMBER", help="Short for -p balanced_dirichlet(alpha=NUMBER)."
         ),
         click.option("--name", help="The sweep's name.  [default: the file's stem, or sweep]"),
-        click.option("-o", "--out", type=path, metavar="DIR", help="Folder.  [default: results/NAME]"),
-        click.option(
-            "--plugin",
-            "plugins",
-            multiple=True,
-            type=path,
-            metavar="FILE.py",
-            help="Python file that registers further methods.",
-        ),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+        click.option("-o", "--out", type=_PATH, metavar="DIR", help="Folder.  [default: results/NAME]"),
+        plugin_option,
+    )(function)
 
 
-def axis_options(*names: str, note: str = "") -> Callable[[F], F]:
+def axis_options(*names: str, note: str = "") -> Option:
     """Return what adds a flag for one number on each of these axes, with its range and default.
 
     Parameters
@@ -72,28 +146,55 @@ def axis_options(*names: str, note: str = "") -> Callable[[F], F]:
         Ends the help.
     """
 
-    def add(function: F) -> F:
-        for axis in [AXES[name] for name in reversed(names)]:
-            option = click.option(
-                _flag(axis), type=_range(axis), default=axis.default, show_default=True,
+    return add(
+        *(
+            click.option(
+                _flag(axis),
+                type=_range(axis),
+                default=axis.default,
+                show_default=True,
                 help=f"{axis.about.help} {note}".rstrip(),
-            )  # fmt: skip
-            function = option(function)
-        return function
+            )
+            for axis in (AXES[name] for name in names)
+        )
+    )
 
-    return add
+
+choice_options = add(
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="EXPR",
+        help="Take only these cells. All terms must hold: "
+        "\"aggregator=krum|'nnm > *' attack!=none seed=0..2 malicious>=0.2\". * and ? are wildcards; a name "
+        "without parameters means any. Given twice, cells of either are taken.",
+    ),
+    click.option("--exclude", multiple=True, metavar="EXPR", help="Leave these cells out; may be repeated."),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        help="Take the I-th of N equal parts, for job arrays. Together the parts hold each cell once.",
+    ),
+)
+"""Adds the flags that choose cells of a plan."""
 
 
-def data_dir_option(function: F) -> F:
-    """Add ``--data-dir``, which the environment may give too."""
-    decorated: F = click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        envvar="ROBUSTBENCH_FL_DATA",
-        metavar="DIR",
-        help="Where data sets lie.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
-    )(function)
-    return decorated
+def choice_of(flags: dict[str, Any]) -> Choice:
+    """Return what the flags of :data:`choice_options` choose.
+
+    Raises
+    ------
+    UsageError
+        If an expression or a shard cannot be read.
+    """
+    from robustbench_fl.sweep.choice import Choice, Shard
+    from robustbench_fl.sweep.selection_text import parse
+
+    return Choice(
+        only=tuple(parse(text, "--only") for text in flags["only"]),
+        exclude=tuple(parse(text, "--exclude") for text in flags["exclude"]),
+        shard=Shard.parse(flags["shard"]) if flags["shard"] else None,
+    )
 
 
 def sweep_of(file: Path | None, flags: dict[str, Any]) -> Sweep:
@@ -104,7 +205,7 @@ def sweep_of(file: Path | None, flags: dict[str, Any]) -> Sweep:
     return make_sweep(table, _overrides(flags), file.name if file else "the flags")
 
 
-def _listed(axis: Axis) -> Callable[[F], F]:
+def _listed(axis: Axis) -> Option:
     """Return the flag for values on an axis, which may be repeated."""
     default = _SHOWN.get(axis.name) or ("" if axis.default is None else _text(axis.default))
     return click.option(

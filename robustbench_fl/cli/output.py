@@ -1,30 +1,28 @@
-"""Printing rows in the formats that every listing offers."""
+"""Printing: rows in the formats that every listing offers, and colour on terminals that show it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 import click
 
 FORMATS = ("table", "md", "csv", "latex", "json")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def format_option(function: F) -> F:
-    """Add ``--format table|md|csv|latex|json`` to a command."""
-    decorated: F = click.option(
-        "--format",
-        "format_",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help="How to print.",
-    )(function)
-    return decorated
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
@@ -69,3 +67,29 @@ def _flat(value: Any, digits: str) -> str:
     if isinstance(value, float):
         return f"{value:g}" if digits == "g" else repr(value)
     return str(value)
+
+
+def shows_colour(stream: TextIO | None = None) -> bool:
+    """Whether `stream`, by default standard output, is a terminal that shows colours.
+
+    Never with ``NO_COLOR`` set (to anything), nor on a terminal that calls itself dumb.
+    """
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and (stream or sys.stdout).isatty()
+
+
+def error_text(text: str) -> str:
+    """Return `text` for standard error, its first word (``Error:``) in red."""
+    return _first_word(text, "red")
+
+
+def warning_text(text: str) -> str:
+    """Return `text` for standard error, its first word (``Warning:``) in yellow."""
+    return _first_word(text, "yellow")
+
+
+def _first_word(text: str, colour: str) -> str:
+    if not shows_colour(sys.stderr):
+        return text
+    word, space, rest = text.partition(" ")
+    return click.style(word, fg=colour, bold=True) + space + rest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option
+from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Axes, Settings
@@ -48,10 +48,7 @@ _SHOWN_CLASSES = 20
     shell_complete=complete_method, help="Network, for --sanity.",
 )  # fmt: skip
 @axis_options("rounds", "local_epochs", "batch_size", "lr", "momentum", note="For --sanity.")
-@click.option(
-    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py",
-    help="Python file that registers further methods.",
-)  # fmt: skip
+@plugin_option
 @data_dir_option
 @format_option
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robustbench_fl.cli.options import folder_argument, missing_option
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@folder_argument
 @click.option(
     "-o",
     "--out",
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The file to write.  [default: DIR/report.html]",
 )
-@click.option(
-    "--missing",
-    type=click.Choice(["exclude", "worst", "zero"]),
-    default="exclude",
-    show_default=True,
-    help="Leave rules with missing cells unranked, or count those cells as the worst of their world or as 0.",
-)
+@missing_option
 def report(folder: Path, out: Path | None, missing: Missing) -> None:
     """Write one self-contained page: leaderboard, matrix, and every cell with its curves.
 

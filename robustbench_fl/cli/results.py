@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.options import folder_argument, missing_option
 from robustbench_fl.cli.output import format_option, rows_text
-from robustbench_fl.cli.tabling import missing_option
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
     from robustbench_fl.store import Store
 
-_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-
 
 @click.command()
-@_FOLDER
+@folder_argument
 @missing_option
 @click.option(
     "--also",
@@ -37,14 +35,14 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
 
 
 @click.command()
-@_FOLDER
+@folder_argument
 def pack(folder: Path) -> None:
     """Put a finished sweep's cell files into one compressed file."""
     click.echo(f"{_store(folder).pack()} cells in {folder / 'cells.jsonl.gz'}")
 
 
 @click.command()
-@_FOLDER
+@folder_argument
 def unpack(folder: Path) -> None:
     """Put a packed sweep's cells back into files of their own."""
     click.echo(f"{_store(folder).unpack()} cells in {folder / 'cells'}")

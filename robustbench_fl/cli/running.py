@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from robustbench_fl.cli.options import add_as
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.files import WriteError
 
@@ -24,52 +23,6 @@ if TYPE_CHECKING:
     from robustbench_fl.sweep.runner.observers import Observer
     from robustbench_fl.sweep.runner.policy import Existing, RunPolicy
     from robustbench_fl.sweep.runner.stopping import Stop
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
-    click.option("--timeout", metavar="TIME", help="Longest a cell may take: 90s, 30m, 2h.  [default: none]"),
-    click.option(
-        "--retry-timeouts",
-        type=click.IntRange(0, 100),
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="Run a cell that timed out again, alone, up to N times.",
-    ),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails."),
-    click.option(
-        "--max-failures", type=click.IntRange(1), metavar="N", help="Stop when N cells have failed."
-    ),
-    click.option(
-        "--existing",
-        type=click.Choice(["missing", "always", "never"]),
-        default="missing",
-        show_default=True,
-        help="Cells with a record: run those without a result (missing), run all again (always), "
-        "leave all alone, failed or not (never).",
-    ),
-    click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
-    click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
-    click.option(
-        "--checkpoint-every",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Save cells every N rounds, to go on from there; 0 = never.  "
-        "[default: those of over 10 minutes, once a minute]",
-    ),
-    click.option(
-        "--cells-per-batch", hidden=True, expose_value=False, callback=lambda *given: _removed(given[2])
-    ),
-    click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
-    click.option(
-        "--tensorboard",
-        is_flag=False,
-        flag_value="",
-        metavar="[DIR]",
-        help="Write every cell's curves for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,20 +48,6 @@ class Running:
     retry_failed: bool
     events: str | None
     tensorboard: str | None
-
-
-def run_options(function: F) -> F:
-    """Add the flags of this module; `function` gets them as one argument, ``running``."""
-    names = list(inspect.signature(_running).parameters)
-
-    @functools.wraps(function)
-    def wrapper(**arguments: Any) -> Any:
-        return function(running=_running(**{name: arguments.pop(name) for name in names}), **arguments)
-
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
 
 
 def _running(
@@ -161,6 +100,54 @@ def _removed(cells_per_batch: str | None) -> None:
             "--cells-per-batch was removed: cells trained as one batch were slower. Leave the flag out; "
             "the numbers are the same."
         )
+
+
+run_options = add_as(
+    "running",
+    _running,
+    click.option("--timeout", metavar="TIME", help="Longest a cell may take: 90s, 30m, 2h.  [default: none]"),
+    click.option(
+        "--retry-timeouts",
+        type=click.IntRange(0, 100),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Run a cell that timed out again, alone, up to N times.",
+    ),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails."),
+    click.option(
+        "--max-failures", type=click.IntRange(1), metavar="N", help="Stop when N cells have failed."
+    ),
+    click.option(
+        "--existing",
+        type=click.Choice(["missing", "always", "never"]),
+        default="missing",
+        show_default=True,
+        help="Cells with a record: run those without a result (missing), run all again (always), "
+        "leave all alone, failed or not (never).",
+    ),
+    click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
+    click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
+    click.option(
+        "--checkpoint-every",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Save cells every N rounds, to go on from there; 0 = never.  "
+        "[default: those of over 10 minutes, once a minute]",
+    ),
+    click.option(
+        "--cells-per-batch", hidden=True, expose_value=False, callback=lambda *given: _removed(given[2])
+    ),
+    click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
+    click.option(
+        "--tensorboard",
+        is_flag=False,
+        flag_value="",
+        metavar="[DIR]",
+        help="Write every cell's curves for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
+    ),
+)
+"""Adds the flags that say how a sweep is run; a command gets them as one argument, ``running``."""
 
 
 class Watch:

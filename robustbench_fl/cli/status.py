@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.core.errors import UsageError
 
@@ -20,7 +21,7 @@ _SECONDS = 2.0
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@folder_argument
 @click.option("--watch", is_flag=True, help="Show it again every few seconds, until no cell is missing.")
 @format_option
 def status(folder: Path, watch: bool, format_: str) -> None:

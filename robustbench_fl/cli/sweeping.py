@@ -9,34 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.backends import Where, backend_options, site_of
-from robustbench_fl.cli.choosing import choice_of, choice_options
-from robustbench_fl.cli.environment import Place, environment_of, environment_options
 from robustbench_fl.cli.finishing import finish
-from robustbench_fl.cli.options import sweep_of, sweep_options
-from robustbench_fl.cli.output import format_option, rows_text
-from robustbench_fl.cli.planning import calibrate_option, times_of
+from robustbench_fl.cli.options import calibrate_option, choice_of, choice_options, sweep_of, sweep_options
+from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.plan_text import plan_text, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
+from robustbench_fl.cli.where import Where, environment_of, here_options, site_of, where_options
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.run import Prepared
     from robustbench_fl.sweep.runner.policy import Existing
     from robustbench_fl.sweep.runner.processes import MethodProcess
-    from robustbench_fl.sweep.timing import Times
 
 
 @click.command()
 @sweep_options
 @choice_options
-@environment_options
-@backend_options
+@where_options
 @calibrate_option
 @run_options
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 def sweep(
     file: Path | None,
-    place: Place,
     where: Where,
     calibrate: bool,
     running: Running,
@@ -56,16 +51,16 @@ def sweep(
 
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(
-            file, out, methods, flags, place.data_dir, running.existing, running.retry_failed
+            file, out, methods, flags, where.data_dir, running.existing, running.retry_failed
         )
         click.echo(_headline(prepared, store))
         if dry_run and not calibrate:
-            click.echo(_plan_text(prepared, times_of(prepared, store), place.jobs, "table"))
+            click.echo(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
             return 0
-        with site_of(where, place, prepared.todo, plugins, methods) as site:
+        with site_of(where, prepared.todo, plugins, methods) as site:
             times = times_of(prepared, store, calibrate, site.backend(site.environment, None, None))
             if dry_run:
-                click.echo(_plan_text(prepared, times, site.jobs, "table"))
+                click.echo(plan_text(prepared, times, site.jobs, "table"))
                 return 0
             prepared = replace(prepared, todo=ordered(prepared.todo, times))
             environment = replace(site.environment, folder=store.folder.resolve())
@@ -80,14 +75,14 @@ def sweep(
 @click.command()
 @sweep_options
 @choice_options
-@environment_options
+@here_options
 @calibrate_option
 @format_option
 def plan(
     file: Path | None,
     out: Path | None,
     plugins: tuple[Path, ...],
-    place: Place,
+    where: Where,
     calibrate: bool,
     format_: str,
     **flags: Any,
@@ -103,13 +98,13 @@ def plan(
 
     backend = None
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
-        prepared, store = _prepare(file, out, methods, flags, place.data_dir)
+        prepared, store = _prepare(file, out, methods, flags, where.data_dir)
         if format_ == "table":
             click.echo(_headline(prepared, store))
         if calibrate:
-            backend = LocalBackend(place.jobs, environment_of(place, prepared.todo, plugins, methods))
+            backend = LocalBackend(where.jobs, environment_of(where, prepared.todo, plugins, methods))
     times = times_of(prepared, store, calibrate, backend)
-    click.echo(_plan_text(prepared, times, place.jobs, format_))
+    click.echo(plan_text(prepared, times, where.jobs, format_))
 
 
 def _prepare(
@@ -150,15 +145,3 @@ def _headline(prepared: Prepared, store: Store) -> str:
     if infeasible:
         text += f", {infeasible} infeasible"
     return f"{text} -> {store.folder}"
-
-
-def _plan_text(prepared: Prepared, times: Times, jobs: int, format_: str) -> str:
-    from robustbench_fl.cli.planning import axis_rows, cell_rows, estimate_text, infeasible_rows
-
-    if format_ != "table":
-        return rows_text(cell_rows(prepared, times), format_)
-    parts = [rows_text(axis_rows(prepared), "table")]
-    if refused := infeasible_rows(prepared):
-        parts.append("Infeasible:\n" + rows_text(refused, "table"))
-    parts.append(estimate_text(prepared, times, jobs))
-    return "\n\n".join(parts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.colour import shows_colour
-from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.options import by_option, folder_argument, missing_option
+from robustbench_fl.cli.output import format_option, shows_colour
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,22 +18,6 @@ if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
     from robustbench_fl.analysis.table import Table
     from robustbench_fl.report.tables import Renderable
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-missing_option = click.option(
-    "--missing",
-    type=click.Choice(["exclude", "worst", "zero"]),
-    default="exclude",
-    show_default=True,
-    help="Leave rules with missing cells unranked, or count those cells as the worst of their world or as 0.",
-)
-
-
-def by_option(columns: str) -> Callable[[F], F]:
-    """Return the option ``--by``, whose help names `columns`."""
-    return click.option("--by", metavar="COLUMNS", help=f"One table for each value of: {columns}.")
 
 
 @click.command()

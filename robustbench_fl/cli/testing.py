@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option
-from robustbench_fl.cli.tabling import cells_of, folder_argument, print_table
+from robustbench_fl.cli.tabling import cells_of, print_table
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.significance import Score

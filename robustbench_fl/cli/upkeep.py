@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.backends import Where, backend_options, site_of
-from robustbench_fl.cli.environment import environment_options
+from robustbench_fl.cli.options import folder_argument, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.cli.environment import Place
     from robustbench_fl.store.cleaning import Rubbish
 
-_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _SHOWN = 20
 
 
 @click.command()
-@_FOLDER
+@folder_argument
 @format_option
 def failures(folder: Path, format_: str) -> None:
     """List the cells of a sweep that failed, one a line: why, and where the log is."""
@@ -46,7 +44,7 @@ def failures(folder: Path, format_: str) -> None:
 
 
 @click.command()
-@_FOLDER
+@folder_argument
 @click.option("--stale", is_flag=True, help="Cells of no plan, files that were never finished, old claims.")
 @click.option("--failed", is_flag=True, help="Records of failed cells and timeouts: they are missing then.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -92,28 +90,19 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 
 @click.command()
-@_FOLDER
+@folder_argument
 @click.option(
     "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many cells."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of cells.")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="Python file that registers further methods.",
-)
-@environment_options
-@backend_options
+@plugin_option
+@where_options
 @format_option
 def verify(
     folder: Path,
     sample: int,
     seed: int,
     plugins: tuple[Path, ...],
-    place: Place,
     where: Where,
     format_: str,
 ) -> None:
@@ -137,7 +126,7 @@ def verify(
     again: dict[str, dict[str, Any]] = {}
     with MethodProcess(plugins) as methods:
         planned = methods.call(verifying.planned_again, records)
-        with site_of(where, place, list(planned.values()), plugins, methods) as site, stop.on_signals():
+        with site_of(where, list(planned.values()), plugins, methods) as site, stop.on_signals():
             for record in site.backend(site.environment, None, None).run(planned.values(), stop):
                 again[record.key] = record.model_dump(mode="json")
     if stop.requested:

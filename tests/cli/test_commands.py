@@ -75,7 +75,7 @@ def test_list_json_is_one_array_with_the_pre_aggregators_marked(call: Callable[.
     kinds = {row["name"]: row["kind"] for row in rows}
     assert kinds["nnm"] == kinds["bucketing"] == "pre-aggregator"
     assert kinds["krum"] == "rule"
-    assert kinds["oracle_mean"] == "yardstick"
+    assert kinds["oracle_mean"] == "baseline"
 
 
 @pytest.mark.parametrize("kind", ["aggregators", "attacks", "partitions", "datasets", "models"])
@@ -93,7 +93,6 @@ def test_describe_shows_parameters_ranges_and_the_source(call: Callable[..., Sai
     assert "trim" in text
     assert "[0, 0.5)" in text
     assert "Yin" in text
-    assert "Example: robustbench-fl sweep -a trimmed_mean" in text
 
 
 @pytest.mark.parametrize(

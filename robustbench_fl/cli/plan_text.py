@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
     from robustbench_fl.sweep.runner.backend import Backend
     from robustbench_fl.sweep.timing import Times
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _DEAREST = 8
 """Kinds of cells that are shown."""
 _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", "aggregator", "attack", "seed")
 
 
-def axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
+def plan_text(prepared: Prepared, times: Times, jobs: int, format_: str) -> str:
+    """Return what ``plan`` prints: cells as rows, or for people axes, infeasible cells and the time."""
+    if format_ != "table":
+        return rows_text(_cell_rows(prepared, times), format_)
+    parts = [rows_text(_axis_rows(prepared), "table")]
+    if refused := _infeasible_rows(prepared):
+        parts.append("Infeasible:\n" + rows_text(refused, "table"))
+    parts.append(_estimate_text(prepared, times, jobs))
+    return "\n\n".join(parts)
+
+
+def _axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
     """Return one row for each value of each axis, with its number of cells."""
     rows = []
     for axis in _AXES:
@@ -34,7 +43,7 @@ def axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
     return rows
 
 
-def cell_rows(prepared: Prepared, times: Times) -> list[dict[str, Any]]:
+def _cell_rows(prepared: Prepared, times: Times) -> list[dict[str, Any]]:
     """Return one row a planned cell, with the CPU seconds it will take where they are known."""
     due = {planned.cell.key for planned in prepared.todo}
     return [
@@ -52,7 +61,7 @@ def cell_rows(prepared: Prepared, times: Times) -> list[dict[str, Any]]:
     ]
 
 
-def infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
+def _infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
     """Return how many cells cannot run, by rule, fraction and reason."""
     counts = Counter(
         (planned.cell.aggregator, planned.cell.malicious, _text(planned.cell.assumed_f), planned.infeasible)
@@ -65,7 +74,7 @@ def infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
     ]
 
 
-def estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
+def _estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
     """Return the time the cells to run will take, and which kinds of cells take most of it."""
     from robustbench_fl.cli.durations import duration_text
     from robustbench_fl.sweep.order import estimate, ordered
@@ -131,16 +140,6 @@ def times_of(
         for failure in run_short(short, times, backend):
             click.echo(f"Not calibrated: {failure}", err=True)
     return times
-
-
-def calibrate_option(function: F) -> F:
-    """Add ``--calibrate`` to a command."""
-    decorated: F = click.option(
-        "--calibrate",
-        is_flag=True,
-        help="Run two rounds of each kind of cell of which none is finished, to know how long all will take.",
-    )(function)
-    return decorated
 
 
 def _shown_axes(shares: Sequence[Share]) -> list[str]:

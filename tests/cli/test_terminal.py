@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from robustbench_fl.cli.colour import error_text, shows_colour
+from robustbench_fl.cli.output import error_text, shows_colour
 
 RED = "\x1b[31m"
 

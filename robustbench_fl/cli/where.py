@@ -1,22 +1,27 @@
-"""The flags that say on what machines cells run, and the backend they describe."""
+"""The flags that say where and with what cells are computed, and the machines they describe.
+
+None of them changes a number.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
 
-from robustbench_fl.cli.environment import Place, environment_of
+from robustbench_fl.cli.options import add_as, data_dir_option
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
+    from robustbench_fl.engine.training import Engine
     from robustbench_fl.sweep.runner.backend import Backend
     from robustbench_fl.sweep.runner.environment import Environment
     from robustbench_fl.sweep.runner.local import KeepLog
@@ -24,9 +29,33 @@ if TYPE_CHECKING:
     from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.runner.ray_cluster import RayCluster
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+_HERE = (
+    click.option(
+        "-j",
+        "--jobs",
+        default="auto",
+        show_default=True,
+        metavar="N",
+        help="Worker processes; auto = one a physical core.",
+    ),
+    data_dir_option,
+    click.option("--download", is_flag=True, help="Allow fetching missing data sets."),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "stacked", "loop"]),
+        default="auto",
+        show_default=True,
+        help="Train clients as one batch or one by one.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto = a GPU if there is one.",
+    ),
+)
+_ELSEWHERE = (
     click.option(
         "--backend",
         type=click.Choice(["local", "ray"]),
@@ -48,12 +77,22 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Where:
-    """On what machines cells run, as the user wants it.
+    """Where and with what cells are computed, as the user wants it.
 
     Parameters
     ----------
+    jobs : int
+        Worker processes.
+    data_dir : Path, optional
+        Where data sets lie.
+    download : bool
+        Whether missing files may be fetched.
+    engine : {"auto", "stacked", "loop"}
+        How clients are trained.
+    device : {"auto", "cpu", "cuda"}
+        Where tensors live.
     backend : {"local", "ray"}
         Worker processes of this machine, or a cluster.
     address : str, optional
@@ -62,9 +101,14 @@ class Where:
         GPUs that a cell gets there.
     """
 
-    backend: Literal["local", "ray"]
-    address: str | None
-    gpus_per_cell: float | None
+    jobs: int
+    data_dir: Path | None
+    download: bool
+    engine: Engine
+    device: Literal["auto", "cpu", "cuda"]
+    backend: Literal["local", "ray"] = "local"
+    address: str | None = None
+    gpus_per_cell: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,26 +130,69 @@ class Site:
     backend: Callable[[Environment, RunPolicy | None, KeepLog | None], Backend]
 
 
-def backend_options(function: F) -> F:
-    """Add the flags of this module; `function` gets them as one argument, ``where``."""
+def _here(
+    jobs: str, data_dir: Path | None, download: bool, engine: Engine, device: Literal["auto", "cpu", "cuda"]
+) -> Where:
+    return Where(jobs=_workers(jobs), data_dir=data_dir, download=download, engine=engine, device=device)
 
-    @functools.wraps(function)
-    def wrapper(
-        backend: Literal["local", "ray"], address: str | None, gpus_per_cell: float | None, **arguments: Any
-    ) -> Any:
-        where = Where(backend, address, gpus_per_cell)
-        _check(where, click.get_current_context())
-        return function(where=where, **arguments)
 
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+def _anywhere(
+    jobs: str,
+    data_dir: Path | None,
+    download: bool,
+    engine: Engine,
+    device: Literal["auto", "cpu", "cuda"],
+    backend: Literal["local", "ray"],
+    address: str | None,
+    gpus_per_cell: float | None,
+) -> Where:
+    where = replace(
+        _here(jobs, data_dir, download, engine, device),
+        backend=backend,
+        address=address,
+        gpus_per_cell=gpus_per_cell,
+    )
+    _check(where, click.get_current_context())
+    return where
+
+
+here_options = add_as("where", _here, *_HERE)
+"""Adds the flags for this machine; a command gets them as one argument, ``where``."""
+where_options = add_as("where", _anywhere, *_HERE, *_ELSEWHERE)
+"""Adds the flags for this machine and for a cluster, in the same way."""
+
+
+def environment_of(
+    where: Where, cells: Sequence[Planned], plugins: tuple[Path, ...], methods: MethodProcess
+) -> Environment:
+    """Return the environment for `cells`, once their data is there and the device is known.
+
+    Raises
+    ------
+    UsageError
+        If data is missing, or the device.
+    """
+    from robustbench_fl.data.locations import default_data_dir
+    from robustbench_fl.sweep.plan import prepare_data
+    from robustbench_fl.sweep.runner.environment import Environment, chosen_device
+
+    data_dir = where.data_dir or default_data_dir()
+    asks = bool(cells) and where.device != "cpu"
+    device = methods.call(chosen_device, where.device) if asks else "cpu"
+    if datasets := _datasets(cells):
+        methods.call(prepare_data, datasets, data_dir, download=where.download)
+    return Environment(
+        data_dir=data_dir,
+        download=where.download,
+        engine=where.engine,
+        device=device,
+        plugins=tuple(path.resolve() for path in plugins),
+    )
 
 
 @contextmanager
 def site_of(
-    where: Where, place: Place, cells: Sequence[Planned], plugins: tuple[Path, ...], methods: MethodProcess
+    where: Where, cells: Sequence[Planned], plugins: tuple[Path, ...], methods: MethodProcess
 ) -> Iterator[Site]:
     """Give the machines for `cells`, once their data is there; `methods` is closed by then.
 
@@ -118,22 +205,26 @@ def site_of(
     from robustbench_fl.sweep.runner.local import LocalBackend
 
     if where.backend == "local":
-        environment = environment_of(place, cells, plugins, methods)
+        environment = environment_of(where, cells, plugins, methods)
         methods.close()
-        yield Site(place.jobs, environment, functools.partial(LocalBackend, place.jobs))
+        yield Site(where.jobs, environment, functools.partial(LocalBackend, where.jobs))
         return
     from robustbench_fl.sweep.runner.ray_backend import RayBackend
     from robustbench_fl.sweep.runner.ray_cluster import required_ray
 
     required_ray()
     # Whether there is a GPU is the cluster's business, not this machine's.
-    environment = environment_of(replace(place, device="cpu"), cells, plugins, methods)
+    environment = environment_of(replace(where, device="cpu"), cells, plugins, methods)
     environment = replace(environment, device="cuda" if where.gpus_per_cell else "cpu")
-    datasets = sorted({planned.cell.dataset for planned in cells if not planned.infeasible})
+    datasets = _datasets(cells)
     copies = methods.call(copies_of, datasets, environment.data_dir) if datasets else {}
     methods.close()
     with _cluster(where) as cluster:
         yield Site(cluster.slots, environment, functools.partial(_ray_backend, RayBackend, cluster, copies))
+
+
+def _datasets(cells: Sequence[Planned]) -> list[str]:
+    return sorted({planned.cell.dataset for planned in cells if not planned.infeasible})
 
 
 def _cluster(where: Where) -> RayCluster:
@@ -172,3 +263,13 @@ def _check(where: Where, context: click.Context) -> None:
         )
     if given["device"] == "cpu" and where.gpus_per_cell is not None:
         raise UsageError("--device cpu uses no GPU, --gpus-per-cell asks for one: give one of them.")
+
+
+def _workers(text: str) -> int:
+    if text == "auto":
+        from robustbench_fl.sweep.runner.cores import available_cores
+
+        return available_cores()
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise UsageError(f"--jobs must be auto or a whole number from 1 to 9999, got {text!r}.")
+    return int(text)
