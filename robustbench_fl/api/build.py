@@ -99,15 +99,16 @@ def content_text(kind: str, text: str) -> str:
 
 
 def identity_of(method: Any) -> list[dict[str, Any]]:
-    """Return a method's part of the cell key: names, versions and all parameters, defaults too."""
-    return [
-        {
-            "name": registry.name_of(part),
-            "version": registry.entry_of(part).version,
-            "params": params.resolved(part),
-        }
-        for part in _parts(method)
-    ]
+    """Return a method's part of the cell key: names, versions and all parameters, defaults too.
+
+    A plug-in's part has the digest of its code as well.
+    """
+    return [_identity(registry.entry_of(part), part) for part in _parts(method)]
+
+
+def _identity(entry: registry.Entry, part: Any) -> dict[str, Any]:
+    stated = {"name": entry.name, "version": entry.version, "params": params.resolved(part)}
+    return stated if entry.code is None else {**stated, "code": entry.code}
 
 
 def _parts(method: Any) -> tuple[Any, ...]:

@@ -14,11 +14,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from robustbench_fl.api.spec import NAME
+from robustbench_fl.core.code import digest_of_code
 from robustbench_fl.core.errors import UsageError, did_you_mean
 
 PACKAGES = {
@@ -68,6 +69,22 @@ class Entry:
         """The kind of method, a key of :data:`PACKAGES`."""
         kind: str = self.cls.kind  # type: ignore[attr-defined]
         return kind
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether it comes from outside this package."""
+        return not self.cls.__module__.startswith("robustbench_fl.")
+
+    @cached_property
+    def code(self) -> str | None:
+        """Digest of a plug-in's code (:func:`~robustbench_fl.core.code.digest_of_code`).
+
+        ``None`` for built-in methods, whose `version` tells, and where no file holds the class.
+        """
+        file = getattr(sys.modules.get(self.cls.__module__), "__file__", None)
+        if not self.is_plugin or file is None:
+            return None
+        return digest_of_code(Path(file), self.cls.__qualname__)
 
 
 _entries: dict[str, dict[str, Entry]] = {kind: {} for kind in PACKAGES}
