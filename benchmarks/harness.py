@@ -77,15 +77,15 @@ def overhead(repeats: int, seeds: int) -> None:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             prepared = planned(seeds, rounds=3, folder=Path(folder))
-            bare = in_turn(prepared.todo, lambda cell: simulate(cell.cell, ENVIRONMENT))
-            record = in_turn(prepared.todo, lambda cell: execute(cell, ENVIRONMENT))
+            bare = in_turn(prepared.pending, lambda cell: simulate(cell.cell, ENVIRONMENT))
+            record = in_turn(prepared.pending, lambda cell: execute(cell, ENVIRONMENT))
             before = time.process_time()
             sweep = swept(prepared, Path(folder), jobs=1)
-            main = (time.process_time() - before) / len(prepared.todo)
+            main = (time.process_time() - before) / len(prepared.pending)
             rows.append((*bare, *record, sweep, main, sweep - bare[0], record[1] - bare[1] + main))
             gc.collect()
     medians = [f"{1000 * statistics.median(column):.1f}" for column in zip(*rows)]
-    print(f"\n### Overhead: {len(prepared.todo)} cells, one warm worker, median of {repeats}\n")
+    print(f"\n### Overhead: {len(prepared.pending)} cells, one warm worker, median of {repeats}\n")
     print("| | wall, ms a cell | CPU, ms a cell |\n|---|--:|--:|")
     print(f"| simulation alone, no harness | {medians[0]} | {medians[1]} |")
     print(f"| and its record | {medians[2]} | {medians[3]} |")

@@ -16,8 +16,8 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import AXES, Axis
 
 if TYPE_CHECKING:
-    from robustbench_fl.sweep.choice import Choice
     from robustbench_fl.sweep.config import Sweep
+    from robustbench_fl.sweep.selection import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -187,7 +187,7 @@ def choice_of(flags: dict[str, Any]) -> Choice:
     UsageError
         If an expression or a shard cannot be read.
     """
-    from robustbench_fl.sweep.choice import Choice, Shard
+    from robustbench_fl.sweep.selection import Choice, Shard
     from robustbench_fl.sweep.selection_text import parse
 
     return Choice(

@@ -12,10 +12,9 @@ from robustbench_fl.cli.output import rows_text
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep.order import Share
     from robustbench_fl.sweep.run import Prepared
     from robustbench_fl.sweep.runner.backend import Backend
-    from robustbench_fl.sweep.timing import Times
+    from robustbench_fl.sweep.timing import Share, Times
 
 _DEAREST = 8
 """Kinds of cells that are shown."""
@@ -45,7 +44,7 @@ def _axis_rows(prepared: Prepared) -> list[dict[str, Any]]:
 
 def _cell_rows(prepared: Prepared, times: Times) -> list[dict[str, Any]]:
     """Return one row a planned cell, with the CPU seconds it will take where they are known."""
-    due = {planned.cell.key for planned in prepared.todo}
+    due = {planned.cell.key for planned in prepared.pending}
     return [
         {
             "key": planned.cell.key,
@@ -77,9 +76,9 @@ def _infeasible_rows(prepared: Prepared) -> list[dict[str, Any]]:
 def _estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
     """Return the time the cells to run will take, and which kinds of cells take most of it."""
     from robustbench_fl.cli.durations import duration_text
-    from robustbench_fl.sweep.order import estimate, ordered
+    from robustbench_fl.sweep.timing import estimate, ordered
 
-    found = estimate(ordered(prepared.todo, times), times, jobs)
+    found = estimate(ordered(prepared.pending, times), times, jobs)
     if not found.cells:
         return "Time: nothing to run."
     if not found.known:
@@ -128,14 +127,13 @@ def times_of(
     backend : Backend, optional
         Where.
     """
-    from robustbench_fl.sweep.calibration import calibrate as run_short
-    from robustbench_fl.sweep.calibration import samples
-    from robustbench_fl.sweep.timing import Times, learnt
+    from robustbench_fl.sweep.timing import Times, learnt, samples
+    from robustbench_fl.sweep.timing import calibrate as run_short
 
-    if not prepared.todo:
+    if not prepared.pending:
         return Times()
     times = learnt(prepared.plan, prepared.statuses, store.summary)
-    if calibrate and backend and (short := samples(prepared.todo, times)):
+    if calibrate and backend and (short := samples(prepared.pending, times)):
         click.echo(f"Calibrating: two rounds of each of {len(short)} kinds of cells.", err=True)
         for failure in run_short(short, times, backend):
             click.echo(f"Not calibrated: {failure}", err=True)

@@ -182,7 +182,7 @@ class Watch:
         self.stop: Stop = Stop()
         self.logs: Logs = Logs(store.folder, keep_all=running.policy.keep_logs)
         self.events = EventLog(running.events, pace) if running.events else None
-        self.progress = Progress(pace, store.folder) if running.events != "-" and prepared.todo else None
+        self.progress = Progress(pace, store.folder) if running.events != "-" and prepared.pending else None
         self._observers: list[Observer] = [pace, self.logs, SpentCheckpoints(store.folder)]
         self._observers += [observer for observer in (self.events, self.progress) if observer]
         if running.tensorboard is not None:

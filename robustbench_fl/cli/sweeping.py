@@ -45,9 +45,9 @@ def sweep(
     Every flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells
     are kept: the same sweep again runs only what is missing, and a folder may grow.
     """
-    from robustbench_fl.sweep.order import expected, ordered
     from robustbench_fl.sweep.run import run
     from robustbench_fl.sweep.runner.processes import MethodProcess
+    from robustbench_fl.sweep.timing import expected, ordered
 
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(
@@ -57,14 +57,14 @@ def sweep(
         if dry_run and not calibrate:
             click.echo(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
             return 0
-        with site_of(where, prepared.todo, plugins, methods) as site:
+        with site_of(where, prepared.pending, plugins, methods) as site:
             times = times_of(prepared, store, calibrate, site.backend(site.environment, None, None))
             if dry_run:
                 click.echo(plan_text(prepared, times, site.jobs, "table"))
                 return 0
-            prepared = replace(prepared, todo=ordered(prepared.todo, times))
+            prepared = replace(prepared, pending=ordered(prepared.pending, times))
             environment = replace(site.environment, folder=store.folder.resolve())
-            watch = Watch(running, prepared, store, site.jobs, expected(prepared.todo, times))
+            watch = Watch(running, prepared, store, site.jobs, expected(prepared.pending, times))
             with watch.watching():
                 backend = site.backend(environment, running.policy, watch.logs.keep)
                 say = partial(click.echo, err=True)
@@ -102,7 +102,7 @@ def plan(
         if format_ == "table":
             click.echo(_headline(prepared, store))
         if calibrate:
-            backend = LocalBackend(where.jobs, environment_of(where, prepared.todo, plugins, methods))
+            backend = LocalBackend(where.jobs, environment_of(where, prepared.pending, plugins, methods))
     times = times_of(prepared, store, calibrate, backend)
     click.echo(plan_text(prepared, times, where.jobs, format_))
 
@@ -137,7 +137,7 @@ def _prepare(
 
 def _headline(prepared: Prepared, store: Store) -> str:
     infeasible = sum(planned.infeasible is not None for planned in prepared.chosen)
-    due = sum(planned.infeasible is None for planned in prepared.todo)
+    due = sum(planned.infeasible is None for planned in prepared.pending)
     text = f"{prepared.sweep.name}: {len(prepared.plan)} cells"
     if len(prepared.chosen) < len(prepared.plan):
         text += f", {len(prepared.chosen)} chosen"

@@ -11,13 +11,13 @@ from typing import Any
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.store import Store
-from robustbench_fl.sweep.choice import Choice
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.plan import plan_of
 from robustbench_fl.sweep.runner.backend import Backend, Tell, ignore
 from robustbench_fl.sweep.runner.policy import Existing, due
 from robustbench_fl.sweep.runner.processes import MethodProcess
 from robustbench_fl.sweep.runner.stopping import Stop
+from robustbench_fl.sweep.selection import Choice
 from robustbench_fl.sweep.sharing import run_shared, write_plan
 
 
@@ -33,7 +33,7 @@ class Prepared:
         Every cell of it.
     chosen : list of Planned
         Those that were asked for now.
-    todo : list of Planned
+    pending : list of Planned
         Those of them to run now.
     statuses : mapping
         Of every stored cell, by key.
@@ -44,7 +44,7 @@ class Prepared:
     sweep: Sweep
     plan: list[Planned]
     chosen: list[Planned]
-    todo: list[Planned]
+    pending: list[Planned]
     statuses: Mapping[str, str] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
 
@@ -90,9 +90,9 @@ def prepare(
     is_due = due(existing, retry_failed=retry_failed)
     asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
     chosen = choice.of(asked) if choice else asked
-    todo = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
-    final = (key for planned in todo if statuses.get(key := planned.cell.key) in FINAL)
-    return Prepared(found.sweep, found.cells, chosen, todo, statuses, frozenset(final))
+    pending = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
+    final = (key for planned in pending if statuses.get(key := planned.cell.key) in FINAL)
+    return Prepared(found.sweep, found.cells, chosen, pending, statuses, frozenset(final))
 
 
 def run(
@@ -135,8 +135,8 @@ def run(
                 yield record
 
     write_plan(prepared.sweep, map(plan_row, prepared.plan), store)
-    if prepared.todo:
-        run_shared(prepared.todo, store, stored, on_record, stop, say)
+    if prepared.pending:
+        run_shared(prepared.pending, store, stored, on_record, stop, say)
 
 
 def plan_row(planned: Planned) -> dict[str, Any]:

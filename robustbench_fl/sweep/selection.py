@@ -1,6 +1,6 @@
-"""Which cells of a plan are meant: what the expressions of ``--only`` and ``--exclude`` stand for.
+"""Which cells of a plan one run takes: what ``--only`` and ``--exclude`` mean, then a shard of what is left.
 
-How they are written is :mod:`robustbench_fl.sweep.selection_text`'s business.
+How these expressions are written is said in :mod:`robustbench_fl.sweep.selection_text`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, Self
 
 from robustbench_fl.api.spec import format_value
 from robustbench_fl.core.cell import Cell, Planned
@@ -127,6 +128,80 @@ def select(
     ]
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a plan, for job arrays.
+
+    Every cell is in exactly one part. Which one follows from the cells alone, not from what is
+    finished or how long it took: parts that start at different times must still agree. Cells of
+    one kind (data set, model, rule, attack, clients, rounds) take about as long as each other; each kind is
+    dealt out like cards, so that no two parts differ by more than one cell of it, nor in all.
+
+    Parameters
+    ----------
+    number : int
+        From 1 to `count`.
+    count : int
+        How many parts there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the shard that ``"2/8"`` means.
+
+        Raises
+        ------
+        UsageError
+            If it is none.
+        """
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise UsageError(f"--shard must be i/n with i from 1 to n, such as 1/8 … 8/8, got {text!r}.")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, cells: Sequence[Planned]) -> list[Planned]:
+        """Return the cells of this part, in their order in `cells`."""
+        dealt = sorted(range(len(cells)), key=lambda place: _kind_and_key(cells[place]))
+        return [cells[place] for place in sorted(dealt[self.number - 1 :: self.count])]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run takes of the cells that were asked for.
+
+    Parameters
+    ----------
+    only : tuple of Selection
+        Cells that any of them means; all without one.
+    exclude : tuple of Selection
+        Cells that none of them means.
+    shard : Shard, optional
+        The part that is run here.
+    """
+
+    only: tuple[Selection, ...] = ()
+    exclude: tuple[Selection, ...] = ()
+    shard: Shard | None = None
+
+    def of(self, cells: Sequence[Planned]) -> list[Planned]:
+        """Return the chosen cells, in their order.
+
+        Raises
+        ------
+        UsageError
+            If an expression names a value that no cell has, or no cell is left.
+        """
+        left = list(cells)
+        if self.only or self.exclude:
+            left = select(cells, self.only, self.exclude)
+            if cells and not left:
+                raise UsageError(f"--only and --exclude leave none of the {len(cells)} cells.")
+        return self.shard.of(left) if self.shard else left
+
+
 class _Test:
     """A selection over one plan: every distinct value of an axis is compared once."""
 
@@ -141,6 +216,12 @@ class _Test:
 
     def __call__(self, cell: Cell) -> bool:
         return all(answers[read(cell)] for read, answers in self._terms)
+
+
+def _kind_and_key(planned: Planned) -> tuple[Any, ...]:
+    cell = planned.cell
+    methods = (cell.dataset, cell.model, cell.aggregator, cell.attack)
+    return (planned.infeasible is not None, *methods, cell.settings.clients, cell.settings.rounds, cell.key)
 
 
 def _reader(axis: str) -> Callable[[Cell], Scalar]:

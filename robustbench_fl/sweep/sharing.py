@@ -51,7 +51,7 @@ def write_plan(sweep: Sweep, rows: Iterable[dict[str, Any]], store: Store) -> No
 
 
 def run_shared(
-    todo: Iterable[Planned],
+    pending: Iterable[Planned],
     store: Store,
     run: Callable[[Iterator[Planned]], Generator[CellRecord, None, None]],
     on_record: Callable[[CellRecord], None],
@@ -59,11 +59,11 @@ def run_shared(
     say: Callable[[str], None],
     claims: Claims | None = None,
 ) -> None:
-    """Run the cells of `todo` that no other process runs, then wait for the others.
+    """Run the cells of `pending` that no other process runs, then wait for the others.
 
     Parameters
     ----------
-    todo : iterable of Planned
+    pending : iterable of Planned
         Cells to run.
     store : Store
         Where records go; what it last read is what was there before.
@@ -80,7 +80,7 @@ def run_shared(
         By default those of `store`'s folder.
     """
     with claims or Claims(store.folder) as held:
-        left, told = list(todo), False
+        left, said = list(pending), False
         while left and not stop.requested:
             turn = _Turn(left, store, held)
             cells = iter(turn)
@@ -93,9 +93,9 @@ def run_shared(
                 on_record(record)
             left = turn.others
             if left and not stop.requested:
-                if not told:
+                if not said:
                     say(_waiting(len(left)))
-                    told = True
+                    said = True
                 select([stop], [], [], _SECONDS_BETWEEN_LOOKS)
 
 

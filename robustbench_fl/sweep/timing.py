@@ -1,17 +1,28 @@
-"""How long cells take, learnt from cells of the same kind that ran before."""
+"""How long cells take, in which order they run, and short runs to find out.
+
+Times are learnt from finished cells of the same kind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from statistics import median
+import heapq
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from robustbench_fl.core.cell import Cell, Planned
+from robustbench_fl.core.cell import Cell, Planned, World
 from robustbench_fl.core.settings import Settings
 from robustbench_fl.core.status import COUNTED
+from robustbench_fl.sweep.runner.backend import Backend
+from robustbench_fl.sweep.runner.stopping import Stop
 
 ENOUGH = 9
 """Finished cells of one kind that are read: their median hardly moves with more."""
+ROUNDS = 2
+"""Of the short cells that are run to know how long the whole ones take."""
 
 Kind = tuple[object, ...]
 """Cells that take equally long, but for the number of rounds and evaluations."""
@@ -102,5 +113,148 @@ def learnt(
     return times
 
 
+@dataclass(frozen=True)
+class Share:
+    """What cells of one rule under one attack, on one data set and network, take together.
+
+    Parameters
+    ----------
+    dataset, model, aggregator, attack : str
+        What they have in common.
+    cells : int
+        How many there are.
+    seconds : float
+        CPU seconds of all of them.
+    """
+
+    dataset: str
+    model: str
+    aggregator: str
+    attack: str
+    cells: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long cells will take.
+
+    Parameters
+    ----------
+    cells : int
+        Cells that can run.
+    known : int
+        Those whose kind ran before; the others are counted as their mean.
+    cpu_seconds : float
+        Of all of them; 0 where none is known.
+    wall_seconds : float
+        With the workers there are.
+    shares : list of Share
+        Of the known ones, the dearest first.
+    """
+
+    cells: int
+    known: int
+    cpu_seconds: float
+    wall_seconds: float
+    shares: list[Share]
+
+
+def ordered(cells: Sequence[Planned], times: Times) -> list[Planned]:
+    """Return `cells` as they are to be run: longest first, so that no worker is left alone at the end.
+
+    Cells are long by powers of two: within one, those of one world stay together, since a worker
+    keeps the world it has. Cells of unknown length come before those that are known, infeasible ones,
+    which take no time, first of all.
+    """
+    worlds: dict[World, int] = {}
+    ranks = [worlds.setdefault(World.of(planned.cell), len(worlds)) for planned in cells]
+
+    def place(index: int) -> tuple[float, int, float, int]:
+        planned = cells[index]
+        if planned.infeasible:
+            return (-math.inf, 0, 0.0, index)
+        seconds = times.seconds(planned.cell)
+        if seconds is None:
+            return (-math.inf, 1 + ranks[index], 0.0, index)
+        return (-math.floor(math.log2(max(seconds, 1e-3))), ranks[index], -seconds, index)
+
+    return [cells[index] for index in sorted(range(len(cells)), key=place)]
+
+
+def expected(cells: Sequence[Planned], times: Times) -> dict[str, float]:
+    """Return the CPU seconds each of `cells` is expected to take, by key.
+
+    Those of unknown kinds are as long as the others on average; where nothing is known, each counts 1.
+    Infeasible ones count 0.
+    """
+    seconds = {p.cell.key: 0.0 if p.infeasible else times.seconds(p.cell) for p in cells}
+    known = [one for p in cells if not p.infeasible and (one := seconds[p.cell.key]) is not None]
+    usual = fmean(known) if known else 1.0
+    return {key: usual if one is None else one for key, one in seconds.items()}
+
+
+def estimate(cells: Sequence[Planned], times: Times, workers: int) -> Estimate:
+    """Return how long `cells`, in this order, will take on so many workers."""
+    runnable = [planned for planned in cells if not planned.infeasible]
+    weights = expected(runnable, times)
+    known = [p.cell for p in runnable if times.seconds(p.cell) is not None]
+    if not known:
+        return Estimate(len(runnable), 0, 0.0, 0.0, [])
+    busy = [0.0] * max(1, min(workers, len(runnable)))
+    for planned in runnable:
+        heapq.heapreplace(busy, busy[0] + weights[planned.cell.key])
+    return Estimate(len(runnable), len(known), sum(weights.values()), max(busy), _shares(known, weights))
+
+
+def samples(cells: Iterable[Planned], times: Times) -> list[Planned]:
+    """Return one short cell of each kind of `cells` that `times` does not know.
+
+    Nothing of them is ever stored: they only teach how long others take.
+    """
+    found: dict[Kind, Planned] = {}
+    for planned in cells:
+        cell = planned.cell
+        if not planned.infeasible and times.seconds(cell) is None:
+            found.setdefault(kind_of(cell.labels, cell.settings), planned)
+    return [replace(planned, cell=_short(planned)) for planned in found.values()]
+
+
+def calibrate(
+    short: Sequence[Planned], times: Times, backend: Backend, stop: Stop | None = None
+) -> list[str]:
+    """Run the cells that :func:`samples` gave, and let `times` learn from them.
+
+    Returns
+    -------
+    list of str
+        For each cell that failed, what it was and why; its kind stays unknown.
+    """
+    failed = []
+    with closing(backend.run(short, stop or Stop())) as records:
+        for record in records:
+            if record.costs is None:
+                rule, attack = record.labels.aggregator, record.labels.attack
+                failed.append(f"{rule} under {attack}: {record.status}, {record.reason}")
+            times.learn(record.model_dump())
+    return failed
+
+
 def _evaluations(rounds: int, settings: Settings) -> int:
     return -(-rounds // settings.eval_every)
+
+
+def _shares(cells: Sequence[Cell], weights: Mapping[str, float]) -> list[Share]:
+    parts: dict[tuple[str, str, str, str], list[float]] = {}
+    for cell in cells:
+        what = (cell.dataset, cell.model, cell.aggregator, cell.attack)
+        parts.setdefault(what, []).append(weights[cell.key])
+    shares = [Share(*what, len(all_), math.fsum(all_)) for what, all_ in parts.items()]
+    return sorted(shares, key=lambda share: -share.seconds)
+
+
+def _short(planned: Planned) -> Cell:
+    settings = planned.cell.settings
+    return replace(
+        planned.cell, settings=replace(settings, rounds=min(ROUNDS, settings.rounds), eval_every=1)
+    )

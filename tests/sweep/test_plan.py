@@ -199,14 +199,14 @@ def test_prepare_runs_what_is_asked_and_not_stored(tmp_path, monkeypatch):
     store = Store(tmp_path)
     small = make_sweep({}, {"aggregator": "mean", "attack": "alie", "seeds": 2})
     first = prepare(small, store)
-    assert first.todo == first.plan
+    assert first.pending == first.plan
     store.write_plan(to_toml(first.sweep), [plan_row(p) for p in first.plan])
     a, b = (p.cell.key for p in first.plan)
 
     def due(statuses, sweep=small, **how):
         monkeypatch.setattr(store, "statuses", lambda: statuses)
         prepared = prepare(sweep, store, **how)
-        return len(prepared.plan), [p.cell.key for p in prepared.todo]
+        return len(prepared.plan), [p.cell.key for p in prepared.pending]
 
     assert due({a: "done"}) == (2, [b])
     assert due({a: "interrupted", b: "oom"}) == (2, [a, b])
@@ -215,9 +215,9 @@ def test_prepare_runs_what_is_asked_and_not_stored(tmp_path, monkeypatch):
     assert due({a: "diverged", b: "infeasible"}, retry_failed=True) == (2, [])
     # A folder that grows keeps its cells in the plan; only those asked for are run.
     more = make_sweep({}, {"aggregator": "median", "attack": "alie", "model": "mlp(hidden=[200])"})
-    plan_size, todo = due({}, more)
-    assert (plan_size, len(todo)) == (3, 1)
-    assert todo[0] not in (a, b)
+    plan_size, pending = due({}, more)
+    assert (plan_size, len(pending)) == (3, 1)
+    assert pending[0] not in (a, b)
     with pytest.raises(UsageError, match="rounds: 20 in the folder, 3 now"):
         prepare(make_sweep({}, {"aggregator": "mean", "attack": "alie", "rounds": 3}), store)
     monkeypatch.setattr(store, "read_sweep", lambda: {"aggregator": "gone", "attack": "alie"})

@@ -9,14 +9,13 @@ import pytest
 
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import CellRecord, Costs, Counts
-from robustbench_fl.sweep.calibration import calibrate, samples
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.backend import Tell, ignore
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.recording import record
 from robustbench_fl.sweep.runner.stopping import Stop
-from robustbench_fl.sweep.timing import Times
+from robustbench_fl.sweep.timing import Times, calibrate, samples
 
 GRID = {"aggregator": "mean,krum", "attack": "none,alie", "malicious": [0.2, 0.5], "rounds": [1, 30]}
 PLAN = expand(make_sweep({}, {**GRID, "eval_every": 10, "seeds": 3}))

@@ -9,8 +9,7 @@ import pytest
 from robustbench_fl.core.cell import Cell, World
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
-from robustbench_fl.sweep.order import estimate, expected, ordered
-from robustbench_fl.sweep.timing import Times
+from robustbench_fl.sweep.timing import Times, estimate, expected, ordered
 
 
 class Known(Times):
