@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from robustbench_fl.analysis.image_counts import COLUMN, Counted
 from robustbench_fl.core.cell import ASSUMED_F
 from robustbench_fl.core.settings import ADDED
 
@@ -69,7 +70,9 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         The columns :data:`COLUMNS`, then every further setting of the cells' identities. Rates
         and accuracies are fractions, ``server_ms`` is the rule's CPU time a round, ``told`` joins
         what the rule needs, ``alpha`` is the partition's parameter of that name, ``commit`` ends in
-        ``+`` where files were changed; what does not apply is missing (NaN), never zero.
+        ``+`` where files were changed; what does not apply is missing (NaN), never zero. Where cells say
+        which test images they classified correctly, a last column ``_images`` holds it
+        (:class:`robustbench_fl.analysis.image_counts.Counted`).
 
     Examples
     --------
@@ -79,6 +82,8 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = [_row(record) for record in records]
     names = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
     _state_added(rows, names)
+    if COLUMN in names:
+        names[COLUMN] = names.pop(COLUMN)
     table = pd.DataFrame(rows, columns=list(names))
     kinds: dict[str, Any] = dict.fromkeys(FLOATS, "float64")
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
@@ -130,6 +135,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     row |= _detection(record)
     row |= _origin(record.get("provenance") or {})
     row |= {name: _scalar(value) for name, value in cell.items() if name not in _TAKEN}
+    if counted := Counted.of(record):
+        row[COLUMN] = counted
     return row
 
 

@@ -263,6 +263,7 @@ class _Sides:
         # Most pairs share all attacks, so that a rule enters them all with the same numbers.
         self._worst = self._once(worst_by_seed)
         self._left_out = self._once(left_out_worst_by_seed)
+        self._tables = cache(self._uncached_tables)
 
     def shared(self, rule: int, other: int) -> NDArray[np.bool_]:
         """Return which attacks both have, [n_worlds, n_attacks]."""
@@ -284,7 +285,7 @@ class _Sides:
         mask = self.shared(rule, other).tobytes()
         return differences(self._tables(rule, mask), self._tables(other, mask))
 
-    def _tables(self, rule: int, mask: bytes) -> Tables:
+    def _uncached_tables(self, rule: int, mask: bytes) -> Tables:
         assert self._image_correct is not None
         values = self._masked(rule, mask)
         return tables(values, self._image_correct[rule], _worst_only(values), self._test_sets)

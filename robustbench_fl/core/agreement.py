@@ -11,6 +11,8 @@ TOLERANCE = 1e-3
 
 _SAME = ("versions", "hardware", "engine", "device")
 _OUTCOME = ("status", "metrics", "curves", "detection", "counts", "federation")
+_ADDED = ("image_counts",)
+"""Of the outcome too, where both records have it: those of older programs do not."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     [Difference(what='metrics.tpr', first=0.5, second=1.0)]
     """
     allowed = tolerance(first, second)
-    parts = ("status", "metrics") if allowed else _OUTCOME
+    added = [part for part in _ADDED if first.get(part) and second.get(part)]
+    parts = ("status", "metrics") if allowed else (*_OUTCOME, *added)
     found = [
         difference
         for part in parts

@@ -6,14 +6,15 @@ in [0, 1]; ``None`` means "does not apply" (no detector, no trigger, no maliciou
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from robustbench_fl.core.image_counts import content
 from robustbench_fl.core.status import FINAL as FINAL
 from robustbench_fl.core.status import Status as Status
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when the meaning of a stored key changes, with a step in ``store/migrations.py``."""
 
 
@@ -130,6 +131,21 @@ class FederationReport(_Strict):
     """Ids of the malicious clients; empty for the attack ``none``."""
 
 
+class ImageCounts(_Strict):
+    """How often each test image was classified correctly in the last evaluations."""
+
+    images: int
+    evaluations: int
+    """Evaluations counted; one with an output that was not finite classifies no image correctly."""
+    packed: str
+    """The counts, see :mod:`robustbench_fl.core.image_counts`."""
+
+    @model_validator(mode="after")
+    def _as_long_as_it_says(self) -> Self:
+        content(self.packed, self.images, self.evaluations)
+        return self
+
+
 class CellRecord(_Strict):
     """One file ``cells/<key>.json``."""
 
@@ -153,6 +169,8 @@ class CellRecord(_Strict):
     costs: Costs | None = None
     counts: Counts | None = None
     federation: FederationReport | None = None
+    image_counts: ImageCounts | None = None
+    """``None`` in records of cells that were run before it was stored."""
     diagnostics: dict[str, list[dict[str, float | None]]] | None = None
     """Per name, one mapping from client id to value for every round."""
     provenance: dict[str, Any] = {}

@@ -53,6 +53,8 @@ def render(table: Renderable, format_: str = "table", wide: bool | None = None, 
     """
     if format_ not in FORMATS:
         raise UsageError(f"Unknown format {format_!r}. {among(format_, FORMATS)}")
+    if isinstance(table, pd.DataFrame):
+        table = table[[name for name in table if not str(name).startswith("_")]]
     if format_ == "csv":
         return csv(table)
     if format_ == "json":

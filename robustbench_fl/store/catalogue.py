@@ -26,8 +26,8 @@ INDEX = ".index.sqlite"
 LARGE = 500
 """Cells from which on an index file is worth its place in the folder."""
 
-LONG_PARTS = frozenset({"curves", "diagnostics", "traceback"})
-"""What of a record only figures and `show` need."""
+LONG_PARTS = frozenset({"curves", "diagnostics", "image_counts", "traceback"})
+"""What of a record only figures, intervals and `show` need."""
 
 _SETTLED_NS = 50_000_000
 """A file younger than this is read again next time: one more write may fall on the same clock tick."""

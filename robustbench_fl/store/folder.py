@@ -217,7 +217,7 @@ class Store:
         return self._catalogue.summary(key) if key in self._catalogue.heads else None
 
     def summaries(self) -> Iterator[dict[str, Any]]:
-        """Yield what :meth:`records` returns without curves, diagnostics and tracebacks, and faster."""
+        """Yield what :meth:`records` returns faster, without curves, diagnostics, images and tracebacks."""
         self._refresh()
         heads = self._catalogue.heads
         for row in self.planned():

@@ -25,7 +25,12 @@ def _one_to_two(record: Record) -> Record:
     return record
 
 
-STEPS: Mapping[int, Callable[[Record], Record]] = {1: _one_to_two}
+def _two_to_three(record: Record) -> Record:
+    """Schema 3 adds ``image_counts``, which nobody can tell of a cell that was run before."""
+    return {**record, "image_counts": None}
+
+
+STEPS: Mapping[int, Callable[[Record], Record]] = {1: _one_to_two, 2: _two_to_three}
 """From each older schema, the step to the next."""
 
 

@@ -51,3 +51,9 @@ def test_a_number_is_not_none_and_a_status_is_a_status(record):
     ]  # fmt: skip
     assert found[-1].size == pytest.approx(0.1)
     assert differences(record, {**record, "metrics": None})[0].what == "metrics"
+
+
+def test_counts_per_image_are_compared_where_both_have_them(record):
+    one, two = ({**record, "image_counts": {"images": 3, "packed": text}} for text in ("oYA=", "oYE="))
+    assert differences(record, one) == differences({**record, "image_counts": None}, one) == []
+    assert [difference.what for difference in differences(one, two)] == ["image_counts.packed"]

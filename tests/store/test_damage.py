@@ -57,6 +57,10 @@ EDITED = "was cut short or changed after it was written: its checksum does not f
         (_resealed(key=None), "is no whole cell record"),
         (_resealed(status="splendid"), "is no whole cell record"),
         (_resealed(labels=3), "is no whole cell record"),
+        (
+            _resealed(image_counts={"images": 10**9, "evaluations": 5, "packed": "oYA="}),
+            "is no whole cell record",
+        ),
     ],
 )
 def test_what_is_no_whole_record_counts_as_missing(store, plan, damage, why, record, path_of, skipping):
