@@ -71,8 +71,8 @@ class Counted(NamedTuple):
 
     def _changed(self, why: str) -> UsageError:
         return UsageError(
-            f"The record of cell {self.key} was changed: its counts of correct answers for each test image do "
-            f"not fit ({why}). Remove cells/{self.key}.json and run the sweep again."
+            f"The record of cell {self.key} was changed: its counts of correct answers for each test image "
+            f"do not fit ({why}). Remove cells/{self.key}.json and run the sweep again."
         )
 
 

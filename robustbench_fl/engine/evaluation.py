@@ -41,6 +41,8 @@ class Evaluation:
     confusion : int64 array [n_classes, n_classes] or None
         Images by class (row) and by what they were classified as (column); ``None`` if not
         `finite`.
+    correct : bool array [N] or None
+        Whether each image was classified as its class; ``None`` if not `finite`.
     """
 
     accuracy: float
@@ -48,6 +50,7 @@ class Evaluation:
     loss: float | None
     finite: bool
     confusion: NDArray[np.int64] | None
+    correct: NDArray[np.bool_] | None
 
     def confused(self, source: int, target: int) -> float | None:
         """Return the share of the images of `source` that are taken for `target`.
@@ -81,9 +84,12 @@ def evaluate(
     if not bool(torch.isfinite(logits).all()):
         present = torch.bincount(labels, minlength=c).tolist()
         chance: list[float | None] = [1 / c if n else None for n in present]
-        return Evaluation(accuracy=1 / c, class_accuracy=chance, loss=None, finite=False, confusion=None)
+        return Evaluation(
+            accuracy=1 / c, class_accuracy=chance, loss=None, finite=False, confusion=None, correct=None
+        )
     loss = float(functional.cross_entropy(logits.double(), labels))
-    counts = torch.bincount(labels * c + logits.argmax(dim=1), minlength=c * c)
+    taken_for = logits.argmax(dim=1)
+    counts = torch.bincount(labels * c + taken_for, minlength=c * c)
     confusion: NDArray[np.int64] = counts.view(c, c).cpu().numpy()
     right, total = confusion.diagonal(), confusion.sum(axis=1)
     return Evaluation(
@@ -92,6 +98,7 @@ def evaluate(
         loss=loss,
         finite=True,
         confusion=confusion,
+        correct=(taken_for == labels).cpu().numpy(),
     )
 
 
@@ -219,6 +226,14 @@ class ScoreBoard:
         """Return the mean of the last accuracies of each class."""
         per_class = zip(*(result.class_accuracy for result in self.last), strict=True)
         return [None if None in values else float(np.mean(values)) for values in per_class]
+
+    def image_counts(self) -> NDArray[np.int64]:
+        """Return in how many of the last evaluations each test image was classified correctly."""
+        counts = np.zeros(len(self._federation.test_labels), dtype=np.int64)
+        for result in self.last:
+            if result.correct is not None:
+                counts += result.correct
+        return counts
 
     def final_attack_success(self) -> float | None:
         """Return the mean of the last success rates."""

@@ -6,12 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_fl.core.record import Costs, Counts, Curves, Detection, FederationReport, Metrics
+from robustbench_fl.core.image_counts import packed
+from robustbench_fl.core.record import (
+    Costs,
+    Counts,
+    Curves,
+    Detection,
+    FederationReport,
+    ImageCounts,
+    Metrics,
+)
 from robustbench_fl.engine.simulation import Simulation
 
 
 def outcome(simulation: Simulation, peak_memory_mb: float | None) -> dict[str, Any]:
-    """Return status, metrics, curves, verdicts, costs and counts of a finished simulation.
+    """Return status, metrics, curves, verdicts, costs, counts and images of a finished simulation.
 
     Parameters
     ----------
@@ -40,8 +49,14 @@ def outcome(simulation: Simulation, peak_memory_mb: float | None) -> dict[str, A
         ),
         "counts": Counts(rounds=simulation.round, **simulation.counts),
         "federation": _federation(simulation),
+        "image_counts": _image_counts(simulation),
         "diagnostics": simulation.diagnostics or None,
     }
+
+
+def _image_counts(simulation: Simulation) -> ImageCounts:
+    counts, evaluations = simulation.scores.image_counts(), len(simulation.scores.last)
+    return ImageCounts(images=len(counts), evaluations=evaluations, packed=packed(counts, evaluations))
 
 
 def _metrics(simulation: Simulation) -> Metrics:

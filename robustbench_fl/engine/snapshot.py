@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from robustbench_fl.api import State
+from robustbench_fl.core.image_counts import packed, unpacked
 from robustbench_fl.engine.detection import Rates
 from robustbench_fl.engine.evaluation import Evaluation
 from robustbench_fl.engine.simulation import Simulation
@@ -91,12 +92,16 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:
     values = asdict(evaluation)
-    confusion = values["confusion"]
-    return {**values, "confusion": None if confusion is None else confusion.tolist()}
+    if evaluation.confusion is not None:
+        values["confusion"] = evaluation.confusion.tolist()
+    if evaluation.correct is not None:
+        values["correct"] = packed(evaluation.correct.astype(np.uint8), 1)
+    return values
 
 
 def _evaluation(values: Mapping[str, Any]) -> Evaluation:
-    confusion = values["confusion"]
-    return Evaluation(
-        **{**values, "confusion": None if confusion is None else np.array(confusion, dtype=np.int64)}
-    )
+    if values["confusion"] is None:
+        return Evaluation(**values)
+    confusion = np.array(values["confusion"], dtype=np.int64)
+    correct = unpacked(values["correct"], int(confusion.sum()), 1).astype(bool)
+    return Evaluation(**{**values, "confusion": confusion, "correct": correct})

@@ -28,6 +28,7 @@ def test_by_hand(pixel_model) -> None:
     assert result.accuracy == pytest.approx(2 / 3)
     assert result.class_accuracy == [1.0, 0.5]
     assert result.confusion.tolist() == [[1, 0], [1, 1]]
+    assert result.correct.tolist() == [True, True, False]
     low = math.log(1 + math.exp(-2))
     assert result.loss == pytest.approx((2 * low + low + 2) / 3)
     assert result.finite
@@ -48,6 +49,7 @@ def test_a_broken_model_scores_chance(world, value: float) -> None:
     params = torch.full((model.n_params,), value)
     result = evaluate(model, params, federation.test_images, federation.test_labels)
     assert (result.accuracy, result.loss, result.finite, result.confusion) == (0.1, None, False, None)
+    assert result.correct is None
     assert result.class_accuracy == [0.1] * 10
     assert result.confused(0, 2) == 0.1
     assert attack_success(model, params, federation, Trigger(pixels=((0, 0),)), 3) == 0.1

@@ -16,8 +16,10 @@ import torch
 from torch import nn
 
 from robustbench_fl import run_cell
+from robustbench_fl.analysis.image_counts import Counted
 from robustbench_fl.api import Attack, AttackerView, Poison, register
 from robustbench_fl.api.registry import load_plugin
+from robustbench_fl.core.image_counts import unpacked
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
@@ -240,6 +242,25 @@ def test_final_accuracy_is_the_mean_of_the_last_evaluations() -> None:
     assert record["metrics"]["accuracy"] == pytest.approx(np.mean(curve[-2:]))
     assert record["metrics"]["accuracy_std"] == pytest.approx(np.std(curve[-2:]))
     assert record["curves"]["round"] == list(range(1, 8))
+
+
+def test_each_test_image_is_counted_in_the_last_evaluations() -> None:
+    record = stored(aggregator="median", attack="sign_flip", rounds=7, eval_last=3)
+    counts = unpacked(record["image_counts"]["packed"], 359, 3)
+    assert counts.sum() / (359 * 3) == pytest.approx(record["metrics"]["accuracy"])
+    assert 0 < np.isin(counts, (1, 2)).mean() < 0.5
+    single = simulated(aggregator="median", attack="sign_flip", rounds=7, eval_last=1)
+    logits = single.model.apply(single.params, single.federation.test_images[:])
+    right = (logits.argmax(dim=1) == single.federation.test_labels).numpy()
+    assert single.scores.image_counts().tolist() == right.astype(int).tolist()
+    assert set(counts[~right]) <= {0, 1, 2}
+
+
+def test_a_broken_model_counts_no_image_and_is_read_as_chance() -> None:
+    record = stored(aggregator="mean", attack="non_finite(value=1e30)", rounds=6)
+    assert record["status"] == "diverged"
+    assert unpacked(record["image_counts"]["packed"], 359, 5).sum() == 0
+    assert Counted.of(record).correct() == pytest.approx(np.full(359, 0.1))
 
 
 def test_evaluations_can_be_spaced_and_always_include_the_last_round() -> None:
