@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator, PreAggregator, ServerSpec, ServerView
 from robustbench_fl.api.needs import Need
+from robustbench_fl.api.returned import checked_mixing, checked_outcome
 from robustbench_fl.api.state import StageStates, State
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Pipeline(Aggregator):
     def infeasible(self, n_clients: int, f: int) -> str | None:
         """Ask each stage with the number of rows that reaches it."""
         if self.rule.honest_only:
-            return "a yardstick takes no pre-aggregator"
+            return "a baseline takes no pre-aggregator"
         for stage in self.stages:
             if reason := stage.infeasible(n_clients, f):
                 return reason
@@ -83,16 +84,17 @@ class Pipeline(Aggregator):
             # Applied only now: what the last stage returns may be applied by blocks below.
             rows = rows if mixing is None else _mix(mixing, rows)
             stage_view = view if self._identified(index) else _without_identity(view)
-            mixing, stage_state = stage.mixing(rows, stage_view.narrowed(stage.needs), state.stages[index])
+            asked = stage.mixing(rows, stage_view.narrowed(stage.needs), state.stages[index])
+            mixing, stage_state = checked_mixing(stage, asked, rows, state.stages[index])
             states.append(stage_state)
             origin = origin.after(mixing, stage.keeps_clients)
         assert mixing is not None, "a pipeline has at least one stage"
         rule_view = (view if self._keeps_clients else _without_identity(view)).narrowed(self.rule.needs)
-        rule_state: State | None = None
-        if self._by_blocks:
+        rule_state = state.stages[-1]
+        if self._by_blocks and rule_state is None:
             outcome = self._aggregate_blocks(rows, mixing, rule_view)
         else:
-            outcome, rule_state = self.rule.aggregate(_mix(mixing, rows), rule_view, state.stages[-1])
+            outcome, rule_state = self._asked(_mix(mixing, rows), rule_view, rule_state)
         traced = origin.traced(outcome, grouped=not self._keeps_clients)
         return traced, StageStates(stages=(*states, rule_state))
 
@@ -108,8 +110,11 @@ class Pipeline(Aggregator):
     def _identified(self, index: int) -> bool:
         return all(stage.keeps_clients for stage in self.stages[:index])
 
+    def _asked(self, rows: Tensor, view: ServerView, state: State | None) -> tuple[Aggregation, State | None]:
+        return checked_outcome(self.rule, self.rule.aggregate(rows, view, state), rows, state)
+
     def _aggregate_blocks(self, rows: Tensor, mixing: Tensor, view: ServerView) -> Aggregation:
-        parts = [self.rule.aggregate(block, view, None)[0] for block in _mixed_blocks(mixing, rows)]
+        parts = [self._asked(block, view, None)[0] for block in _mixed_blocks(mixing, rows)]
         # What a coordinate-wise rule says of clients cannot depend on the columns.
         return replace(parts[0], aggregate=torch.cat([part.aggregate for part in parts]))
 

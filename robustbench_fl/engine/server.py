@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, ClientRecipe, Need, RootData, ServerView, State
 from robustbench_fl.api.model import Model
+from robustbench_fl.api.returned import checked_outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,11 @@ def serve(
         The outcome.
     State or None
         The rule's next state; unchanged if it was not asked.
+
+    Raises
+    ------
+    WrongReturn
+        If the rule returns something else than an outcome and a state.
     """
     seen = np.ones(len(updates), dtype=bool) if hidden is None else ~hidden
     if Need.RAW not in rule.needs:
@@ -118,7 +124,7 @@ def serve(
         return Verdict(aggregation=None, seen=seen, f=None, capped=False), state
     rows = updates if seen.all() else updates[torch.from_numpy(np.flatnonzero(seen)).to(updates.device)]
     view = _view(rule.needs, context, seen, f, make_rng())
-    aggregation, new_state = rule.aggregate(rows, view, state)
+    aggregation, new_state = checked_outcome(rule, rule.aggregate(rows, view, state), rows, state)
     return Verdict(aggregation=aggregation, seen=seen, f=f, capped=capped), new_state
 
 

@@ -29,6 +29,7 @@ from robustbench_fl.api import (
 from robustbench_fl.api.build import content_text
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.recipes import Schedule, ServerOptimiser, choice
+from robustbench_fl.api.returned import checked_poison, checked_rows
 from robustbench_fl.core.cell import Cell
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation
@@ -208,12 +209,16 @@ class Simulation:
         ids = [int(c) for c in clients]
         attacking = positions if active else positions[:0]
         poisoned = [ids[i] for i in attacking]
-        poison = self.attack.poison(self._attacker_view(clients, attacking, "poison")) if poisoned else None
+        poison = self._poison(clients, attacking) if poisoned else None
         idle = set(poisoned) if self.attack.knowledge == Knowledge.NOTHING and poison is None else set()
         rows = [row for row, client in enumerate(ids) if client not in idle]
         recipe, trainees = self._recipe_now(), [ids[row] for row in rows]
         jobs = make_jobs(self.federation, trainees, recipe, self.cell.seed, self.round, poison, poisoned)
         return Work(clients=clients, malicious=positions, active=active, rows=rows, jobs=jobs, recipe=recipe)
+
+    def _poison(self, clients: np.ndarray, positions: np.ndarray) -> Poison | None:
+        asked = self.attack.poison(self._attacker_view(clients, positions, "poison"))
+        return checked_poison(self.attack, asked, self.attack_spec)
 
     def _trained(self, jobs: Jobs, recipe: Recipe) -> Tensor:
         return train(
@@ -228,7 +233,7 @@ class Simulation:
 
     def _trained_by(self, clients: list[int], poison: Poison | None) -> Tensor:
         """Return the updates [k, d] of `clients`, all malicious, if they trained as `poison` says."""
-        recipe = self._recipe_now()
+        recipe, poison = self._recipe_now(), checked_poison(self.attack, poison, self.attack_spec)
         jobs = make_jobs(self.federation, clients, recipe, self.cell.seed, self.round, poison, clients)
         return self._trained(jobs, recipe)
 
@@ -248,7 +253,8 @@ class Simulation:
         rows = torch.from_numpy(positions).to(updates.device)
         honest = np.flatnonzero(~self.malicious[clients])
         attackers = [int(clients[p]) for p in positions]
-        seen: dict[str, Any] = {"own": updates[rows], "colluders": updates[rows]}
+        own = updates[rows]
+        seen: dict[str, Any] = {"own": own, "colluders": own}
         seen["train"] = lambda poison: self._trained_by(attackers, poison)
         seen["own_data"] = lambda j: self.federation.client_data(attackers[j])
         if self.attack.knowledge >= Knowledge.ALL:
@@ -257,9 +263,10 @@ class Simulation:
         if self.attack.knows_defence:
             seen["defence"] = self._defence(updates, clients, positions, hidden)
         view = self._attacker_view(clients, positions, "craft", **seen)
-        crafted, self.attack_state = self.attack.craft(view, self.attack_state)
+        returned = self.attack.craft(view, self.attack_state)
+        crafted, self.attack_state = checked_rows(self.attack, returned, own, self.attack_state)
         attacked = updates.clone()
-        attacked[rows] = crafted.to(updates.dtype)
+        attacked[rows] = crafted.detach().to(updates.dtype)
         return attacked
 
     def _defence(
@@ -377,7 +384,7 @@ class Simulation:
         if _keeps_model(verdict.aggregation):
             return torch.zeros_like(self.params)
         assert verdict.aggregation is not None
-        aggregate = verdict.aggregation.aggregate.to(self.params.dtype)
+        aggregate = verdict.aggregation.aggregate.detach().to(self.params.dtype)
         move, self.optimiser_state = direction(self.optimiser, aggregate, self.optimiser_state)
         return self.settings.server_lr * move
 

@@ -201,8 +201,8 @@ def test_a_rule_that_needs_clients_refuses_groups():
     assert "sample_counts" in weighted.infeasible(10, 0)
 
 
-def test_a_yardstick_takes_no_pre_aggregator():
-    assert "yardstick" in make("aggregators", "nnm > oracle_mean").infeasible(10, 1)
+def test_a_baseline_takes_no_pre_aggregator():
+    assert "baseline" in make("aggregators", "nnm > oracle_mean").infeasible(10, 1)
 
 
 def test_raw_rows_are_never_mixed():

@@ -1,4 +1,4 @@
-"""The server's step: screening, the assumed f, the view, the yardstick, the simulated defence."""
+"""The server's step: screening, the assumed f, the view, the baseline, the simulated defence."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_without_any_row_left_the_rule_is_not_asked() -> None:
     assert not verdict.seen.any()
 
 
-def test_the_yardstick_gets_the_honest_rows_only() -> None:
+def test_the_baseline_gets_the_honest_rows_only() -> None:
     rows = torch.tensor([[1.0, 1.0], [100.0, 100.0], [3.0, 3.0]])
     hidden = np.array([False, True, False])
     verdict, _ = serve(make("aggregators", "oracle_mean"), None, rows, context(3), rng, hidden)

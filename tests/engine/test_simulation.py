@@ -71,7 +71,7 @@ def test_a_cell_equals_a_plain_loop_with_torch_modules_and_optimisers() -> None:
     assert difference < 1e-5
 
 
-def test_the_yardstick_is_the_same_under_every_attack() -> None:
+def test_the_baseline_is_the_same_under_every_attack() -> None:
     runs = [
         simulated(aggregator="oracle_mean", attack=attack) for attack in ("sign_flip", "gaussian", "alie")
     ]
@@ -280,3 +280,29 @@ def test_fltrust_trains_on_held_out_root_data() -> None:
     everybody = np.concatenate([*run.federation.clients, run.federation.validation])
     assert not np.intersect1d(run.federation.root, everybody).size
     assert stored(aggregator="fltrust", attack="sign_flip")["status"] == "done"
+
+
+def test_a_slip_of_a_plug_in_fails_the_cell(tmp_path: Path) -> None:
+    plugin = tmp_path / "slips.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\n"
+        "from robustbench_fl.api import Aggregation, Aggregator, Attack, register\n"
+        "@register('scalar')\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Scalar(Aggregator):\n    'Forgets the dimension.'\n"
+        "    def aggregate(self, updates, view, state):\n"
+        "        return Aggregation(updates.mean()), None\n"
+        "@register('one_row')\n@dataclass(frozen=True, kw_only=True)\n"
+        "class OneRow(Attack):\n    'Sends one row for all.'\n"
+        "    def craft(self, view, state):\n"
+        "        return -view.own.mean(0, keepdim=True), None\n"
+    )
+    load_plugin(plugin)
+    scalar = "Scalar.aggregate returned an aggregate that is a float32 Tensor []. Return a real floating"
+    for aggregator, attack, said in [
+        ("scalar", "none", scalar),
+        ("nnm > scalar", "none", scalar),
+        ("mean", "one_row", "OneRow.craft returned rows that is a float32 Tensor [1, "),
+    ]:
+        record = stored(aggregator=aggregator, attack=attack)
+        assert record["status"] == "failed"
+        assert record["reason"].startswith(said)
