@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @click.command("list")
 @click.argument("kind", type=click.Choice([*PACKAGES, "settings"]), required=False)
-@click.option("--names", "names_only", is_flag=True, help="Names only, without importing anything.")
+@click.option("--names", "names_only", is_flag=True, help="Print names only.")
 @click.option("--groups", "groups_only", is_flag=True, help="Groups of methods, such as @detectors.")
 @format_option
 @plugin_option
 def list_(
     kind: str | None, names_only: bool, groups_only: bool, format_: str, plugins: tuple[Path, ...]
 ) -> None:
-    """List aggregators, attacks, partitions, datasets or models with what they need; or the settings."""
+    """List aggregators, attacks, partitions, datasets or models and what they need; or the settings."""
     for path in plugins:
         registry.load_plugin(path)
     kinds = [kind] if kind else list(PACKAGES)

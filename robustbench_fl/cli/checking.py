@@ -24,8 +24,8 @@ _PRE = ("aggregators", "pre-aggregators")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--kind", type=click.Choice(list(PACKAGES)), help="Only methods of this kind.")
 @plugin_option
-@click.option("--list", "list_only", is_flag=True, help="Say what is checked, and check nothing.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for every check that passes, too.")
+@click.option("--list", "list_only", is_flag=True, help="List the checks without running them.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for checks that pass, too.")
 @format_option
 @click.pass_context
 def check(
@@ -37,14 +37,14 @@ def check(
     verbose: bool,
     format_: str,
 ) -> None:
-    """Check that methods keep their contract and are what they declare; all of them by default.
+    """Check that methods keep their contract and do what they declare; all of them by default.
 
     \b
     robustbench-fl check --plugin my_rule.py my_rule
     robustbench-fl check --kind attacks
 
-    Exit code 1 if any check fails. Declared failures, with their reasons, are no failures; a
-    declared failure that passes is one.
+    The exit code is 1 if a check fails. A failure that the method declares, with its reason, does not
+    count; if a check passes that was declared to fail, this counts as a failure.
     """
     from robustbench_fl.api import registry
     from robustbench_fl.conformance import Outcome, cases

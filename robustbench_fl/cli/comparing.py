@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     metavar="X",
     help="Differences up to X are ties, in the value's unit: 0.01 is one point of accuracy.",
 )
-@click.option("--force", is_flag=True, help="Compare different worlds all the same.")
+@click.option("--force", is_flag=True, help="Compare even if the worlds differ.")
 @click.option(
     "--fail-on-regression",
     is_flag=True,
-    help="Exit with 1 if a whole interval (with one seed: the difference) is worse than -X, or a cell of A "
+    help="Exit with 1 if a whole interval is worse than -X (with one seed: the difference), or a cell of A "
     "failed in B.",
 )
 @format_option
@@ -46,8 +46,8 @@ def compare(
 ) -> None:
     """Compare folder B with folder A, cell by cell.
 
-    Cells are the same if data set, partition, network, rule, attack, share of malicious clients, seed
-    and all settings agree; versions of the code may differ.
+    Cells are paired if data set, partition, network, rule, attack, share of malicious clients, seed
+    and all settings agree. Versions of the code may differ.
     """
     from robustbench_fl.analysis.compare import compare as compared
     from robustbench_fl.store import Store

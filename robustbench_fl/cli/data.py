@@ -27,7 +27,7 @@ _NAME = click.argument("name", metavar="NAME", shell_complete=_complete)
 
 @click.group()
 def data() -> None:
-    """See, fetch and check data sets.
+    """List, fetch and check data sets.
 
     NAME is a data set as in a sweep: cifar10, or 'npz(path=mine.npz)'.
     """
@@ -37,7 +37,7 @@ def data() -> None:
 @data_dir_option
 @format_option
 def list_(data_dir: Path | None, format_: str) -> None:
-    """List data sets: sizes, whether their files are in the data directory, and where they are from."""
+    """List data sets: their sizes, their source, and whether their files are in the data directory."""
     from robustbench_fl.api import registry
     from robustbench_fl.data.locations import default_data_dir
 
@@ -46,7 +46,7 @@ def list_(data_dir: Path | None, format_: str) -> None:
 
 
 @data.command()
-@click.option("--cache", is_flag=True, help="Where copies for worker processes to share are kept instead.")
+@click.option("--cache", is_flag=True, help="Print where the copies that worker processes share are kept.")
 @data_dir_option
 def path(cache: bool, data_dir: Path | None) -> None:
     """Print the data directory: --data-dir, else $ROBUSTBENCH_FL_DATA, else the user's."""
@@ -60,9 +60,9 @@ def path(cache: bool, data_dir: Path | None) -> None:
 @data_dir_option
 @format_option
 def verify(name: str, data_dir: Path | None, format_: str) -> None:
-    """Read a data set whole and check it: sizes and digests of files, shapes, counts, labels.
+    """Read a whole data set and check it: sizes and digests of files, shapes, counts, labels.
 
-    Anything wrong is an error that names the file. The copy that worker processes share is compared too.
+    An error names the file that is wrong. The copy that worker processes share is checked too.
     """
     from robustbench_fl.api.build import make, text_of
     from robustbench_fl.data.locations import default_data_dir
@@ -78,7 +78,7 @@ def verify(name: str, data_dir: Path | None, format_: str) -> None:
 @_NAME
 @data_dir_option
 def fetch(name: str, data_dir: Path | None) -> None:
-    """Download a data set's files from their publisher, unless they are there, and check them."""
+    """Download the files of a data set from their publisher if they are missing, and check them."""
     from robustbench_fl.api.build import make
     from robustbench_fl.data.locations import default_data_dir
 

@@ -59,7 +59,7 @@ def environment_rows() -> list[dict[str, Any]]:
 @click.command()
 @format_option
 def env(format_: str) -> None:
-    """Show versions, hardware and folders: what a report of a problem should hold."""
+    """Show versions, hardware and folders, for reports of problems."""
     print_rows(environment_rows(), format_)
 
 

@@ -1,4 +1,4 @@
-"""``figures``: a sweep's figures as PNG or SVG; and what FedREDefense learned of two clients."""
+"""``figures``: a sweep's figures as PNG or SVG, and the images FedREDefense learned for two clients."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     type=click.Choice(["png", "svg"]),
     default="png",
     show_default=True,
-    help="What to draw.",
+    help="Format of the files.",
 )
 @click.option(
     "--synthetic",
     metavar="KEY",
-    help="Simulate this cell of fedredefense again and draw the images it learned of two clients instead.",
+    help="Instead, simulate this cell of fedredefense again and draw the images learned for two clients.",
 )
 @data_dir_option
 @plugin_option
 def figures(
     folder: Path, format_: Format, synthetic: str | None, data_dir: Path | None, plugins: tuple[Path, ...]
 ) -> None:
-    """Draw all figures of a sweep, for a paper as SVG.
+    """Draw all figures of a sweep; as SVG for a paper.
 
-    Files go to DIR/figures, by block of data set, partition and share of malicious clients: heatmap-*,
-    curves-* and success-* (accuracy and attack success over rounds); errors-*, iterations-* and roc-* for
-    cells of fedredefense, lost-* for every detector; and for the whole sweep worst and profile (in what
-    share of the settings a rule is within so many points of the best).
+    Files go to DIR/figures. Each block of data set, partition and share of malicious clients has heatmap-*,
+    curves-* and success-* (accuracy and attack success over rounds), lost-* for detectors, and errors-*,
+    iterations-* and roc-* for fedredefense. The whole sweep has worst and profile (the share of settings
+    in which a rule is within a given number of points of the best).
 
     --data-dir and --plugin are for --synthetic.
     """

@@ -77,7 +77,7 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
     from robustbench_fl.store import Store
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what cannot be trusted there has been told already
+        warnings.simplefilter("ignore")  # damaged files have been named already
         records = Store(folder).records()
     files = write_reports(records, folder)
     text = leaderboard_text(records, bold=bold)
@@ -125,7 +125,7 @@ def _tell_failures(store: Store, failed: list[str], cells: int) -> None:
     if failed:
         click.echo(
             f"{len(failed)} of {cells} cells failed. "
-            f"See them with: robustbench-fl show KEY {store.folder}, what they printed in "
-            f"{store.folder / 'logs'}; run them again with --retry-failed.",
+            f"See one with robustbench-fl show KEY {store.folder}. Its output is in "
+            f"{store.folder / 'logs'}. Run them again with --retry-failed.",
             err=True,
         )

@@ -83,11 +83,11 @@ def main() -> None:
     except Exception as error:
         if (why := _unwritable(error)) is not None:
             _forget_output()
-            click.echo(error_text(f"Error: Cannot write the output: {why}. What is stored stays."), err=True)
+            click.echo(error_text(f"Error: Cannot write the output: {why}. Stored cells are kept."), err=True)
             sys.exit(EXIT_SOME_FAILED)
         traceback.print_exc()
         click.echo(
-            "Internal error: this is a fault of robustbench-fl, please report it with the lines above.",
+            "Internal error in robustbench-fl. Please report it with the lines above.",
             err=True,
         )
         code = EXIT_INTERNAL

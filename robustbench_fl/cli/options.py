@@ -78,7 +78,7 @@ data_dir_option = click.option(
     type=_PATH,
     envvar="ROBUSTBENCH_FL_DATA",
     metavar="DIR",
-    help="Where data sets lie.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
+    help="Folder of the data sets.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
 )
 plugin_option = click.option(
     "--plugin",
@@ -91,7 +91,7 @@ plugin_option = click.option(
 calibrate_option = click.option(
     "--calibrate",
     is_flag=True,
-    help="Run two rounds of each kind of cell of which none is finished, to know how long all will take.",
+    help="Estimate the time: run two rounds of each kind of cell that has no finished cell yet.",
 )
 missing_option = click.option(
     "--missing",
@@ -127,7 +127,10 @@ def sweep_options(function: F) -> F:
         click.argument("file", required=False, type=_PATH),
         *(_listed(axis) for axis in sorted(AXES.values(), key=lambda axis: not axis.required)),
         click.option(
-            "--alpha", multiple=True, metavar="NUMBER", help="Short for -p balanced_dirichlet(alpha=NUMBER)."
+            "--alpha",
+            multiple=True,
+            metavar="NUMBER",
+            help="Short for --partition balanced_dirichlet(alpha=NUMBER).",
         ),
         click.option("--name", help="The sweep's name.  [default: the file's stem, or sweep]"),
         click.option("-o", "--out", type=_PATH, metavar="DIR", help="Folder.  [default: results/NAME]"),
@@ -169,7 +172,7 @@ choice_options = add(
         "\"aggregator=krum|'nnm > *' attack!=none seed=0..2 malicious>=0.2\". * and ? are wildcards; a name "
         "without parameters means any. Given twice, cells of either are taken.",
     ),
-    click.option("--exclude", multiple=True, metavar="EXPR", help="Leave these cells out; may be repeated."),
+    click.option("--exclude", multiple=True, metavar="EXPR", help="Leave these cells out. May be repeated."),
     click.option(
         "--shard",
         metavar="I/N",

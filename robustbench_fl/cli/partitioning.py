@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from robustbench_fl.sweep.runner.environment import Environment
 
 _SHOWN_CLASSES = 20
-"""Up to so many classes have a column each in the table for people."""
+"""Most classes that have a column each in the table for people."""
 
 
 @click.command()
 @click.option(
     "-d", "--dataset", "datasets", multiple=True, default=[Axes.dataset], show_default=True, metavar="SPEC",
-    shell_complete=complete_method, help="Data set; repeated with --sanity.",
+    shell_complete=complete_method, help="Data set. May be repeated with --sanity.",
 )  # fmt: skip
 @click.option(
     "-p", "--partition", "partitions", multiple=True, default=[Axes.partition],
     show_default=True, metavar="SPEC", shell_complete=complete_method,
-    help="How it is spread; repeated with --sanity.",
+    help="How it is spread. May be repeated with --sanity.",
 )  # fmt: skip
 @axis_options("clients", "validation", "root_size")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the world, as in a cell."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the world, as in a cell."
 )
 @click.option(
     "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Draw it too: a .png or .svg with a bar of classes for each client.",
+    help="Also draw it: a .png or .svg with a bar of classes for each client.",
 )  # fmt: skip
 @click.option(
     "--sanity", is_flag=True,
-    help="Train: the accuracy that clients reach alone, and one training on all data, as Markdown.",
+    help="Train each client alone, and one model on all data, and print their accuracies as Markdown.",
 )  # fmt: skip
 @click.option(
     "-m", "--model", default=Axes.model, show_default=True, metavar="SPEC",
@@ -66,13 +66,13 @@ def partition(
     format_: str,
     **given: Any,
 ) -> None:
-    """Show how a data set is spread over clients: sizes, classes, distance from the whole.
+    """Show how a data set is spread over clients: sizes, classes, distance from the overall distribution.
 
     \b
     robustbench-fl partition -d fashion_mnist -p 'dirichlet(alpha=0.1)' --clients 100 --figure split.png
     robustbench-fl partition -p iid -p 'shards(k=2)' --sanity
 
-    It is the split of every cell with this data set, partition, number of clients and seed.
+    Every cell with this data set, partition, number of clients and seed has this split.
     """
     from robustbench_fl.api import registry
     from robustbench_fl.data.locations import default_data_dir
@@ -87,7 +87,7 @@ def partition(
     ]
     if sanity:
         if figure:
-            raise UsageError("--figure draws one partition and --sanity trains: ask for one of them.")
+            raise UsageError("--figure draws one partition, --sanity trains. Give one of them.")
         stated = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
         _print_sanity(
             worlds, _text("models", model), seed, settings, environment, format_ if stated else "md"

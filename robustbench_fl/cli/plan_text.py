@@ -1,4 +1,4 @@
-"""What ``plan`` prints: the axes, the infeasible cells, the time it will take."""
+"""What ``plan`` prints: the axes, the infeasible cells, the estimated time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from robustbench_fl.sweep.runner.backend import Backend
     from robustbench_fl.sweep.timing import Share, Times
 
-_DEAREST = 8
+_SHOWN_KINDS = 8
 """Kinds of cells that are shown."""
 _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", "aggregator", "attack", "seed")
 
@@ -84,7 +84,7 @@ def _estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
     if not found.known:
         return (
             f"Time: unknown for {_cells(found.cells)}; none of their kind is finished. "
-            "--calibrate runs two rounds of each kind."
+            "--calibrate runs two rounds of each kind to estimate it."
         )
     workers = f"{jobs} worker{'s' if jobs > 1 else ''}"
     text = (
@@ -103,11 +103,10 @@ def _estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
             "all": duration_text(share.seconds),
             "share": f"{share.seconds / max(found.cpu_seconds, 1e-9):.0%}",
         }
-        for share in found.shares[:_DEAREST]
+        for share in found.shares[:_SHOWN_KINDS]
     ]
-    head = (
-        f"Dearest {len(rows)} of {len(found.shares)} kinds:" if len(found.shares) > len(rows) else "By kind:"
-    )
+    kinds = len(found.shares)
+    head = f"The {len(rows)} of {kinds} kinds that take most of it:" if kinds > len(rows) else "By kind:"
     return f"{text}.\n\n{head}\n{rows_text(rows, 'table')}"
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def report(folder: Path, out: Path | None, missing: Missing) -> None:
     """Write one self-contained page: leaderboard, matrix, and every cell with its curves.
 
-    It sorts and filters, needs no network and no server: open it in a browser, attach it, or put it
-    anywhere as it is.
+    Its tables sort and filter. It needs no network and no server: open it in a browser, attach it to a
+    message, or put it on any web site.
     """
     from robustbench_fl.cli.results import command_of
     from robustbench_fl.cli.tabling import records_of

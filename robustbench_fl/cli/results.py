@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     "--also",
     multiple=True,
     type=click.Choice(["latex", "json"]),
-    help="Write each table in this format too, beside Markdown and CSV; may be given twice.",
+    help="Another format of each table, beside Markdown and CSV. May be given twice.",
 )
 def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
-    """Write cells.csv, all tables, matrices and figures of a sweep anew from its cells."""
+    """Write cells.csv, all tables, matrices and figures of a sweep again from its cells."""
     from robustbench_fl.report.write import write_reports
 
     write_reports(_store(folder).records(), folder, missing, also=also)

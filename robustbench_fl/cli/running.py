@@ -105,14 +105,14 @@ def _removed(cells_per_batch: str | None) -> None:
 run_options = add_as(
     "running",
     _running,
-    click.option("--timeout", metavar="TIME", help="Longest a cell may take: 90s, 30m, 2h.  [default: none]"),
+    click.option("--timeout", metavar="TIME", help="Time limit for a cell: 90s, 30m, 2h.  [default: none]"),
     click.option(
         "--retry-timeouts",
         type=click.IntRange(0, 100),
         default=0,
         show_default=True,
         metavar="N",
-        help="Run a cell that timed out again, alone, up to N times.",
+        help="Run a cell that timed out again, alone, at most N times.",
     ),
     click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails."),
     click.option(
@@ -123,28 +123,30 @@ run_options = add_as(
         type=click.Choice(["missing", "always", "never"]),
         default="missing",
         show_default=True,
-        help="Cells with a record: run those without a result (missing), run all again (always), "
-        "leave all alone, failed or not (never).",
+        help="Which cells with a record run again: those without a result (missing), all (always), "
+        "or none, failed ones neither (never).",
     ),
     click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
-    click.option("--keep-logs", is_flag=True, help="Keep the output of all cells, not of failed ones only."),
+    click.option(
+        "--keep-logs", is_flag=True, help="Keep the output of all cells, not only of those that failed."
+    ),
     click.option(
         "--checkpoint-every",
         type=click.IntRange(0),
         metavar="N",
-        help="Save cells every N rounds, to go on from there; 0 = never.  "
-        "[default: those of over 10 minutes, once a minute]",
+        help="Save a checkpoint of a cell every N rounds; 0 is never.  "
+        "[default: once a minute in cells of over 10 minutes]",
     ),
     click.option(
         "--cells-per-batch", hidden=True, expose_value=False, callback=lambda *given: _removed(given[2])
     ),
-    click.option("--events", metavar="FILE", help="Append what happens as JSON lines; - for standard error."),
+    click.option("--events", metavar="FILE", help="Append events as JSON lines; - is standard error."),
     click.option(
         "--tensorboard",
         is_flag=False,
         flag_value="",
         metavar="[DIR]",
-        help="Write every cell's curves for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
+        help="Write curves of every cell for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
     ),
 )
 """Adds the flags that say how a sweep is run; a command gets them as one argument, ``running``."""

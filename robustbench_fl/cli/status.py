@@ -22,13 +22,13 @@ _SECONDS = 2.0
 
 @click.command()
 @folder_argument
-@click.option("--watch", is_flag=True, help="Show it again every few seconds, until no cell is missing.")
+@click.option("--watch", is_flag=True, help="Repeat every few seconds until no cell is missing.")
 @format_option
 def status(folder: Path, watch: bool, format_: str) -> None:
     """Show how many cells of a sweep are done, missing, failed, by aggregator.
 
-    With --watch a terminal shows the table anew; elsewhere there is a line for every change. It
-    ends when no cell is missing.
+    With --watch a terminal shows the table again and again; elsewhere every change is a line. It ends
+    when no cell is missing.
     """
     from robustbench_fl.store import Store
 
@@ -37,7 +37,7 @@ def status(folder: Path, watch: bool, format_: str) -> None:
         click.echo(rows_text(_rows(_counts(store)), format_))
         return
     if format_ != "table":
-        raise UsageError("--watch shows a table; --format is for the status once.")
+        raise UsageError("--watch shows a table. Give --format without --watch.")
     _watch(store)
 
 

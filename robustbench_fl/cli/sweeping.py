@@ -40,10 +40,10 @@ def sweep(
     plugins: tuple[Path, ...],
     **flags: Any,
 ) -> int:
-    """Run a sweep, described by FILE.toml, by flags, or by a file with flags in place of its values.
+    """Run a sweep. FILE.toml describes it, or flags do; a flag replaces the file's value.
 
-    Every flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells
-    are kept: the same sweep again runs only what is missing, and a folder may grow.
+    A flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells are
+    kept: the same command runs only what is missing. A folder may grow.
     """
     from robustbench_fl.sweep.run import run
     from robustbench_fl.sweep.runner.processes import MethodProcess
@@ -89,9 +89,8 @@ def plan(
 ) -> None:
     """Show what a sweep would run, without reading data: cells by axis, infeasible ones, time.
 
-    Takes what `sweep` takes. Times come from finished cells of the folder, or from --calibrate, which
-    does read data and run. Of a data set in files of one's own the content is read, since that is what
-    its cells are named by.
+    It takes the flags of `sweep`. Times come from finished cells of the folder, or from --calibrate,
+    which reads data and runs cells. Your own data sets are read, since cells are named by their content.
     """
     from robustbench_fl.sweep.runner.local import LocalBackend
     from robustbench_fl.sweep.runner.processes import MethodProcess

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @folder_argument
 @missing_option
 @by_option("dataset, alpha, fraction or another setting, comma separated")
-@click.option("--wide", is_flag=True, help="Show all columns; formats other than table always do.")
+@click.option("--wide", is_flag=True, help="Show all columns, as every format but table does.")
 @format_option
 def leaderboard(folder: Path, missing: Missing, by: str | None, wide: bool, format_: str) -> None:
     """Rank the aggregators of a sweep by their accuracy under the worst attack."""
@@ -60,7 +60,7 @@ def matrix(folder: Path, rows: str, cols: str, value: str, format_: str) -> None
 @by_option("dataset, alpha, fraction or another setting, comma separated")
 @format_option
 def attacks(folder: Path, by: str | None, format_: str) -> None:
-    """Rank the attacks of a sweep by how much accuracy they cost the rules."""
+    """Rank the attacks of a sweep by the accuracy that rules lose to them."""
     from robustbench_fl.analysis.attacks import attack_table
 
     _print_by(folder, by, attack_table, format_)
@@ -71,7 +71,7 @@ def attacks(folder: Path, by: str | None, format_: str) -> None:
 @by_option("dataset, alpha, fraction or another setting, comma separated")
 @format_option
 def costs(folder: Path, by: str | None, format_: str) -> None:
-    """Show what the rules of a sweep cost: server time a round and memory, clean and attacked."""
+    """Show what the rules of a sweep cost: server time a round and memory, without and under attack."""
     from robustbench_fl.analysis.costs import cost_table
 
     _print_by(folder, by, cost_table, format_)
@@ -82,7 +82,7 @@ def costs(folder: Path, by: str | None, format_: str) -> None:
 @by_option("dataset, alpha, fraction, attack or another setting, comma separated")
 @format_option
 def detection(folder: Path, by: str | None, format_: str) -> None:
-    """Show whom the detectors of a sweep accused: TPR, FPR, DACC, AUC, honest clients lost."""
+    """Show which clients the detectors of a sweep accused: TPR, FPR, DACC, AUC, honest clients lost."""
     from robustbench_fl.analysis.detection import detection_table
     from robustbench_fl.analysis.sections import ATTACK
 

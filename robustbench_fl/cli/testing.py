@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--against", default="mean", show_default=True, metavar="RULE", help="Rule to compare with.")
 @format_option
 def differences(folder: Path, against: str, format_: str) -> None:
-    """Show what each rule gains over one of them, paired on the worlds both have met."""
+    """Show what each rule gains over another, paired by the worlds in which both ran."""
     from robustbench_fl.analysis.pairs import pair_table
 
     print_table(pair_table(cells_of(folder), against), format_)
@@ -33,10 +33,10 @@ def differences(folder: Path, against: str, format_: str) -> None:
     type=click.Choice(["worst", "mean"]),
     default="worst",
     show_default=True,
-    help="What the rules are ranked by in each seed of each block.",
+    help="Score by which rules are ranked, in each seed of each block.",
 )
 @click.option("--pairs", is_flag=True, help="Print all pairs, with Wilcoxon's test and Holm's correction.")
-@click.option("--figure", is_flag=True, help="Draw DIR/figures/critical-difference-SCORE.png too.")
+@click.option("--figure", is_flag=True, help="Also draw DIR/figures/critical-difference-SCORE.png.")
 @format_option
 def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_: str) -> None:
     """Test whether the rules differ: Friedman, then Nemenyi or Wilcoxon with Holm.

@@ -1,4 +1,4 @@
-"""Commands that look after sweeps' folders: what failed, what can go, one of several, is it true."""
+"""Commands that look after sweeps' folders: list failures, clean, merge and verify."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 20
 @folder_argument
 @format_option
 def failures(folder: Path, format_: str) -> None:
-    """List the cells of a sweep that failed, one a line: why, and where the log is."""
+    """List the cells of a sweep that failed: one line each, with the reason and the log."""
     from robustbench_fl.core.status import FINAL
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.runner.logs import log_path
@@ -45,18 +45,24 @@ def failures(folder: Path, format_: str) -> None:
 
 @click.command()
 @folder_argument
-@click.option("--stale", is_flag=True, help="Cells of no plan, files that were never finished, old claims.")
-@click.option("--failed", is_flag=True, help="Records of failed cells and timeouts: they are missing then.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--stale", is_flag=True, help="Remove cells that no plan has, unfinished files and old claims.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="Remove records of failed cells and timeouts, so that these count as missing.",
+)
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
-    """Remove what a sweep's folder needs no more, after showing it.
+    """Remove what a sweep's folder no longer needs, after showing it.
 
-    Nothing is removed while a sweep is running into the folder.
+    Nothing is removed while a sweep is running in the folder.
     """
     from robustbench_fl.store import Store, cleaning
 
     if stale == failed:
-        raise UsageError("Say what to remove: --stale or --failed." if not stale else "Give one of the two.")
+        raise UsageError(
+            "Say what to remove: --stale or --failed." if not stale else "Give --stale or --failed, not both."
+        )
     store = Store.existing(folder)
     rubbish = cleaning.stale(store) if stale else cleaning.failures(store)
     if not rubbish.cells and not rubbish.files:
@@ -75,10 +81,10 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
     "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new folder."
 )
 def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Unite folders of one sweep, such as the shards of several machines, in a new one.
+    """Unite folders of one sweep, such as the shards of several machines, in a new folder.
 
-    Their settings must be the same; rules, attacks, partitions, fractions and seeds may differ. A cell
-    that several folders hold must have the same result in all of them.
+    Settings must be the same. Rules, attacks, partitions, fractions and seeds may differ. A cell that
+    several folders hold must have the same result in all of them.
     """
     from robustbench_fl.report.write import write_reports
     from robustbench_fl.sweep.merge import merge as merged
@@ -92,9 +98,9 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.command()
 @folder_argument
 @click.option(
-    "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many cells."
+    "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Number of cells."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of cells.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
 @plugin_option
 @where_options
 @format_option
@@ -108,9 +114,9 @@ def verify(
 ) -> None:
     """Run some stored cells of a sweep again, and compare.
 
-    Every file is read first, whether it changed or not. On the machine and the versions a cell was
-    made with, its outcome must be the same bit for bit, else its final figures to 1e-3. Exits with 1
-    if a cell differs, none could be compared, or a file is damaged.
+    All files are read first. On the machine and with the versions that made a cell, its outcome must be
+    the same bit for bit; elsewhere its final figures must agree to 1e-3. The exit code is 1 if a cell
+    differs, none could be compared, or a file is damaged.
     """
     from robustbench_fl.store import Store
     from robustbench_fl.sweep import verify as verifying
@@ -137,7 +143,7 @@ def verify(
     same, differing = verdicts.count("same"), verdicts.count("differs")
     click.echo(
         f"{same} of {len(rows)} cells the same, {differing} different, "
-        f"{len(rows) - same - differing} made by another version of their methods; "
+        f"{len(rows) - same - differing} made by other versions of their methods; "
         f"{len(damaged)} damaged files.",
         err=True,
     )

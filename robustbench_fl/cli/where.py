@@ -36,23 +36,23 @@ _HERE = (
         default="auto",
         show_default=True,
         metavar="N",
-        help="Worker processes; auto = one a physical core.",
+        help="Worker processes; auto is one for each physical core.",
     ),
     data_dir_option,
-    click.option("--download", is_flag=True, help="Allow fetching missing data sets."),
+    click.option("--download", is_flag=True, help="Download missing data sets."),
     click.option(
         "--engine",
         type=click.Choice(["auto", "stacked", "loop"]),
         default="auto",
         show_default=True,
-        help="Train clients as one batch or one by one.",
+        help="Train clients as one batch (stacked) or one after the other (loop).",
     ),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where to compute; auto = a GPU if there is one.",
+        help="Where to compute; auto is a GPU if there is one.",
     ),
 )
 _ELSEWHERE = (
@@ -61,18 +61,18 @@ _ELSEWHERE = (
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Worker processes of this machine, or a running Ray cluster.",
+        help="Run cells in processes of this machine, or on a Ray cluster.",
     ),
     click.option(
         "--address",
         metavar="ADDRESS",
-        help="Of the Ray cluster: host:port, or auto for the one this machine is part of.  [default: auto]",
+        help="Address of the Ray cluster: host:port, or auto if this machine is part of it.  [default: auto]",
     ),
     click.option(
         "--gpus-per-cell",
         type=click.FloatRange(0, min_open=True),
         metavar="NUMBER",
-        help="GPUs of the Ray cluster a cell gets, such as 0.1.  [default: none, cells run on CPUs]",
+        help="GPUs for each cell on the Ray cluster, such as 0.1.  [default: none, cells run on CPUs]",
     ),
 )
 
@@ -213,7 +213,7 @@ def site_of(
     from robustbench_fl.sweep.runner.ray_cluster import required_ray
 
     required_ray()
-    # Whether there is a GPU is the cluster's business, not this machine's.
+    # The cluster may have a GPU where this machine has none.
     environment = environment_of(replace(where, device="cpu"), cells, plugins, methods)
     environment = replace(environment, device="cuda" if where.gpus_per_cell else "cpu")
     datasets = _datasets(cells)
@@ -254,12 +254,12 @@ def _check(where: Where, context: click.Context) -> None:
         return
     if context.get_parameter_source("jobs") is not ParameterSource.DEFAULT:
         raise UsageError(
-            "--jobs is for --backend local. How many cells a Ray cluster runs at once is said where its "
-            "nodes are started: ray start --num-cpus N"
+            "--jobs is for --backend local. The nodes of a Ray cluster say how many cells run at once when "
+            "they are started: ray start --num-cpus N"
         )
     if given["device"] == "cuda" and where.gpus_per_cell is None:
         raise UsageError(
-            "--device cuda on a Ray cluster: say with --gpus-per-cell how much of a GPU a cell gets."
+            "--device cuda on a Ray cluster needs --gpus-per-cell: the share of a GPU for each cell."
         )
     if given["device"] == "cpu" and where.gpus_per_cell is not None:
         raise UsageError("--device cpu uses no GPU, --gpus-per-cell asks for one: give one of them.")

@@ -55,9 +55,9 @@ class Axes:
 
     dataset: Annotated[str, About("Data set.", flag="-d")] = "digits"
     model: Annotated[str, About("Network.", flag="-m")] = "mlp(hidden=[200])"
-    partition: Annotated[str, About("How data is spread, such as 'dirichlet(alpha=0.5)'.", flag="-p")] = (
-        "balanced_dirichlet(alpha=0.1)"
-    )
+    partition: Annotated[
+        str, About("How data is spread over the clients, such as 'dirichlet(alpha=0.5)'.", flag="-p")
+    ] = "balanced_dirichlet(alpha=0.1)"
     aggregator: Annotated[
         str, About("Rule, such as krum or 'nnm > median', or a group, such as @all.", flag="-a")
     ]
@@ -81,32 +81,38 @@ class Settings:
 
     clients: Annotated[Count, About("Clients of the federation.", unit="clients")] = 20
     rounds: Annotated[Count, About("Server rounds.", unit="rounds")] = 20
-    participation: Annotated[float, Gt(0), Le(1), About("Share of clients in a round.")] = 1.0
+    participation: Annotated[
+        float, Gt(0), Le(1), About("Share of the clients that take part in a round.")
+    ] = 1.0
     local_epochs: Annotated[
-        Count | None, About("Local passes over the data a round.", unit="passes / round")
+        Count | None, About("Passes of a client over its data in a round.", unit="passes / round")
     ] = 1
     local_steps: Annotated[
         Count | None,
-        About("Local SGD steps a round, in place of --local-epochs; 1 is FedSGD.", unit="steps / round"),
+        About(
+            "SGD steps of a client in a round, in place of local_epochs; 1 is FedSGD.", unit="steps / round"
+        ),
     ] = None
-    batch_size: Annotated[Count, About("Samples a step.", unit="samples / step")] = 32
+    batch_size: Annotated[Count, About("Samples in a local step.", unit="samples / step")] = 32
     lr: Annotated[Positive, About("Clients' learning rate.")] = 0.05
     momentum: Annotated[Decay, About("Clients' momentum.")] = 0.0
     weight_decay: Annotated[float, Ge(0), Le(LARGEST), About("Clients' weight decay.")] = 0.0
-    server_lr: Annotated[Positive, About("Factor of the server's step.")] = 1.0
-    eval_every: Annotated[Count, About("Rounds between evaluations.", unit="rounds")] = 1
-    """The last round is always evaluated."""
+    server_lr: Annotated[Positive, About("Factor of the aggregate in the server's step.")] = 1.0
+    eval_every: Annotated[
+        Count,
+        About("Rounds from one evaluation to the next; the last round is always evaluated.", unit="rounds"),
+    ] = 1
     eval_last: Annotated[
-        Count, About("Final figures are means over so many last evaluations.", unit="evaluations")
+        Count, About("Last evaluations that are averaged for the final figures.", unit="evaluations")
     ] = 5
     validation: Annotated[Decay, About("Share of the training data held out for validation.")] = 0.1
     root_size: Annotated[
-        int, Ge(0), Le(LARGEST), About("Samples held out for the server's root set.", unit="samples")
+        int, Ge(0), Le(LARGEST), About("Training samples held out for the server's root set.", unit="samples")
     ] = 100
     lr_schedule: Annotated[
         str,
         About(
-            "Clients' learning rate over the rounds: constant, cosine(end=0), linear(end=0) or "
+            "How lr changes over the rounds: constant, cosine(end=0), linear(end=0) or "
             "step(every=10, factor=0.1).",
             added=True,
         ),
@@ -115,14 +121,18 @@ class Settings:
     server: Annotated[
         str,
         About(
-            "What the server makes of the aggregate: sgd, momentum(beta=0.9) or "
-            "fedadam(beta1=0.9, beta2=0.99, tau=0.001).",
+            "The server's optimiser: sgd, momentum(beta=0.9) or fedadam(beta1=0.9, beta2=0.99, tau=0.001).",
             added=True,
         ),
     ] = "sgd"
-    augment: Annotated[str, About("Training images: none or crop_flip(padding=4).", added=True)] = "none"
+    augment: Annotated[
+        str, About("Augmentation of training images: none or crop_flip(padding=4).", added=True)
+    ] = "none"
     proximal_mu: Annotated[
-        float, Ge(0), Le(LARGEST), About("Weight of FedProx's proximal term.", added=True)
+        float,
+        Ge(0),
+        Le(LARGEST),
+        About("Weight of FedProx's proximal term in the clients' loss.", added=True),
     ] = 0.0
     """μ of μ/2 ‖w − w_t‖² in the clients' loss (T. Li et al., "Federated Optimization in Heterogeneous
     Networks", MLSys 2020, Equation 2)."""

@@ -224,7 +224,7 @@ def _range(text: str) -> list[int]:
     if first >= end:
         raise UsageError(f"seeds: {text.strip()!r} names no seed. The end is not included: 7:8 is seed 7.")
     if end - first > MANY_SEEDS:
-        raise UsageError(f"seeds: {end - first} seeds were asked for; at most {MANY_SEEDS} will do.")
+        raise UsageError(f"seeds: {end - first} seeds were asked for; at most {MANY_SEEDS} are allowed.")
     return list(range(first, end))
 
 

@@ -166,7 +166,7 @@ def _refuse_conflicts(stores: Sequence[Store], shared: set[str]) -> None:
         dots = "\n  …" if len(lines) > _SHOWN else ""
         raise MergeConflict(
             f"{len(lines)} cells have different results:\n" + "\n".join(lines[:_SHOWN]) + dots + "\n"
-            "Nothing was written. robustbench-fl verify DIR runs stored cells again and tells which is right."
+            "Nothing was written. robustbench-fl verify DIR runs stored cells again and shows which is right."
         )
 
 

@@ -123,6 +123,6 @@ class _Turn:
 
 def _waiting(cells: int) -> str:
     return (
-        f"{cells} cell{'s are' if cells > 1 else ' is'} being run by another process in this folder: waiting "
-        "for it (Ctrl-C leaves them to it). If it dies, they are run here."
+        f"{cells} cell{'s are' if cells > 1 else ' is'} being run by another process in this folder. Waiting "
+        "for it (Ctrl-C leaves them to it). If it dies, they run here."
     )

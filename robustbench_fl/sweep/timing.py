@@ -29,7 +29,7 @@ Kind = tuple[object, ...]
 
 
 class _Spent(NamedTuple):
-    """CPU seconds of one cell: on so many evaluations, and on all else in so many rounds."""
+    """CPU seconds of one cell: on its evaluations, and on everything else in its rounds."""
 
     rounds: int
     evaluations: int
@@ -150,7 +150,7 @@ class Estimate:
     wall_seconds : float
         With the workers there are.
     shares : list of Share
-        Of the known ones, the dearest first.
+        Of the known ones, the longest first.
     """
 
     cells: int
@@ -163,9 +163,9 @@ class Estimate:
 def ordered(cells: Sequence[Planned], times: Times) -> list[Planned]:
     """Return `cells` as they are to be run: longest first, so that no worker is left alone at the end.
 
-    Cells are long by powers of two: within one, those of one world stay together, since a worker
-    keeps the world it has. Cells of unknown length come before those that are known, infeasible ones,
-    which take no time, first of all.
+    Lengths are rounded to powers of two. Among cells of one length those of one world stay together,
+    since a worker keeps the world it has. Cells of unknown length come before all known ones, and
+    infeasible cells, which take no time, come first.
     """
     worlds: dict[World, int] = {}
     ranks = [worlds.setdefault(World.of(planned.cell), len(worlds)) for planned in cells]
@@ -195,7 +195,7 @@ def expected(cells: Sequence[Planned], times: Times) -> dict[str, float]:
 
 
 def estimate(cells: Sequence[Planned], times: Times, workers: int) -> Estimate:
-    """Return how long `cells`, in this order, will take on so many workers."""
+    """Return how long `cells`, in this order, will take on `workers` workers."""
     runnable = [planned for planned in cells if not planned.infeasible]
     weights = expected(runnable, times)
     known = [p.cell for p in runnable if times.seconds(p.cell) is not None]

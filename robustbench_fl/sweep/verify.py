@@ -62,16 +62,16 @@ def row(stored: Mapping[str, Any], again: Mapping[str, Any] | None) -> dict[str,
         Its record, and the one made now; ``None`` if it cannot be made any more.
     """
     labels = stored["labels"]
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "key": stored["key"], "aggregator": labels["aggregator"], "attack": labels["attack"],
         "allowed": None, "verdict": "other version", "what": None, "stored": None, "now": None,
     }  # fmt: skip
     if again is None:
-        return told
+        return found
     allowed = tolerance(stored, again)
-    told["allowed"] = f"{allowed:g}" if allowed else "bit for bit"
-    told["verdict"] = "same"
-    if apart := differences(stored, again):
-        worst = apart[0]
-        told |= {"verdict": "differs", "what": worst.what, "stored": worst.first, "now": worst.second}
-    return told
+    found["allowed"] = f"{allowed:g}" if allowed else "bit for bit"
+    found["verdict"] = "same"
+    if differing := differences(stored, again):
+        worst = differing[0]
+        found |= {"verdict": "differs", "what": worst.what, "stored": worst.first, "now": worst.second}
+    return found

@@ -71,7 +71,7 @@ def test_a_full_disk_is_said_in_a_sentence() -> None:
         command = [sys.executable, "-m", "robustbench_fl", "leaderboard", QUICK]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 1
-    assert done.stderr == "Error: Cannot write the output: No space left on device. What is stored stays.\n"
+    assert done.stderr == "Error: Cannot write the output: No space left on device. Stored cells are kept.\n"
 
 
 @pytest.mark.parametrize("format_", ["table", "md", "csv", "latex", "json"])

@@ -53,9 +53,9 @@ def test_flags_show_help_and_default(command):
         "--seeds SEEDS Seeds: 5 (0 to 4), 1000:1020, or 3,7,11. [default: 0:1]",
         "--rounds NUMBER Server rounds. [default: 20]",
         "1 is FedSGD. --batch-size",
-        "--server-lr NUMBER Factor of the server's step. [default: 1]",
-        "--augment SPEC Training images: none or crop_flip(padding=4). [default: none]",
-        "--proximal-mu NUMBER Weight of FedProx's proximal term. [default: 0]",
+        "--server-lr NUMBER Factor of the aggregate in the server's step. [default: 1]",
+        "--augment SPEC Augmentation of training images: none or crop_flip(padding=4). [default: none]",
+        "--proximal-mu NUMBER Weight of FedProx's proximal term in the clients' loss. [default: 0]",
     ):
         assert line in text
     assert all(f"--{name.replace('_', '-')} " in text for name in AXES)
@@ -73,7 +73,7 @@ def test_settings_are_listed_with_range_unit_and_default():
     assert list(rows) == list(SETTINGS) == said("list", "settings", "--names").split()
     assert rows["participation"] == {
         "name": "participation", "type": "a number", "range": "(0, 1]", "unit": "", "default": "1",
-        "does": "Share of clients in a round.",
+        "does": "Share of the clients that take part in a round.",
     }  # fmt: skip
     assert (rows["rounds"]["unit"], rows["rounds"]["default"]) == ("rounds", "20")
     assert (rows["server"]["type"], rows["server"]["default"]) == ("a choice", "sgd")

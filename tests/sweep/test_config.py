@@ -96,7 +96,7 @@ def test_seeds(value, seeds):
         ("3,", "cannot read ''"),
         ("5:5", "'5:5' names no seed. The end is not included: 7:8 is seed 7."),
         ("1,9:3", "'9:3' names no seed"),
-        ("0:10000000000", "10000000000 seeds were asked for; at most 100000 will do"),
+        ("0:10000000000", "10000000000 seeds were asked for; at most 100000 are allowed"),
         (10**12, "1000000000000 seeds were asked for"),
         ("9" * 5000, "cannot read"),
         ([-1], "seeds in sweep.toml: input should be greater than or equal to 0, got -1."),

@@ -1,4 +1,4 @@
-"""Shards: every cell in exactly one, whatever is finished, and none with all the dear ones."""
+"""Shards: every cell in exactly one, whatever is finished, and none with all the slow ones."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def test_the_cells_of_a_run_that_goes_are_run_here(tmp_path):
     assert ran == [plan[2].cell.key, plan[3].cell.key, plan[0].cell.key]
     assert sorted(record.key for record in heard) == sorted(cell.cell.key for cell in plan)
     assert said == [
-        "2 cells are being run by another process in this folder: waiting for it "
-        "(Ctrl-C leaves them to it). If it dies, they are run here."
+        "2 cells are being run by another process in this folder. Waiting for it "
+        "(Ctrl-C leaves them to it). If it dies, they run here."
     ]
 
 
