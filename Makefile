@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-bench
 	$(ONE_THREAD) $(BIN)/python benchmarks/reconstruction.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/harness.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/store.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/inference.py
 
 # The committed results: run anew, then packed.
 quickstart: $(VENV)/.installed

@@ -122,6 +122,7 @@ def main() -> None:
     truth = values.mean(axis=-1)
     rules_that_differ(truth, noise, options)
     equal_rules(truth, noise, options)
+    tied_attacks(options)
     shared_images(options)
     print(f"\n{time.process_time() - started:.0f} s of processor time.")
 
@@ -218,6 +219,24 @@ def equal_rules(truth: Array, noise: Noise, options: argparse.Namespace) -> None
     _print(
         "Tables with any pair called different though all rules are equal",
         [*names, *(f"{name}*" for name in names)],
+        rows,
+    )
+
+
+def tied_attacks(options: argparse.Namespace, n_attacks: int = 10) -> None:
+    """Print how often the interval of the worst case misses where all attacks are exactly equal."""
+    rows = []
+    for n in options.seeds:
+        row: list[object] = [n]
+        for n_worlds in (1, 4):
+            rng = np.random.default_rng([3, n, n_worlds])
+            tables = 0.03 * rng.standard_normal((options.tables, n_worlds, n_attacks, n))
+            ends = np.array([worst_interval(table)[1:] for table in tables])
+            row += [_percent((ends[:, 0] > 0).mean()), _percent((ends[:, 1] < 0).mean())]
+        rows.append(row)
+    _print(
+        f"{n_attacks} attacks that are exactly equal: how often the interval of the worst case misses",
+        ["lower end, 1 world", "upper end, 1 world", "lower end, 4 worlds", "upper end, 4 worlds"],
         rows,
     )
 

@@ -107,7 +107,7 @@ def worst_interval(
     -------
     tuple of float
         Worst case, lower and upper end. All NaN if no attack is there. Where many attacks are
-        exactly equal, the upper end is missed in 10 to 14 % of the cases instead of 2.5 %.
+        exactly equal, the upper end lies too low in up to 15 % of the cases instead of 2.5 %.
 
     Raises
     ------

@@ -128,6 +128,12 @@ def test_a_record_of_schema_1_is_read_and_written_anew_with_a_checksum(
     assert list(store.stored()) == [{**old, "schema_version": SCHEMA}]
 
 
+def test_a_record_of_schema_2_has_no_counts_per_image(store, plan, record):
+    old = {**record(plan[0]).model_dump(mode="json"), "schema_version": 2}
+    del old["image_counts"]
+    assert unseal(seal(old)) == {**old, "image_counts": None, "schema_version": SCHEMA}
+
+
 def test_every_older_schema_has_its_step():
     assert set(STEPS) == set(range(1, SCHEMA))
 
