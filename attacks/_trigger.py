@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Interval
 
-from robustbench_fl.api import Attack, AttackSpec, Trigger
+from robustbench_fl.api import Attack, AttackSpec, Poison, Trigger
 
 Position = Annotated[float, Interval(ge=0, lt=1)]
 """A row or column as a share of the image's height or width."""
@@ -44,29 +45,15 @@ class BackdoorAttack(Attack):
     ----------
     target : int
         The class that triggered images are to be taken for.
-    share : float
-        Share of the samples of a poisoned pass that carry the trigger, in (0, 1].
-    rows, columns : list of float
-        The trigger: bright pixels where these rows and columns cross, given as shares of the
-        image's height and width.
     """
 
     target: Annotated[int, Ge(0)] = 0
-    share: Annotated[float, Interval(gt=0, le=1)] = 1.0
-    rows: tuple[Position, ...] = (0.75, 0.9)
-    columns: tuple[Position, ...] = (0.75, 0.9)
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "backdoor"
 
-    def __post_init__(self) -> None:
-        """Refuse a trigger without pixels."""
-        if not self.rows or not self.columns:
-            raise ValueError("the trigger has no pixels; rows and columns must not be empty")
-
+    @abstractmethod
     def trigger(self, spec: AttackSpec) -> Trigger:
         """Return the full trigger on the images of this task."""
-        _, height, width = spec.image_shape
-        return Trigger(pixels=pixels_at(height, width, self.rows, self.columns))
 
     def test_trigger(self, spec: AttackSpec) -> tuple[Trigger, int]:
         """Return the full trigger and the target class."""
@@ -81,3 +68,56 @@ class BackdoorAttack(Attack):
             _, height, width = spec.image_shape
             return f"pixels of the trigger fall together on a {height}×{width} image: {pixels}"
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CornerBackdoor(BackdoorAttack):
+    """Base of backdoors whose trigger is a few bright pixels.
+
+    Parameters
+    ----------
+    target : int
+        The class that triggered images are to be taken for.
+    rows, columns : list of float
+        The trigger: bright pixels where these rows and columns cross, given as shares of the
+        image's height and width.
+    """
+
+    rows: tuple[Position, ...] = (0.75, 0.9)
+    columns: tuple[Position, ...] = (0.75, 0.9)
+
+    def __post_init__(self) -> None:
+        """Refuse a trigger without pixels."""
+        if not self.rows or not self.columns:
+            raise ValueError("the trigger has no pixels; rows and columns must not be empty")
+
+    def trigger(self, spec: AttackSpec) -> Trigger:
+        """Return the full trigger on the images of this task."""
+        _, height, width = spec.image_shape
+        return Trigger(pixels=pixels_at(height, width, self.rows, self.columns))
+
+
+MIXED_SHARE = 20 / 64
+"""Triggered images of a batch in the releases of DBA (MNIST) and of Bagdasaryan et al."""
+Schedule = Literal["double", "mixed"]
+
+
+def scheduled(triggers: tuple[Trigger, ...], target: int, schedule: Schedule, share: float | None) -> Poison:
+    """Return the poison of a backdoor that also learns clean images.
+
+    Parameters
+    ----------
+    triggers : tuple of Trigger
+        As in :class:`~robustbench_fl.api.Poison`.
+    target : int
+        The class of triggered images.
+    schedule : {"double", "mixed"}
+        An honest client's work twice, the odd passes triggered and the even ones clean; or that
+        work once, with some triggered images in every batch.
+    share : float, optional
+        Share of a poisoned batch that is triggered: by default all of it, or 20 of 64.
+    """
+    if schedule == "double":
+        odd = 1.0 if share is None else share
+        return Poison(triggers=triggers, target=target, share=odd, passes="odd", repeats=2)
+    return Poison(triggers=triggers, target=target, share=MIXED_SHARE if share is None else share)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("alie", aliases=("little_is_enough",), paper="Baruch 2019", year=2019, cost="hd")
+@register("alie", aliases=("little_is_enough",), paper="Baruch 2019", year=2019, version=2, cost="hd")
 @dataclass(frozen=True, kw_only=True)
 class Alie(StatisticsAttack):
     """Send x̄ − zσ, the mean shifted by z standard deviations in every coordinate.
@@ -26,10 +26,11 @@ class Alie(StatisticsAttack):
     z : float, optional
         Number of standard deviations; by default as many as still hide, :func:`alie_z`.
     z_min : float
-        Number used, with a warning, where the formula's is not positive (few malicious
-        clients); only where `z` is not given.
+        Number used, with a warning, where the formula's is less (few malicious clients); only
+        where `z` is not given.
     sign : {-1, 1}
-        Direction of the shift; −1 is the paper's.
+        Whether the parameters are pushed down (−1) or up (1), all alike whatever the direction of
+        the mean.
     knows : {"all", "colluders"}
         Whose honest updates the statistics are of: those of all honest clients, or the
         malicious clients' own.
@@ -38,6 +39,20 @@ class Alie(StatisticsAttack):
     -----
     σ divides by h − 1. All malicious clients send the same. With fewer than two known updates
     they train honestly.
+
+    The paper's formula is of gradients, and an update is −η times a gradient: taking zσ from the
+    mean gradient raises all parameters (``sign=1``), taking it from the mean update, as here by
+    default, lowers them. One is the other mirrored.
+
+    Faithfulness
+    ------------
+    Release: ``github.com/moranant/attacking_distributed_learning`` at 7c4f5eb, the authors' own.
+    Compared: numbers, in the review; the formulas of the release's ``malicious.py``, read.
+    Difference: none found in the review; the release divides σ by h.
+    On purpose: updates in place of gradients; never less than `z_min`, where the formula gives less for
+        few malicious clients; z = 3 for a malicious majority. The release is given z by hand.
+    Elsewhere: CRYPTO-KU's FL-Byzantine-Library (32922ca, ``attacks/alie.py``) sends the formula's z
+        also where it is negative.
 
     References
     ----------
@@ -57,7 +72,9 @@ class Alie(StatisticsAttack):
         "alie(z=1)",
         "alie(z=1.5)",
         "alie(z=3)",
+        "alie(z=0.5, sign=1)",
         "alie(z=1.5, sign=1)",
+        "alie(z=3, sign=1)",
     )
     strength_parameter: ClassVar[str] = "z"
 

@@ -39,7 +39,7 @@ def _unit(vector: Tensor) -> Tensor:
     return vector / norm if norm > 0 else vector
 
 
-@register("rop", paper="Özfatura 2024", year=2024, cost="hd")
+@register("rop", paper="Özfatura 2024", year=2024, version=2, cost="hd")
 @dataclass(frozen=True, kw_only=True)
 class RelocatedOrthogonalPerturbation(Attack):
     """Send the last global step with a perturbation at an angle to where the model is heading.
@@ -62,9 +62,17 @@ class RelocatedOrthogonalPerturbation(Attack):
 
     Notes
     -----
-    In the first round x̄ stands for the last step. Made for client momentum and clipping at 1;
-    plain updates have other lengths, hence the unit of `z`. With fewer than two honest clients
-    in the round the malicious ones train honestly.
+    In the first round there is no last step: g = 0, and r = x̄. Made for client momentum and
+    clipping at 1; plain updates have other lengths, hence the unit of `z`. With fewer than two
+    honest clients in the round the malicious ones train honestly.
+
+    Faithfulness
+    ------------
+    Release: ``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca, the authors' own, ``attacks/rop.py``.
+    Compared: numbers, in the review (version 1); the formulas, read.
+    Difference: none found but in round 0 of version 1 (0.56 relative), whose centre is now the release's.
+    On purpose: z counts median norms of the honest updates; the release has ALIE's z, or a given one,
+        as an absolute length.
 
     References
     ----------
@@ -97,8 +105,9 @@ class RelocatedOrthogonalPerturbation(Attack):
             own: Tensor = view.own
             return own, state
         mean = column_moments(rows)[0]
-        last = mean if view.last_step is None else view.last_step.double()
-        heading = self.reference * last + (1 - self.reference) * mean
+        last = torch.zeros_like(mean) if view.last_step is None else view.last_step.double()
+        followed = mean if view.last_step is None else last
+        heading = self.reference * followed + (1 - self.reference) * mean
         centre = self.location * last + (1 - self.location) * mean
         theta = math.radians(self.angle)
         turned = math.sin(theta) * orthogonal_ones(heading) + math.cos(theta) * _unit(heading)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge
+from robustbench_fl.api import Attack, AttackerView, AttackSpec, Knowledge, Poison
 from robustbench_fl.api.model import Model
 
 LAYERS = (("weight", (2, 2)), ("bias", (1,)))
@@ -29,6 +29,12 @@ class Pixels(Model):
         return images.new_zeros(len(images), 10).index_add(1, places % 10, hidden)
 
 
+def own_data(j: int) -> tuple[Tensor, Tensor]:
+    """Return twelve noisy images and their classes, other ones for every client."""
+    noise = np.random.default_rng(j).normal(size=(12, 1, 8, 8)).astype(np.float32)
+    return torch.from_numpy(noise), (torch.arange(12) + j) % 10
+
+
 class Round:
     """A round with m malicious and h honest clients; withheld inputs are poisoned with NaN."""
 
@@ -40,6 +46,8 @@ class Round:
         self.params = torch.linspace(-1, 1, d)
         self.initial = torch.linspace(2, 3, d)
         self.last_step: Tensor | None = None
+        self.train: Callable[[Poison | None], Tensor] = lambda poison: self.own
+        """What other training gives: by default what was trained already."""
         self.spec = AttackSpec(
             n_clients=len(own) + len(honest),
             n_malicious=len(own),
@@ -66,6 +74,8 @@ class Round:
             last_step=self.last_step,
             defence=defence,
             own=seen(self.own, Knowledge.OWN),
+            train=lambda poison: seen(self.train(poison), Knowledge.OWN),
+            own_data=own_data,
             colluders=seen(self.own, Knowledge.COLLUDERS),
             honest=seen(self.honest, Knowledge.ALL),
             honest_ids=tuple(range(len(self.honest))),

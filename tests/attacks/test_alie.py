@@ -27,10 +27,21 @@ def test_published_constants() -> None:
     assert alie_z(50, 24) == pytest.approx(1.426, abs=5e-4)
 
 
-@pytest.mark.parametrize(("n", "m"), [(20, 2), (20, 1), (2, 1), (100, 1)])
+@pytest.mark.parametrize(("n", "m"), [(20, 2), (20, 1), (2, 1), (100, 1), (20, 6)])
 def test_few_attackers_get_the_minimum_and_a_warning(n: int, m: int) -> None:
     with pytest.warns(UserWarning, match=rf"{m} malicious of {n}.*z_min = 0.7"):
         assert alie_z(n, m, 0.7) == 0.7
+
+
+@pytest.mark.filterwarnings("ignore:alie")
+@pytest.mark.parametrize("n", [2, 5, 20, 51])
+def test_more_attackers_shift_no_less(n: int) -> None:
+    shifts = [alie_z(n, m) for m in range(1, n)]
+    assert shifts == sorted(shifts)
+    # At n = 20 the formula alone gives 0, .074, .157, .253 for m = 2 … 5.
+    if n == 20:
+        assert shifts[:5] == [0.3] * 5
+        assert shifts[5] == pytest.approx(0.366, abs=5e-4)
 
 
 @pytest.mark.parametrize(("n", "m"), [(20, 11), (20, 20), (1, 1), (3, 2)])

@@ -36,10 +36,12 @@ def test_orthogonal_part_of_ones() -> None:
 
 
 def test_rop_in_the_first_round(make_round) -> None:
-    # Norms 5 and 10 with median 7.5; x̄ = (4.5, 6) in both roles; p = (4, −3)/5 up to sign.
+    # Norms 5 and 10 with median 7.5; r = x̄ = (4.5, 6), so p = (4, −3)/5 up to sign; the last step is 0.
     world = make_round([[0.0, 0.0]] * 2, [[3.0, 4.0], [6.0, 8.0]])
     rows = world.craft(build.make("attacks", "rop"))
-    np.testing.assert_allclose(rows, [[4.5 - 7.5 * 0.8, 6 + 7.5 * 0.6]] * 2, rtol=1e-5)
+    np.testing.assert_allclose(rows, [[-7.5 * 0.8, 7.5 * 0.6]] * 2, rtol=1e-5)
+    halfway = world.craft(build.make("attacks", "rop(location=0.5)"))
+    np.testing.assert_allclose(halfway, [[2.25 - 7.5 * 0.8, 3 + 7.5 * 0.6]] * 2, rtol=1e-5)
 
 
 def test_rop_is_perturbed_around_the_last_step(make_round) -> None:
@@ -59,7 +61,7 @@ def test_rop_is_perturbed_around_the_last_step(make_round) -> None:
 
 def test_rops_unit_is_the_median_norm(make_round) -> None:
     world = make_round([[0.0, 0.0]], [[0.0, 1.0], [0.0, 2.0], [0.0, 9.0]])
-    np.testing.assert_allclose(world.craft(build.make("attacks", "rop")), [[-2, 4]], atol=1e-5)
+    np.testing.assert_allclose(world.craft(build.make("attacks", "rop")), [[-2, 0]], atol=1e-5)
 
 
 def test_rops_reference_weighs_the_last_step(make_round) -> None:
