@@ -22,9 +22,9 @@ from robustbench_fl.core.errors import UsageError
 if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
     from robustbench_fl.engine.training import Engine
+    from robustbench_fl.sweep.runner.attempts import KeepLog
     from robustbench_fl.sweep.runner.backend import Backend
     from robustbench_fl.sweep.runner.environment import Environment
-    from robustbench_fl.sweep.runner.local import KeepLog
     from robustbench_fl.sweep.runner.policy import RunPolicy
     from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.runner.ray_cluster import RayCluster

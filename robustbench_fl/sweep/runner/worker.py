@@ -17,8 +17,8 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import FINAL, CellRecord
+from robustbench_fl.sweep.runner.attempts import Task
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.listening import Listener
 from robustbench_fl.sweep.runner.policy import RunPolicy
@@ -28,31 +28,6 @@ LONGEST_LOG = 2**20
 """Bytes of a cell's output that are kept: its end."""
 _START = 300.0
 """Seconds that a process may take to start, where cells have a timeout."""
-
-
-@dataclass
-class Task:
-    """A cell on its way through the workers.
-
-    Parameters
-    ----------
-    planned : Planned
-        The cell.
-    losses, timeouts : int
-        Workers that died of it, and how often it ran out of time.
-    output : bytes
-        What its worker printed in earlier attempts.
-    """
-
-    planned: Planned
-    losses: int = 0
-    timeouts: int = 0
-    output: bytes = b""
-
-    @property
-    def attempt(self) -> int:
-        """Which try this is, from 1."""
-        return 1 + self.losses + self.timeouts
 
 
 @dataclass(frozen=True)
