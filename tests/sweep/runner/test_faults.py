@@ -269,10 +269,10 @@ def test_a_failure_does_not_replace_a_result(plugin: Path, own_registry: None) -
 
     first = prepare(asked, store)
     run(first, store, Once(mean="done", median="failed"), lambda record: None)
-    assert [p.cell.aggregator for p in prepare(asked, store, retry_failed=True).todo] == ["median"]
-    assert prepare(asked, store, existing="never").todo == []
+    assert [p.cell.aggregator for p in prepare(asked, store, retry_failed=True).pending] == ["median"]
+    assert prepare(asked, store, existing="never").pending == []
     again = prepare(asked, store, existing="always")
-    assert len(again.todo) == 2
+    assert len(again.pending) == 2
     run(again, store, Once(mean="interrupted", median="interrupted"), lambda record: None)
     assert {k: r["status"] for k, r in stored(store.folder).items()} == {
         "mean": "done", "median": "interrupted",
