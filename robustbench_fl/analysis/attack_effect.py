@@ -1,16 +1,17 @@
-"""Whether an attack hurts at all: judged by what it does to plain averaging."""
+"""Whether an attack hurts at all: judged by what it does to plain averaging, and to the rules."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.analysis.bootstrap import mean_interval
+from robustbench_fl.analysis.inference import mean_interval
 
 PLAIN = "mean"
 """The rule without any defence."""
 MIN_DROP = 0.02
-"""Plain averaging must lose this much accuracy …"""
+"""A rule must lose this much accuracy …"""
 MIN_SUCCESS = 0.2
 """… or, under a backdoor, classify this share of triggered images as the target."""
 
@@ -32,15 +33,80 @@ def effects(table: pd.DataFrame) -> pd.DataFrame:
         reaches 0. Empty without the rule ``mean``.
     """
     plain = table[(table["aggregator"] == PLAIN) & table["accuracy"].notna()]
-    clean = plain[plain["attack"] == CLEAN][["_world", "seed", "accuracy"]]
-    pairs = plain[plain["attack"] != CLEAN].merge(clean, on=["_world", "seed"], suffixes=("", "_clean"))
-    pairs["drop"] = pairs["accuracy_clean"] - pairs["accuracy"]
+    pairs = _drops(plain, ["_world", "seed"])
     keys = ["_world", "dataset", "partition", "malicious", "attack"]
     rows = [
         dict(zip(keys, labels, strict=True)) | _judged(cells)
         for labels, cells in pairs.groupby(keys, sort=False)
     ]
     return pd.DataFrame(rows, columns=[*keys, "drop", "attack_success", "effective"])
+
+
+def credited(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the attacked rows that a mean over attacks counts.
+
+    Those of attacks that hurt plain averaging in the world; all, in a block where a rule has a value
+    under no such attack, or where it is not known.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Attacked cells in blocks.
+    found : pandas.DataFrame
+        As from :func:`effects`.
+    """
+    known = {
+        (world, attack): bool(hurts)
+        for world, attack, hurts in zip(found["_world"], found["attack"], found["effective"], strict=True)
+    }
+    hurts = pd.Series(
+        [known.get(pair, True) for pair in zip(rows["_world"], rows["attack"], strict=True)],
+        index=rows.index,
+        dtype=bool,
+    )
+    known_hurt = hurts & rows["accuracy"].notna()
+    some = known_hurt.groupby([rows["_block"], rows["aggregator"]]).transform("any")
+    return rows[hurts | ~some]
+
+
+def unhurt_blocks(blocks: pd.DataFrame) -> set[int]:
+    """Return the blocks in which no attack, not even an adaptive one, hurts any ranked rule.
+
+    Parameters
+    ----------
+    blocks : pandas.DataFrame
+        Completed cells in blocks. Blocks without a rule that has both clean and attacked cells are
+        not judged.
+    """
+    rules = blocks[blocks["ranked"].astype(bool) & blocks["accuracy"].notna()]
+    pairs = _drops(rules, ["_block", "aggregator", "seed"])
+    hurt = {
+        int(block): any(
+            bool(_judged(cells)["effective"]) for _, cells in rows.groupby(["aggregator", "attack"])
+        )
+        for block, rows in pairs.groupby("_block")
+    }
+    return {block for block, is_hurt in hurt.items() if not is_hurt}
+
+
+def losses(table: pd.DataFrame) -> pd.Series:
+    """Return for each cell the rule's own accuracy without attack minus its accuracy.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A completed frame.
+
+    Returns
+    -------
+    pandas.Series
+        With the index of `table`; NaN under the attack ``none`` and where one of the two is missing.
+    """
+    keys = ["_world", "aggregator", "_assumed", "seed"]
+    clean = table[table["attack"] == CLEAN].set_index(keys)["accuracy"]
+    own = clean.reindex(pd.MultiIndex.from_frame(table[keys])).to_numpy(dtype=float)
+    lost: pd.Series = (own - table["accuracy"]).where(table["attack"] != CLEAN)
+    return lost
 
 
 def ineffective(found: pd.DataFrame) -> list[str]:
@@ -58,11 +124,18 @@ def ineffective(found: pd.DataFrame) -> list[str]:
     return texts
 
 
+def _drops(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the attacked rows with ``drop``, the clean accuracy at the same `keys` minus their own."""
+    clean = rows[rows["attack"] == CLEAN][[*keys, "accuracy"]]
+    pairs = rows[rows["attack"] != CLEAN].merge(clean, on=keys, suffixes=("", "_clean"))
+    return pairs.assign(drop=pairs["accuracy_clean"] - pairs["accuracy"])
+
+
 def _judged(cells: pd.DataFrame) -> dict[str, object]:
     drops = cells["drop"].to_numpy(dtype=float)
     drop = float(drops.mean())
-    success = float(cells["attack_success"].mean())
-    certain = len(drops) < 2 or mean_interval([drops])[0] > 0
-    backdoor = (cells["category"] == "backdoor").any() and success >= MIN_SUCCESS
-    hurt = drop >= MIN_DROP and certain
-    return {"drop": drop, "attack_success": success, "effective": bool(hurt or backdoor)}
+    success = cells["attack_success"].to_numpy(dtype=float)
+    triggered = float(success[~np.isnan(success)].mean()) if (~np.isnan(success)).any() else np.nan
+    backdoor = (cells["category"] == "backdoor").any() and triggered >= MIN_SUCCESS
+    hurt = drop >= MIN_DROP and (len(drops) < 2 or mean_interval([[drops]])[1] > 0)
+    return {"drop": drop, "attack_success": triggered, "effective": bool(hurt or backdoor)}

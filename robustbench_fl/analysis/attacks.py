@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN, effects
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.coverage import beyond_all, only_counted, shares
+from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.analysis.scores import worst_pairs
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError
@@ -45,7 +46,7 @@ def attack_table(frame: pd.DataFrame) -> Table:
     Table
         A drop is a rule's clean accuracy minus its accuracy under the attack, in the same block and
         seed. ``mean_drop``: its mean over rules, blocks and seeds, baselines left out, with the
-        95 % bootstrap interval over seeds; ``plain_drop``: that of plain averaging; ``worst_share``:
+        95 % t interval over seeds; ``plain_drop``: that of plain averaging; ``worst_share``:
         the share of all pairs of a rule and a block to which this attack does most harm, attacks
         that do equal harm sharing the pair; ``most_hurt``: the rule with the largest mean drop;
         ``effective``: the blocks in which plain averaging is hurt.
@@ -98,12 +99,11 @@ def _drops(blocks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(drops: pd.DataFrame) -> tuple[float, float]:
-    """Return the interval over seeds inside each world, NaN where a world has one seed only."""
-    by_seed = drops.groupby(["_world", "seed"])["drop"].mean()
-    groups = [values.to_numpy(dtype=float) for _, values in by_seed.groupby("_world")]
-    if min(map(len, groups)) < 2:
+    """Return the interval over seeds, NaN with one seed or where a rule lacks one."""
+    by_seed = drops.pivot(index=["aggregator", "_block"], columns="seed", values="drop").to_numpy(dtype=float)
+    if by_seed.shape[1] < 2 or np.isnan(by_seed).any():
         return float("nan"), float("nan")
-    return mean_interval(groups)
+    return mean_interval(by_seed[:, None])[1:]
 
 
 def _worst_share(attacked: pd.DataFrame) -> pd.Series:
@@ -131,7 +131,7 @@ def _effective(cells: pd.DataFrame) -> pd.Series:
 def _sentences(cells: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
     rules = cells["aggregator"].nunique()
     several = found["mean_drop_low"].notna().any()
-    brackets = "; brackets: 95 % percentile bootstrap over seeds within each world" * bool(several)
+    brackets = f"; brackets: {captions.INTERVAL}" * bool(several)
     return (
         "Sorted by mean_drop: a rule's accuracy without attack minus that under the attack, same block and "
         f"seed; mean over {rules} rule{'s' if rules != 1 else ''}, blocks and seeds; baselines left out.",

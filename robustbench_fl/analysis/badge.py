@@ -27,18 +27,22 @@ def badge(frame: pd.DataFrame, board: Leaderboard) -> dict[str, Any]:
     -------
     dict
         ``schemaVersion``, ``label``, ``message`` and ``color``, as shields.io reads them from an
-        endpoint; then ``best`` (the rules that share the first rank), ``score`` (a fraction),
-        ``score_column``, ``cells`` (finished), ``planned`` (feasible), ``coverage`` (their ratio)
-        and ``digest``. The colour says whether the cells are complete, not whether the score is
-        good: green, yellow with holes, grey without a ranked rule.
+        endpoint; then ``best`` (by track, the rules that share its first rank), ``score`` (the
+        highest, a fraction), ``score_column``, ``cells`` (finished), ``planned`` (feasible),
+        ``coverage`` (their ratio) and ``digest``. The colour says whether the cells are complete, not
+        whether the score is good: green, yellow with holes, grey without a ranked rule.
     """
     leaders = board.table[board.table[board.rank_column] == 1]
-    best = list(leaders["aggregator"])
+    best = {track: list(rows["aggregator"]) for track, rows in leaders.groupby("track")}
     score = float(leaders[board.score_column].max()) if best else None
     done, planned = int(counted(frame).sum()), int((frame["status"] != "infeasible").sum())
     whole = done == planned
     colour = "lightgrey" if score is None else "brightgreen" if whole else "yellow"
-    message = "no ranked rule" if score is None else f"{_named(best)} {100 * score:.1f} % worst case"
+    shown = [
+        f"{track}: {_named(best[track])} {100 * rows[board.score_column].max():.1f} %"
+        for track, rows in leaders.groupby("track")
+    ]
+    message = f"worst case {'; '.join(shown)}" if shown else "no ranked rule"
     return {
         "schemaVersion": 1,
         "label": LABEL,

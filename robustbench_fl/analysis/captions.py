@@ -8,18 +8,13 @@ from robustbench_fl.analysis.attack_effect import PLAIN, ineffective
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import digest
+from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
 
 _SHOWN = 3
 """Commits named, of several."""
-ENOUGH_SEEDS = 5
-"""With fewer a percentile bootstrap covers clearly less than it says."""
-SORT = {
-    "worst_accuracy": "accuracy under the worst attack of each block, mean over blocks",
-    "worst_accuracy_honest": (
-        "accuracy under the worst attack of each block, picked on one half of the seeds and "
-        "reported on the other, mean over blocks"
-    ),
-}
+INTERVAL = "95 % t interval over seeds"
+TEST = "a t-test over seeds, moderated over all pairs and corrected by Holm,"
+NO_RANKS = f"No ranks: they need {ENOUGH_SEEDS} seeds."
 POLICY = {
     "exclude": "rules that lack cells, or were infeasible where others were not, are not ranked",
     "worst": "lacking and infeasible cells count as the lowest accuracy of any rule in their world",
@@ -28,14 +23,15 @@ POLICY = {
 
 
 def leaderboard(
-    cells: pd.DataFrame, found: pd.DataFrame, score: str, several: bool, missing: Missing
+    cells: pd.DataFrame, found: pd.DataFrame, several: bool, missing: Missing, idle: int, nobody: bool
 ) -> tuple[str, ...]:
-    """Return the sentences under a leaderboard."""
+    """Return the sentences under a leaderboard; in `idle` blocks no rule is hurt, `nobody`: in none."""
     sentences = [
-        f"Sorted by {score}: {SORT[score]}.",
-        _intervals(cells, several),
+        "Sorted by worst_accuracy: accuracy under the worst attack of each block, mean over blocks.",
+        *_intervals(cells, several),
         _extent(cells),
         *_apart(cells),
+        *_idle(idle, nobody),
         f"Missing cells ({missing}): {POLICY[missing]}.",
         *_effects(cells, found),
         *_attack_success(cells),
@@ -82,20 +78,33 @@ def _commits(cells: pd.DataFrame) -> str:
     return f", commit{'s' if len(commits) > 1 else ''} {shown}{changed}"
 
 
-def _intervals(cells: pd.DataFrame, several: bool) -> str:
-    rates = "; brackets of rates: 95 % binomial over clients" if cells["fpr"].notna().any() else ""
-    if several:
-        few = cells.groupby("_world")["seed"].nunique().min() < ENOUGH_SEEDS
-        narrow = f" With fewer than {ENOUGH_SEEDS} seeds intervals are too narrow." * bool(few)
-        return (
-            f"{seeds(cells)}; brackets: 95 % percentile bootstrap over seeds within each block{rates}. "
-            "Brackets of ranks: where the rule ends in 95 % of the resamples. "
-            "Rules whose paired difference to the leader of their group does not exclude 0 are tied (=). "
-            f"worst_accuracy, a minimum of noisy means, is biased low.{narrow}"
-        )
-    if cells["seed"].nunique() == 1:
-        return f"n=1, no interval{rates}."
-    return f"{seeds(cells)}, too few or not the same in every block and attack: no interval{rates}."
+def _intervals(cells: pd.DataFrame, several: bool) -> list[str]:
+    rates = ["Brackets of rates: 95 % binomial over clients."] * bool(cells["fpr"].notna().any())
+    n_seeds = cells["seed"].nunique()
+    if n_seeds == 1:
+        return ["n=1, no interval.", *rates, NO_RANKS]
+    if not several:
+        return [
+            f"{seeds(cells)}, not the same in every block and attack: no interval.", *rates,
+            "No ranks: they need the same seeds everywhere.",
+        ]  # fmt: skip
+    said = [f"{seeds(cells)}. Brackets: {INTERVAL}.", *rates]
+    said.append("The upper end of the worst case is missed more often where many attacks tie.")
+    said.append("worst_left_out: for each seed the attack is picked on the other seeds.")
+    if n_seeds < ENOUGH_SEEDS:
+        return [*said, NO_RANKS]
+    return [
+        *said,
+        f"Rules share a rank (=) where {TEST} cannot tell them from the leader of their group.",
+        "Brackets of ranks: the places that this test leaves open; each holds by itself, not all at once.",
+    ]
+
+
+def _idle(idle: int, nobody: bool) -> list[str]:
+    if nobody:
+        return ["No attack hurts any rule in any block: nothing is ranked."]
+    plural = "s" if idle > 1 else ""
+    return [f"Left out: {idle} block{plural} in which no attack hurts any rule."] if idle else []
 
 
 def _extent(cells: pd.DataFrame) -> str:
@@ -123,11 +132,11 @@ def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if not ((cells["attack"] != CLEAN).any()):
         return []
     if found.empty:
-        return [f"Whether the attacks hurt is not checked: no finished cells of the rule {PLAIN}."]
+        return [f"Whether the attacks hurt is not known: no finished cells of the rule {PLAIN}."]
     names = ineffective(found)
     if not names:
         return []
-    return [f"Ineffective (plain averaging is not hurt; no defence earns credit there): {', '.join(names)}."]
+    return [f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."]
 
 
 def _attack_success(cells: pd.DataFrame) -> list[str]:
@@ -136,11 +145,11 @@ def _attack_success(cells: pd.DataFrame) -> list[str]:
 
 
 def _losses(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
-    said = ["iqm_accuracy: mean of the middle half of the attacked cells."]
+    said = ["iqm_accuracy: mean of the middle half of the cells in the mean."]
     if found.empty:
         return said * bool((cells["attack"] != CLEAN).any())
     loss = (
-        "max_accuracy_loss: the largest drop of any block and attack, "
-        "from plain averaging without attack to the rule under it."
+        "max_accuracy_loss: the largest drop in any block, "
+        "from plain averaging without attack to the rule under one."
     )
     return [*said, loss]

@@ -74,6 +74,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         # What one cell measures, and a matrix averages.
         "accuracy": _measured("Accuracy", "%", "higher"),
+        "accuracy_loss": _measured("Accuracy loss", "points", "lower"),
         "validation_accuracy": _measured("Validation accuracy", "%", "higher"),
         "worst_class_accuracy": _measured("Worst class accuracy", "%", "higher"),
         "accuracy_std": _measured("Accuracy std", "%", "lower"),
@@ -99,12 +100,13 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "honest_clients": _measured("Honest clients", "", ""),
         "malicious_clients": _measured("Malicious clients", "", ""),
         # Leaderboard.
+        "track": Column(title="Track"),
         "rank": Column(title="#", better="lower"),
-        "worst_accuracy_honest": _share("Worst, honest", interval="honest"),
         "worst_accuracy": _share("Worst", interval="worst"),
+        "worst_left_out": _share("Worst, left-out pick", wide=True),
         "worst_adaptive": _share("Worst adaptive"),
         "mean_accuracy": _share("Mean", interval="mean"),
-        "iqm_accuracy": _share("IQM", wide=True, interval="iqm"),
+        "iqm_accuracy": _share("IQM", wide=True),
         "clean_accuracy": _share("Clean"),
         "defence_tax": _points("Clean-accuracy cost"),
         "max_accuracy_loss": _points("Max loss", wide=True),
@@ -129,6 +131,9 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "clean_gain": _points("Clean", "higher"),
         "difference": _points("Difference", ""),
         "score": _share("Score"),
+        "verdict": Column(title="Beyond doubt"),
+        "seeds_fewest": Column(title="Seeds needed, fewest"),
+        "seeds_most": Column(title="Seeds needed, most"),
         "average_rank": Column(title="Average rank", better="lower"),
         "nemenyi_p": Column(title="Nemenyi p"),
         "wilcoxon_p": Column(title="Wilcoxon p"),

@@ -11,19 +11,20 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.alignment import Aligned, align
-from robustbench_fl.analysis.bootstrap import Drawn, bootstrapped, interval, mean_interval
 from robustbench_fl.analysis.columns import JUDGED, sign
-from robustbench_fl.analysis.estimators import Array
-from robustbench_fl.analysis.power import ALPHA, POWER, seeds_needed
+from robustbench_fl.analysis.frame import FLOATS
+from robustbench_fl.analysis.inference import Interval, mean_interval
+from robustbench_fl.analysis.moderated import holm, moderated, two_sided
+from robustbench_fl.analysis.picks import EQUAL, Array
+from robustbench_fl.analysis.power import ALPHA, POWER, effect_interval, seeds_for
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.core.status import FAILURES
 
 ALL = "all rules"
-_EQUAL = 1e-12
 _NEEDED = (
-    f"seeds_needed: with which a paired two-sided t-test at alpha {ALPHA:g} sees this difference with power "
-    f"{POWER:g}, its spread over seeds being as seen."
+    f"seeds_*: with how many seeds a paired t-test at {ALPHA:g} probably sees this difference with a power "
+    f"of {POWER:g}, from fewest to most."
 )
 
 
@@ -62,17 +63,18 @@ def compare(
         A column of which it is known whether higher or lower is better.
     tolerance : float, optional
         Differences of a cell up to it are ties, in the unit of `value` (0.01 is one point of
-        accuracy). A row is a regression if its whole interval is worse than that, or, where there
-        is one seed and no interval, its difference.
+        accuracy). A row is a regression if it is worse than that beyond doubt, or, with one seed, at
+        all.
     force : bool, optional
         Compare different worlds all the same; without common seeds the difference is not paired.
 
     Returns
     -------
     Comparison
-        ``VALUE_a``, ``VALUE_b``; ``VALUE_delta``: second − first, the mean over worlds of the mean
-        over seeds, with its 95 % bootstrap interval over seeds inside each world; ``wins``,
-        ``ties``, ``losses``: cells in which the second is better, equal, worse; ``seeds_needed``.
+        ``VALUE_a``, ``VALUE_b``; ``VALUE_delta``: second − first, mean over cells, with its 95 % t
+        interval over seeds; ``wins``, ``ties``, ``losses``: cells in which the second is better,
+        equal, worse; ``seeds_fewest``, ``seeds_most``: the range of seeds that it probably takes to
+        see the difference.
 
     Raises
     ------
@@ -80,26 +82,28 @@ def compare(
         If the value is unknown, the tolerance negative, or the folders cannot be aligned
         (:func:`robustbench_fl.analysis.alignment.align`).
     """
-    if value not in JUDGED:
-        raise UsageError(f"Unknown value {value!r}. {among(value, sorted(JUDGED))}")
+    known = sorted(JUDGED & set(FLOATS))
+    if value not in known:
+        raise UsageError(f"Unknown value {value!r}. {among(value, known)}")
     if not tolerance >= 0:
         raise UsageError(f"The tolerance must not be negative, got {tolerance:g}.")
     aligned = align(first, second, force)
     pairs = _pairs(aligned, value)
     if pairs.empty:
         raise UsageError(f"No cell has {value} in both folders.")
-    groups = [(rule, cells) for rule, cells in pairs.groupby("aggregator")]
-    rows = [_row(str(rule), cells, value, tolerance, aligned.paired) for rule, cells in groups]
-    rows.sort(key=lambda row: (sign(value) * float(str(row[f"{value}_delta"])), str(row["aggregator"])))
-    if len(rows) > 1:
-        rows.append(_row(ALL, pairs, value, tolerance, aligned.paired))
-    table = pd.DataFrame(rows).astype({"seeds_needed": "Int64"})
+    sides = {str(rule): cells for rule, cells in pairs.groupby("aggregator")}
+    if len(sides) > 1:
+        sides[ALL] = pairs
+    rows = [_row(rule, cells, value, tolerance, aligned.paired) for rule, cells in sides.items()]
+    rows.sort(key=lambda row: (row["aggregator"] == ALL, sign(value) * float(str(row[f"{value}_delta"]))))
+    table = pd.DataFrame(rows).astype({"seeds_fewest": "Int64", "seeds_most": "Int64"})
+    worse = _beyond_doubt(sides, sign(value), tolerance, aligned.paired)
     return Comparison(
         table,
         None,
         f"{value}_delta",
         _sentences(aligned, pairs, value, tolerance),
-        (*_worse(table, value, tolerance), *_broken(aligned)),
+        (*_worse(table, value, worse), *_broken(aligned)),
         tuple(sorted(aligned.only_a["key"])),
         tuple(sorted(aligned.only_b["key"])),
     )
@@ -109,17 +113,18 @@ def _pairs(aligned: Aligned, value: str) -> pd.DataFrame:
     """Return one row a cell (a mean over seeds where seeds are not shared) with ``a`` and ``b``."""
     both = aligned.both
     world = [name for name in aligned.on if name not in ("aggregator", "attack", "assumed_f", "seed")]
-    pairs = both[["_match", "aggregator", "seed_a", "seed_b"]].copy()
+    pairs = both[["_match", "aggregator", "attack", "assumed_f", "seed_a", "seed_b"]].copy()
     pairs["_world"] = both.groupby(world, dropna=False, sort=False).ngroup() if world else 0
     pairs["a"], pairs["b"] = both[f"{value}_a"], both[f"{value}_b"]
     return pairs.dropna(subset=["a", "b"])
 
 
 def _row(label: str, cells: pd.DataFrame, value: str, tolerance: float, paired: bool) -> dict[str, object]:
-    delta, low, high, needed = (_paired if paired else _unpaired)(cells)
+    delta, low, high = (_paired if paired else _unpaired)(cells)
+    fewest, most = _seeds(_by_seed(cells)) if paired else (None, None)
     places = cells.groupby("_match")[["a", "b"]].mean()
     better = sign(value) * (places["b"] - places["a"])
-    wins, losses = int((better > tolerance + _EQUAL).sum()), int((better < -tolerance - _EQUAL).sum())
+    wins, losses = int((better > tolerance + EQUAL).sum()), int((better < -tolerance - EQUAL).sum())
     return {
         "aggregator": label,
         f"{value}_a": cells["a"].mean(),
@@ -131,55 +136,88 @@ def _row(label: str, cells: pd.DataFrame, value: str, tolerance: float, paired: 
         "ties": len(places) - wins - losses,
         "losses": losses,
         "cells": len(places),
-        "seeds_needed": needed,
+        "seeds_fewest": fewest,
+        "seeds_most": most,
     }
 
 
-def _paired(cells: pd.DataFrame) -> tuple[float, float, float, int | None]:
-    """Return the difference, its interval, and the seeds needed to see it."""
-    gaps = (cells["b"] - cells["a"]).groupby([cells["_world"], cells["seed_a"]]).mean()
-    groups = [gap.to_numpy(dtype=float) for _, gap in gaps.groupby(level=0)]
-    delta = float(np.mean([group.mean() for group in groups]))
-    if min(map(len, groups)) < 2:
-        return delta, np.nan, np.nan, None
-    low, high = mean_interval(groups, "compare")
-    by_seed = gaps.unstack(level=0).dropna().mean(axis=1).to_numpy(dtype=float)
-    return delta, low, high, seeds_needed(by_seed) if len(by_seed) > 1 else None
+def _by_seed(cells: pd.DataFrame) -> Array:
+    """Return B − A of each place under each seed, [n_places, n_seeds]; empty with a seed missing."""
+    gaps = cells.assign(gap=cells["b"] - cells["a"], _place=_places(cells))
+    table: Array = gaps.pivot(index="_place", columns="seed_a", values="gap").to_numpy(dtype=float)
+    return table[:0] if np.isnan(table).any() or table.shape[1] < 2 else table
 
 
-def _unpaired(cells: pd.DataFrame) -> tuple[float, float, float, None]:
-    """The same for folders without a common seed: each side is resampled on its own."""
-    sides = [
-        [
-            values.to_numpy(dtype=float)
-            for _, values in cells.groupby(["_world", f"seed_{side}"])[side].mean().groupby(level=0)
-        ]
-        for side in ("a", "b")
-    ]
-    means = [float(np.mean([group.mean() for group in groups])) for groups in sides]
-    groups = [*sides[0], *sides[1]]
-    if min(map(len, groups)) < 2:
-        return means[1] - means[0], np.nan, np.nan, None
-
-    def gap(*drawn: Drawn, axis: int) -> Array:
-        each = [group[places].mean(axis=axis) for group, places in zip(groups, drawn, strict=True)]
-        half = len(sides[0])
-        difference: Array = np.mean(each[half:], axis=0) - np.mean(each[:half], axis=0)
-        return difference
-
-    low, high = interval(bootstrapped(gap, [len(group) for group in groups], "compare"))
-    return means[1] - means[0], float(low), float(high), None
+def _places(cells: pd.DataFrame) -> pd.Series:
+    return cells.groupby(["aggregator", "attack", "assumed_f", "_world"], dropna=False).ngroup()
 
 
-def _worse(table: pd.DataFrame, value: str, tolerance: float) -> list[str]:
-    """Return a sentence for each row whose whole interval is worse than the tolerance."""
+def _paired(cells: pd.DataFrame) -> Interval:
+    """Return the difference and its interval, NaN with one seed."""
+    by_seed = _by_seed(cells)
+    if not len(by_seed):
+        return float((cells["b"] - cells["a"]).mean()), np.nan, np.nan
+    return mean_interval(by_seed[:, None])
+
+
+def _unpaired(cells: pd.DataFrame) -> Interval:
+    """The same for folders without a common seed, by Welch's test."""
+    from scipy.special import stdtrit
+
+    sides = [cells.groupby(f"seed_{side}")[side].mean() for side in ("b", "a")]
+    gap = float(cells["b"].mean() - cells["a"].mean())
+    if min(map(len, sides)) < 2:
+        return gap, np.nan, np.nan
+    parts = np.array([side.var(ddof=1) / len(side) for side in sides])
+    freedom = np.array([len(side) - 1 for side in sides])
+    if not parts.sum() > EQUAL**2:
+        return gap, gap, gap
+    df = parts.sum() ** 2 / (parts**2 / freedom).sum()
+    reach = float(stdtrit(df, 0.975) * np.sqrt(parts.sum()))
+    return gap, gap - reach, gap + reach
+
+
+def _seeds(by_seed: Array) -> tuple[int | None, int | None]:
+    """Return between how many seeds it probably takes to see the difference."""
+    if not len(by_seed):
+        return None, None
+    smallest, largest = effect_interval(by_seed.mean(axis=0), 1 - ALPHA)
+    return seeds_for(largest), seeds_for(smallest)
+
+
+def _beyond_doubt(sides: Mapping[str, pd.DataFrame], sign: float, tolerance: float, paired: bool) -> set[str]:
+    """Return the rows that are worse by more than the tolerance, by Holm over all rows.
+
+    A difference without an interval counts as it is with one seed, and never where seeds are missing.
+    """
+    found = {rule: (_paired if paired else _unpaired)(cells) for rule, cells in sides.items()}
+    if not paired:
+        return {
+            rule for rule, (_, *ends) in found.items() if max(sign * end for end in ends) < -tolerance - EQUAL
+        }
+    single = {rule for rule, cells in sides.items() if cells["seed_a"].nunique() == 1}
+    as_it_is = {rule for rule in single if sign * found[rule][0] < -tolerance - EQUAL}
+    tested = {rule: values for rule, cells in sides.items() if len(values := _by_seed(cells))}
+    by_length: dict[int, list[str]] = {}
+    for rule, values in tested.items():
+        by_length.setdefault(values.shape[1], []).append(rule)
+    p_values: dict[str, float] = {}
+    for n, rules in by_length.items():
+        losses = np.array([-sign * tested[rule].mean(axis=0) - tolerance for rule in rules])
+        variances, df = moderated(losses.var(axis=1, ddof=1), n - 1, len(rules) * (n - 1))
+        p_values |= dict(zip(rules, two_sided(losses.mean(axis=1), variances / n, df), strict=True))
+    names = list(p_values)
+    rejected = holm(np.array([p_values[name] for name in names]), ALPHA)
+    return as_it_is | {name for name, surely in zip(names, rejected, strict=True) if surely}
+
+
+def _worse(table: pd.DataFrame, value: str, worse: set[str]) -> list[str]:
+    """Return a sentence for each row that is worse."""
     found = []
-    for row in table.to_dict("records"):
+    for row in table[table["aggregator"].isin(worse)].to_dict("records"):
         delta, low, high = (row[f"{value}_delta{end}"] for end in ("", "_low", "_high"))
-        best = delta if np.isnan(low) else (high if sign(value) > 0 else low)
-        if sign(value) * best < -tolerance - _EQUAL:
-            bounds = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
-            found.append(f"{row['aggregator']}: {value} {delta:+.4g}{bounds}")
+        bounds = "" if np.isnan(low) else f" [{low:.4g}, {high:.4g}]"
+        found.append(f"{row['aggregator']}: {value} {delta:+.4g}{bounds}")
     return found
 
 
@@ -197,7 +235,7 @@ def _sentences(aligned: Aligned, pairs: pd.DataFrame, value: str, tolerance: flo
     margin = f" by more than {tolerance:g}" if tolerance else ""
     return (
         f"A is the first folder, B the second. Difference: {value} of B minus that of A, {how}, "
-        "mean over worlds of the mean over seeds.",
+        "mean over cells.",
         _doubt(pairs, several),
         f"Wins, ties, losses: cells in which B is better, equal, worse{margin}.",
         *([_NEEDED] * (several and aligned.paired)),
@@ -210,8 +248,11 @@ def _doubt(pairs: pd.DataFrame, several: bool) -> str:
     if not several:
         return "One seed in some world, no interval: a difference counts as it is."
     seeds = captions.runs(pairs.assign(seed=pairs["seed_a"]))
-    bootstrap = "95 % percentile bootstrap over seeds within each world"
-    return f"{seeds}; brackets: {bootstrap}; not corrected for the number of rows."
+    brackets = f"brackets: {captions.INTERVAL}, each by itself"
+    return (
+        f"{seeds}; {brackets}. A row is a regression if a t-test over seeds, corrected by Holm for the "
+        "number of rows, says so."
+    )
 
 
 def _matches(aligned: Aligned) -> str:

@@ -6,10 +6,10 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.analysis.bootstrap import binomial_interval
 from robustbench_fl.analysis.coverage import counted, shares
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.invariants import check_detection
+from robustbench_fl.analysis.rates import binomial_interval
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError
 

@@ -1,83 +1,70 @@
-"""The leaderboard: one row a rule, its worst case beside its mean, its costs and its coverage."""
+"""The leaderboard: one row a rule, its worst case beside its mean, costs, coverage; ranks by track."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis import bootstrap, captions
-from robustbench_fl.analysis.attack_effect import PLAIN, effects
+from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import PLAIN, credited, effects, unhurt_blocks
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.columns import bounds
 from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
+from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_interval
 from robustbench_fl.analysis.invariants import check_detection, check_worst_below_mean
-from robustbench_fl.analysis.ranking import equal_scores, rank_interval, ranked
+from robustbench_fl.analysis.picks import left_out_worst_by_seed
+from robustbench_fl.analysis.ranking import ENOUGH_SEEDS, ranked
+from robustbench_fl.analysis.rates import binomial_interval
 from robustbench_fl.analysis.scores import (
-    Resampled,
+    Seeded,
     attacked,
     block_means,
     clean,
     interquartile_means,
     over_blocks,
-    resample,
+    seeded,
     worst_attacks,
 )
 from robustbench_fl.analysis.table import Table
-from robustbench_fl.core.errors import UsageError
+from robustbench_fl.analysis.tracks import TRACKS, track_of
+from robustbench_fl.core.errors import UsageError, among
 
-WORST, HONEST, MEAN, IQM = "worst_accuracy", "worst_accuracy_honest", "mean_accuracy", "iqm_accuracy"
-SCORES = (WORST, MEAN, HONEST, IQM)
+WORST, MEAN, LEFT_OUT = "worst_accuracy", "mean_accuracy", "worst_left_out"
 BASELINE = "baseline"
 """The note of a rule that is shown for comparison and never ranked."""
+ROOT_ONLY, LOCAL_ONLY = "root_only", "local_only"
+"""Baselines without federation: trained on the root set alone, and each client alone."""
+BELOW_ROOT = f"not above {ROOT_ONLY}"
+NOBODY_HURT = "no attack hurts a rule"
 COLUMNS = (
-    "rank",
-    "tied",
-    "rank_low",
-    "rank_high",
+    "track",
+    *("rank", "tied", "rank_low", "rank_high"),
     "aggregator",
-    HONEST,
-    "honest_low",
-    "honest_high",
-    WORST,
-    "worst_low",
-    "worst_high",
+    *(WORST, "worst_low", "worst_high"),
+    LEFT_OUT,
     "worst_attack",
     "worst_adaptive",
-    MEAN,
-    "mean_low",
-    "mean_high",
-    IQM,
-    "iqm_low",
-    "iqm_high",
+    *(MEAN, "mean_low", "mean_high"),
+    "iqm_accuracy",
     "clean_accuracy",
     "defence_tax",
     "max_accuracy_loss",
     "attack_success",
-    "tpr",
-    "tpr_low",
-    "tpr_high",
-    "fpr",
-    "fpr_low",
-    "fpr_high",
-    "clean_fpr",
-    "clean_fpr_low",
-    "clean_fpr_high",
-    "server_ms",
-    "server_ms_attacked",
-    "peak_memory_mb",
+    *("tpr", "tpr_low", "tpr_high"),
+    *("fpr", "fpr_low", "fpr_high"),
+    *("clean_fpr", "clean_fpr_low", "clean_fpr_high"),
+    *("server_ms", "server_ms_attacked", "peak_memory_mb"),
     "told",
     "coverage",
-    "diverged",
-    "imputed",
+    *("diverged", "imputed"),
     "note",
 )
 """All columns in their order; those in `_OPTIONAL` appear only where they say something."""
 _OPTIONAL = frozenset(
     {
-        *(HONEST, "honest_low", "honest_high", "worst_low", "worst_high", "mean_low", "mean_high"),
-        *("rank_low", "rank_high", "iqm_low", "iqm_high"),
+        *(LEFT_OUT, "worst_low", "worst_high", "mean_low", "mean_high", "rank_low", "rank_high"),
         *("worst_adaptive", "attack_success", "diverged", "imputed"),
     }
 )
@@ -85,7 +72,7 @@ _OPTIONAL = frozenset(
 
 @dataclass(frozen=True)
 class Leaderboard(Table):
-    """One row a rule, best first, with the columns of :data:`COLUMNS`.
+    """One row a rule with the columns of :data:`COLUMNS`; by track, best first, then the baselines.
 
     Attributes
     ----------
@@ -94,6 +81,40 @@ class Leaderboard(Table):
     """
 
     effects: pd.DataFrame
+
+    @property
+    def tracks(self) -> list[str]:
+        """The tracks that have rules."""
+        return sorted(set(self.table["track"]) - {""})
+
+    def of_track(self, track: str) -> Leaderboard:
+        """Return the table of one track.
+
+        Its rules, for reference the best of each lower track, and the baselines that may be
+        compared with them: ``root_only`` where the server has root data.
+
+        Raises
+        ------
+        UsageError
+            If no rule competes in it.
+        """
+        if track not in self.tracks:
+            known = ", ".join(self.tracks) or "none"
+            raise UsageError(f"No rule competes in track {track!r}. {among(track, [*TRACKS])} Here: {known}.")
+        table = self.table
+        own = table["track"] == track
+        baselines = (table["track"] == "") & ((table["aggregator"] != ROOT_ONLY) | (track == "D"))
+        leaders = {lower: self._leader(lower) for lower in self.tracks if lower < track}
+        shown = table[own | baselines | table["aggregator"].isin(leaders.values())].copy()
+        borrowed = shown["track"].isin(leaders)
+        shown.loc[borrowed, ["rank", "rank_low", "rank_high"]] = pd.NA
+        shown.loc[borrowed, "tied"] = False
+        shown.loc[borrowed, "note"] = "best of track " + shown.loc[borrowed, "track"]
+        return replace(self, table=_in_order(shown, mixed=True))
+
+    def _leader(self, track: str) -> str:
+        rows = self.table[self.table["track"] == track]
+        return str(rows["aggregator"].iloc[0])  # best first, those with holes last
 
 
 def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboard:
@@ -110,16 +131,17 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     Returns
     -------
     Leaderboard
-        ``worst_accuracy`` is the minimum over attacks of the mean over seeds, ``mean_accuracy``
-        the mean over attacks, each averaged over blocks; the attack ``none`` and adaptive attacks
-        count in neither. ``clean_accuracy`` is under the attack ``none`` at the same fractions of
-        malicious clients; blocks without any count only where there are no others.
-        ``defence_tax`` is plain averaging's clean accuracy minus the rule's, over the blocks both
-        have. ``iqm_accuracy`` is the mean of the middle half of the attacked cells,
-        ``max_accuracy_loss`` the largest difference, over blocks and attacks, between plain
-        averaging's clean accuracy and the rule's accuracy under the attack. Ranks go by
-        ``worst_accuracy_honest`` where every block has at least two seeds, else by
-        ``worst_accuracy``.
+        ``worst_accuracy`` is the minimum over attacks of the mean over seeds, averaged over blocks;
+        ranks go by it, in each track alone, from five seeds on. ``worst_left_out`` is the mean over
+        seeds of the accuracy at the attack that is worst on the other seeds. ``mean_accuracy`` is
+        the mean over the attacks that hurt plain averaging (over all in a block where none does),
+        ``iqm_accuracy`` the mean of the middle half of those cells. The attack ``none`` and adaptive
+        attacks count in neither. ``clean_accuracy`` is under the attack ``none`` at the same
+        fractions of malicious clients; ``defence_tax`` is plain averaging's clean accuracy minus
+        the rule's, over the blocks both have; ``max_accuracy_loss`` the largest difference between
+        plain averaging's clean accuracy and the rule's accuracy under an attack. Blocks in which no
+        attack hurts any rule count nowhere, if there are others. Intervals are t over seeds
+        (:mod:`robustbench_fl.analysis.inference`).
 
     Raises
     ------
@@ -136,36 +158,43 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     found = effects(cells)
     cells = imputed(cells, missing)
     blocks = in_blocks(cells)
-    resampled = resample(blocks)
-    table = _columns(cells, blocks)
-    if resampled is not None and not pd.notna(resampled.point[HONEST]).any():
-        resampled = None  # a sweep of which hardly anything is finished
-    if resampled is not None:
-        _add_intervals(table, resampled)
-    covered = coverage(cells)
-    score = HONEST if resampled is not None else WORST
-    _add_ranks(table, covered, cells, score, resampled)
-    table = _sorted(table, score)
+    idle = unhurt_blocks(blocks)
+    meant = sorted(set(attacked(blocks)["_block"]))
+    nobody = bool(meant) and set(meant) <= idle
+    counted = blocks if nobody else blocks[~blocks["_block"].isin(idle)]
+    hurt = attacked(counted)
+    useful = credited(hurt, found)
+    table = _columns(cells, counted, hurt, useful)
+    by_seed = seeded(hurt)
+    if by_seed is not None:
+        _add_intervals(table, by_seed, seeded(useful))
+    table = _with_notes(table, coverage(cells), cells, nobody)
+    enough = by_seed is not None and by_seed.values.shape[-1] >= ENOUGH_SEEDS
+    _add_ranks(table, by_seed if enough else None)
+    table = _in_order(table.reset_index(), mixed=False)
     check_worst_below_mean(table)
-    sentences = captions.leaderboard(cells, found, score, resampled is not None, missing)
-    return Leaderboard(table, "rank", score, sentences, found)
+    sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
+    said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
+    return Leaderboard(table[said], "rank", WORST, sentences, found)
 
 
-def _columns(cells: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
+def _columns(
+    cells: pd.DataFrame, blocks: pd.DataFrame, hurt: pd.DataFrame, useful: pd.DataFrame
+) -> pd.DataFrame:
     """Return the scores and costs of every rule, indexed by rule."""
     table = pd.DataFrame(index=pd.Index(sorted(cells["aggregator"].unique()), name="aggregator"))
-    hurt, unhurt = attacked(blocks), clean(blocks)
+    unhurt = clean(blocks)
     adaptive = blocks[blocks["adaptive"] & (blocks["attack"] != CLEAN)]
     backdoor = hurt[hurt["category"] == "backdoor"]
     means, clean_means = block_means(hurt), block_means(unhurt)
     table[WORST] = over_blocks(means, "accuracy", "min")
     table["worst_attack"] = worst_attacks(means)
     table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
-    table[MEAN] = over_blocks(means, "accuracy", "mean")
-    table[IQM] = interquartile_means(hurt)
+    table[MEAN] = over_blocks(block_means(useful), "accuracy", "mean")
+    table["iqm_accuracy"] = interquartile_means(useful)
     table["clean_accuracy"] = over_blocks(clean_means, "accuracy", "mean")
-    table["defence_tax"] = _tax(clean_means)
-    table["max_accuracy_loss"] = _greatest_loss(means, clean_means)
+    table["defence_tax"] = _below_plain(clean_means, clean_means).mean()
+    table["max_accuracy_loss"] = _below_plain(means, clean_means).max()
     table["attack_success"] = _average(backdoor, "attack_success", "max")
     for name, value, rows in (("tpr", "tpr", hurt), ("fpr", "fpr", hurt), ("clean_fpr", "fpr", unhurt)):
         table[name] = _average(rows, value)
@@ -181,16 +210,11 @@ def _average(rows: pd.DataFrame, value: str, within: str = "mean") -> pd.Series:
     return over_blocks(block_means(rows, value), value, within)
 
 
-def _tax(means: pd.DataFrame) -> pd.Series:
-    plain = means[means["aggregator"] == PLAIN][["_block", "accuracy"]]
-    both = means.merge(plain, on="_block", suffixes=("", "_plain"))
-    return (both["accuracy_plain"] - both["accuracy"]).groupby(both["aggregator"]).mean()
-
-
-def _greatest_loss(means: pd.DataFrame, clean_means: pd.DataFrame) -> pd.Series:
+def _below_plain(means: pd.DataFrame, clean_means: pd.DataFrame) -> pd.core.groupby.SeriesGroupBy:
+    """Return by how much means lie below plain averaging's clean accuracy in the block, by rule."""
     plain = clean_means[clean_means["aggregator"] == PLAIN][["_block", "accuracy"]]
     both = means.merge(plain, on="_block", suffixes=("", "_plain"))
-    return (both["accuracy_plain"] - both["accuracy"]).groupby(both["aggregator"]).max()
+    return (both["accuracy_plain"] - both["accuracy"]).groupby(both["aggregator"])
 
 
 def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clients: str) -> None:
@@ -200,64 +224,74 @@ def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clien
     """
     judged = rows[rows["fpr"].notna()].drop_duplicates(["aggregator", "_world", "seed"])
     n_clients = judged.groupby("aggregator")[clients].sum()
-    bounds = {
-        rule: bootstrap.binomial_interval(table[name][rule], n)
+    found = {
+        rule: binomial_interval(table[name][rule], n)
         for rule, n in n_clients.items()
         if n > 0 and pd.notna(table[name][rule])
     }
-    for place, end in enumerate(("low", "high")):
-        table[f"{name}_{end}"] = pd.Series({rule: pair[place] for rule, pair in bounds.items()}, dtype=float)
+    for place, end in enumerate(bounds(name)):
+        table[end] = pd.Series({rule: pair[place] for rule, pair in found.items()}, dtype=float)
 
 
-def _add_intervals(table: pd.DataFrame, resampled: Resampled) -> None:
-    table[HONEST] = pd.Series(resampled.point[HONEST], index=resampled.rules)
-    for score in SCORES:
-        for name, ends in zip(bounds(score), bootstrap.interval(resampled.samples[score]), strict=True):
-            table[name] = pd.Series(ends, index=resampled.rules)
+def _add_intervals(table: pd.DataFrame, hurt: Seeded, useful: Seeded | None) -> None:
+    for place, rule in enumerate(hurt.rules):
+        _, *ends = worst_interval(hurt.values[place])
+        table.loc[rule, list(bounds(WORST))] = ends
+        table.loc[rule, LEFT_OUT] = left_out_worst_by_seed(hurt.values[place]).mean()
+    for place, rule in enumerate(useful.rules if useful else ()):
+        assert useful is not None
+        _, *ends = mean_interval(useful.values[place])
+        table.loc[rule, list(bounds(MEAN))] = ends
 
 
-def _add_ranks(
-    table: pd.DataFrame, covered: pd.DataFrame, cells: pd.DataFrame, score: str, resampled: Resampled | None
-) -> None:
+def _with_notes(
+    table: pd.DataFrame, covered: pd.DataFrame, cells: pd.DataFrame, nobody: bool
+) -> pd.DataFrame:
+    """Add coverage, track and note; a rule with a note is not ranked."""
     baseline = ~cells.groupby("aggregator")["ranked"].first().astype(bool)
-    table["coverage"] = covered["coverage"]
-    for count in ("diverged", "imputed"):
-        table[count] = covered[count]
+    for name in ("coverage", "diverged", "imputed"):
+        table[name] = covered[name]
+    table["track"] = table["told"].map(track_of).mask(baseline, "")
     notes = pd.DataFrame({"baseline": baseline.map({True: BASELINE, False: ""})})
     notes["holes"] = covered["holes"]
-    notes["score"] = table[score].isna().map({True: "no attacked cell", False: ""})
-    notes.loc[notes["holes"] != "", "score"] = ""
+    unscored = table[WORST].isna() & (notes["holes"] == "")
+    notes["score"] = unscored.map({True: "no attacked cell", False: ""})
+    root = float(table[WORST].get(ROOT_ONLY, np.nan))
+    below = (table["track"] == "D") & (table[WORST] <= root)
+    notes["root"] = below.map({True: BELOW_ROOT, False: ""})
+    notes["idle"] = NOBODY_HURT if nobody else ""
     table["note"] = notes.apply(lambda row: "; ".join(filter(None, row)), axis=1)
-    scores = table.loc[table["note"] == "", score]
-    tied = equal_scores(scores)
-    if resampled is not None:
-        tied = _within_doubt(resampled, score)
-        places = [resampled.rules.index(rule) for rule in scores.index]
-        low, high = rank_interval(resampled.samples[score][places])
-        table["rank_low"] = pd.Series(low, index=scores.index, dtype="Int64")
-        table["rank_high"] = pd.Series(high, index=scores.index, dtype="Int64")
-    found = ranked(scores, tied)
-    table["rank"] = found["rank"].reindex(table.index).astype("Int64")
-    table["tied"] = found["tied"].reindex(table.index, fill_value=False).astype(bool)
+    return table
 
 
-def _within_doubt(resampled: Resampled, score: str) -> Callable[[str, str], bool]:
-    def tied(first: str, second: str) -> bool:
-        low, high = resampled.difference(score, first, second)
-        return low <= 0 <= high
-
-    return tied
-
-
-def _sorted(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Sort by score; rules that could not be ranked for lack of cells come last."""
-    holes = table["rank"].isna() & (table["note"] != BASELINE)
-    by = table[score].fillna(table[WORST]).fillna(-1.0)
-    order = pd.DataFrame({"holes": holes, "by": -by, "clean": -table["clean_accuracy"].fillna(-1.0)})
-    table = table.loc[order.sort_values(["holes", "by", "clean"], kind="stable").index].reset_index()
-    said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
-    return table[said]
+def _add_ranks(table: pd.DataFrame, by_seed: Seeded | None) -> None:
+    """Rank each track alone; nothing without enough seeds."""
+    for name in ("rank", "rank_low", "rank_high"):
+        table[name] = pd.Series(pd.NA, index=table.index, dtype="Int64")
+    table["tied"] = False
+    if by_seed is None:
+        return
+    fit = table[(table["note"] == "") & table.index.isin(by_seed.rules)]
+    for _, rows in fit.groupby("track"):
+        rules = [str(rule) for rule in rows.index]
+        found = ranked(rows[WORST], pairwise(by_seed.of(*rules)), rules)
+        table.loc[rules, list(found)] = found.loc[rules]
 
 
-def _says(column: pd.Series) -> bool:
-    return bool(column.notna().any() and (column != 0).any())
+def _in_order(table: pd.DataFrame, mixed: bool) -> pd.DataFrame:
+    """Sort by score, rules with holes last; whole tracks one after another unless `mixed`."""
+    last = (table["note"] != "") & ~table["note"].str.fullmatch(f"{BASELINE}|best of track .|{NOBODY_HURT}")
+    order = pd.DataFrame(
+        {
+            "track": "" if mixed else table["track"].replace("", "Z"),
+            "last": last,
+            "by": -table[WORST].fillna(-1.0),
+            "clean": -table["clean_accuracy"].fillna(-1.0),
+            "name": table["aggregator"],
+        }
+    )
+    return table.loc[order.sort_values(list(order), kind="stable").index].reset_index(drop=True)
+
+
+def _says(values: pd.Series) -> bool:
+    return bool(values.notna().any() and (values != 0).any())

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
-from robustbench_fl.analysis.attack_effect import effects
+from robustbench_fl.analysis.attack_effect import effects, losses
 from robustbench_fl.analysis.blocks import CLEAN, completed
-from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.columns import JUDGED, VALUES, sign
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.frame import settings
+from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.core.errors import UsageError, among
 
-_TIED = "= tied to the best (paired 95 % interval over seeds includes 0)."
-_WEAK = "† ineffective: plain averaging is not hurt; no defence earns credit there."
+_TIED = "= not surely below the best (paired 95 % t interval over seeds, one by one)."
+_WEAK = "† ineffective: plain averaging is not hurt, so nobody is marked best."
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ def matrix(
         raise UsageError("There is no cell to show: the frame is empty. Run the sweep first.")
     cells = only_counted(completed(frame))
     found = effects(cells)
+    if value == "accuracy_loss":
+        cells[value] = losses(cells)
     table, left_out = _comparable(cells, {*row_names, *col_names})
     table = table.assign(
         _row=_joined(table, row_names), _col=_joined(table, col_names), _done=table["accuracy"].notna()
@@ -225,11 +227,9 @@ def _tied(cells: pd.DataFrame, entries: pd.Series, value: str) -> list[str]:
     by_seed = cells.groupby(["_world", "seed", "_row"])[value].mean().unstack("_row")
     found = []
     for row in entries.index.drop(leader):
-        gaps = (by_seed[leader] - by_seed[row]).dropna()
-        firsts = np.flatnonzero(np.diff(gaps.index.get_level_values("_world"))) + 1
-        groups = np.split(gaps.to_numpy(), firsts)  # the index is sorted, worlds first
-        if min(map(len, groups)) > 1:
-            low, high = mean_interval(groups)
+        gaps = (by_seed[leader] - by_seed[row]).unstack("seed").dropna(how="all").to_numpy(dtype=float)
+        if gaps.shape[-1] > 1 and not np.isnan(gaps).any():
+            _, low, high = mean_interval(gaps[:, None])
             if low <= 0 <= high:
                 found.append(row)
     return [*found, leader] if found else []

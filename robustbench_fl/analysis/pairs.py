@@ -1,4 +1,4 @@
-"""Every rule against one: differences paired on the worlds that both have met."""
+"""Every rule against one: differences paired on the blocks that both have met."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pandas as pd
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.bootstrap import mean_interval
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
-from robustbench_fl.analysis.leaderboard import HONEST, WORST
-from robustbench_fl.analysis.scores import Resampled, attacked, block_means, over_blocks, resample
+from robustbench_fl.analysis.inference import mean_interval, pairwise, seeds_to_separate, worst_difference
+from robustbench_fl.analysis.picks import EQUAL
+from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, seeded
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 
 _KEY = ["_block", "attack", "seed"]
-_EQUAL = 1e-12
+VERDICTS = {1.0: "better", -1.0: "worse", 0.0: "open"}
+"""What the test of pairs says of a rule against another."""
 
 
 def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
@@ -32,11 +33,13 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     Returns
     -------
     Table
-        Differences rule − `against` over the blocks in which both have all cells, with 95 %
-        bootstrap intervals over seeds inside each world: ``worst_gain`` (honest worst case where
-        there are several seeds, else the plain one), ``mean_gain`` (over attacks), ``clean_gain``;
-        ``wins``, ``ties``, ``losses``: attacked cells in which the rule is better, equal, worse;
-        ``shared``: the cells both have, of those the reference has.
+        Differences rule − `against` over the blocks in which both have all cells, with 95 % t
+        intervals over seeds: ``worst_gain``, ``mean_gain`` (over all attacks), ``clean_gain``;
+        ``verdict``: what the test over all pairs of rules says
+        (:func:`robustbench_fl.analysis.inference.pairwise`); ``wins``, ``ties``, ``losses``: attacked
+        cells in which the rule is better, equal, worse; ``shared``: the cells both have, of those
+        the reference has; ``seeds_fewest``, ``seeds_most``: between how many seeds it probably
+        takes to tell the two apart.
 
     Raises
     ------
@@ -50,38 +53,42 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     cells = cells[~beyond_all(cells)]  # of every rule alike
     blocks = in_blocks(cells)
     sides = {str(rule): rows for rule, rows in blocks.groupby("aggregator")}
-    together = resample(blocks)
-    rows = [_row(rule, sides[rule], sides[against], together) for rule in sides if rule != against]
+    rows = [_row(rule, sides[rule], sides[against]) for rule in sides if rule != against]
     found = pd.DataFrame([row for row in rows if row is not None])
     if found.empty:
         raise UsageError(f"No other rule has a block without a hole in common with {against!r}.")
+    found.insert(1, "verdict", found["aggregator"].map(_verdicts(blocks, against)).fillna(""))
+    found = found.astype({"seeds_fewest": "Int64", "seeds_most": "Int64"})
     found = found.sort_values(["worst_gain", "aggregator"], ascending=[False, True], ignore_index=True)
     return Table(found, None, "worst_gain", _sentences(cells, found, against))
 
 
-def _row(
-    rule: str, cells: pd.DataFrame, reference: pd.DataFrame, together: Resampled | None
-) -> dict[str, object] | None:
+def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, object] | None:
     shared = _shared(cells, reference)
     both = pd.concat([cells[cells["_block"].isin(shared)], reference[reference["_block"].isin(shared)]])
     hurt = attacked(both)
     if hurt.empty:
         return None
     own, other = rule, str(reference["aggregator"].iloc[0])
+    row: dict[str, object] = {"aggregator": rule}
+    values = seeded(hurt)
+    paired = None if values is None else values.of(own, other)
+    if paired is None:
+        worst = over_blocks(block_means(hurt), "accuracy", "min")
+        gain = (worst[own] - worst[other], np.nan, np.nan)
+    else:
+        gain = worst_difference(paired)
+    row |= dict(zip(("worst_gain", "worst_gain_low", "worst_gain_high"), gain, strict=True))
+    for name, part in (("mean_gain", hurt), ("clean_gain", both[both["attack"] == CLEAN])):
+        gains = _averaged(part, own, other)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), gains, strict=True))
     gaps = _gaps(hurt, own, other)
-    whole = together is not None and shared == set(reference["_block"]) == set(cells["_block"])
-    resampled = together if whole else resample(hurt)
-    row: dict[str, object] = {"aggregator": rule, **_worst_gain(hurt, own, other, resampled)}
-    for name, found in (
-        ("mean_gain", gaps),
-        ("clean_gain", _gaps(both[both["attack"] == CLEAN], own, other)),
-    ):
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), _averaged(found), strict=True))
-    row["wins"] = int((gaps["gap"] > _EQUAL).sum())
-    row["ties"] = int((gaps["gap"].abs() <= _EQUAL).sum())
-    row["losses"] = int((gaps["gap"] < -_EQUAL).sum())
+    row["wins"] = int((gaps > EQUAL).sum())
+    row["ties"] = int((gaps.abs() <= EQUAL).sum())
+    row["losses"] = int((gaps < -EQUAL).sum())
     row["shared"] = f"{len(gaps)}/{len(attacked(reference))}"
-    return row
+    seeds = (None, None) if paired is None else seeds_to_separate(paired)
+    return row | dict(zip(("seeds_fewest", "seeds_most"), seeds, strict=True))
 
 
 def _shared(cells: pd.DataFrame, reference: pd.DataFrame) -> set[int]:
@@ -94,45 +101,47 @@ def _shared(cells: pd.DataFrame, reference: pd.DataFrame) -> set[int]:
     return first & second
 
 
-def _gaps(rows: pd.DataFrame, own: str, other: str) -> pd.DataFrame:
-    """Return one row for each cell of both, with ``gap``, the rule's accuracy minus the other's."""
-    values = rows[rows["aggregator"] == own][[*_KEY, "_world", "accuracy"]]
-    pairs = values.merge(
-        rows[rows["aggregator"] == other][[*_KEY, "accuracy"]], on=_KEY, suffixes=("", "_of")
-    )
-    return pairs.assign(gap=pairs["accuracy"] - pairs["accuracy_of"]).dropna(subset=["gap"])
+def _gaps(rows: pd.DataFrame, own: str, other: str) -> pd.Series:
+    """Return the rule's accuracy minus the other's for each cell of both."""
+    sides = rows.pivot_table(index=_KEY, columns="aggregator", values="accuracy")
+    if not {own, other} <= set(sides):
+        return pd.Series(dtype=float)
+    gaps: pd.Series = (sides[own] - sides[other]).dropna()
+    return gaps
 
 
-def _averaged(gaps: pd.DataFrame) -> tuple[float, float, float]:
-    """Return the mean over worlds of the mean over seeds, and its interval (NaN with one seed)."""
+def _averaged(rows: pd.DataFrame, own: str, other: str) -> tuple[float, float, float]:
+    """Return the mean over blocks of the mean over attacks, and its interval (NaN with one seed)."""
+    gaps = _gaps(rows, own, other)
     if gaps.empty:
         return np.nan, np.nan, np.nan
-    by_seed = gaps.groupby(["_world", "seed"])["gap"].mean()
-    groups = [values.to_numpy(dtype=float) for _, values in by_seed.groupby(level=0)]
-    mean = float(np.mean([group.mean() for group in groups]))
-    if min(map(len, groups)) < 2:
-        return mean, np.nan, np.nan
-    return mean, *mean_interval(groups, "pairs")
+    values = seeded(rows)
+    if values is not None and {own, other} <= set(values.rules):
+        first, second = values.of(own, other)
+        return mean_interval(first - second)
+    by_attack = gaps.groupby(["_block", "attack"]).mean()
+    return float(by_attack.groupby("_block").mean().mean()), np.nan, np.nan
 
 
-def _worst_gain(hurt: pd.DataFrame, own: str, other: str, resampled: Resampled | None) -> dict[str, float]:
-    if resampled is None:
-        worst = over_blocks(block_means(hurt), "accuracy", "min")
-        return {"worst_gain": worst[own] - worst[other], "worst_gain_low": np.nan, "worst_gain_high": np.nan}
-    point = dict(zip(resampled.rules, resampled.point[HONEST], strict=True))
-    low, high = resampled.difference(HONEST, own, other)
-    return {"worst_gain": point[own] - point[other], "worst_gain_low": low, "worst_gain_high": high}
+def _verdicts(blocks: pd.DataFrame, against: str) -> dict[str, str]:
+    """Return the verdict of the leaderboard's test on each rule; empty without several seeds."""
+    values = seeded(attacked(blocks))
+    if values is None or against not in values.rules:
+        return {}
+    row = pairwise(values.values)[:, values.rules.index(against)]
+    return {rule: VERDICTS.get(sign, "") for rule, sign in zip(values.rules, row, strict=True)}
 
 
 def _sentences(cells: pd.DataFrame, found: pd.DataFrame, against: str) -> tuple[str, ...]:
-    several = found["worst_gain_low"].notna().any()
-    brackets = "; brackets: 95 % percentile bootstrap over seeds within each world" * bool(several)
+    several = bool(found["worst_gain_low"].notna().any())
+    brackets = f"; brackets: {captions.INTERVAL}, each by itself" * several
     return (
-        f"Gains: accuracy of the rule minus that of {against}, same block, attack and seed; "
-        "blocks in which one of the two lacks a cell are left out.",
-        f"Sorted by worst_gain: under the worst attack of each block ({HONEST if several else WORST}); "
-        "adaptive attacks left out.",
+        f"Gains: accuracy of the rule minus that of {against}, same block, attack and seed. "
+        "Blocks in which one of the two lacks a cell are left out.",
+        "Sorted by worst_gain: under the worst attack of each block; adaptive attacks left out.",
         f"{captions.runs(cells)}{brackets}.",
+        *[f"verdict: {captions.TEST} over all pairs of rules in this table."] * several,
+        *["seeds_*: with how many seeds the two are probably told apart, from fewest to most."] * several,
         "Wins, ties, losses: attacked cells; shared: cells compared, of the reference's.",
         *captions.mixed(cells),
         captions.origin(cells),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustbench_fl.analysis.estimators import Array
+from robustbench_fl.analysis.picks import Array
 
 ALPHA, POWER = 0.05, 0.8
 MOST = 10_000

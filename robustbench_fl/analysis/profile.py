@@ -16,7 +16,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
-from robustbench_fl.analysis.estimators import Array
+from robustbench_fl.analysis.picks import Array
 from robustbench_fl.analysis.scores import attacked, block_means
 
 

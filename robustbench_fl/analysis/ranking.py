@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis.bootstrap import LEVEL
-from robustbench_fl.analysis.estimators import Array
+from robustbench_fl.analysis.picks import Array
 
-EQUAL = 1e-12
+ENOUGH_SEEDS = 5
+"""With fewer seeds nothing is ranked: hardly any difference can be told from chance."""
 
 
-def ranked(score: pd.Series, tied_to: Callable[[str, str], bool]) -> pd.DataFrame:
+def ranked(score: pd.Series, better: Array, rules: Sequence[str]) -> pd.DataFrame:
     """Rank rules by `score`, highest first.
 
     Parameters
     ----------
     score : pandas.Series
         One finite score for each rule that may be ranked, indexed by rule.
-    tied_to : callable
-        Whether the first rule's lead over the second is within doubt.
+    better : array of shape [n_rules, n_rules]
+        As from :func:`robustbench_fl.analysis.inference.pairwise`.
+    rules : sequence of str
+        The axes of `better`; all of `score` among them.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by rule: ``rank`` (the members of a tie group share the place of its leader, the
-        next group counts on: 1, 1, 3) and ``tied``.
+        next group counts on: 1, 1, 3), ``tied``, and ``rank_low``, ``rank_high``: the places that
+        the tests leave open, one more than the rules that are surely better, and all but those
+        that are surely worse.
     """
+    table = pd.DataFrame(better, index=list(rules), columns=list(rules)).loc[score.index, score.index]
     order = sorted(score.index, key=lambda rule: (-score[rule], rule))
     places: dict[str, int] = {}
     leader = ""
     for place, rule in enumerate(order, start=1):
-        if leader and tied_to(leader, rule):
+        if leader and table.at[leader, rule] != 1:
             places[rule] = places[leader]
         else:
             leader, places[rule] = rule, place
     rank = pd.Series(places, dtype="Int64")
-    return pd.DataFrame({"rank": rank, "tied": rank.duplicated(keep=False)})
-
-
-def equal_scores(score: pd.Series) -> Callable[[str, str], bool]:
-    """Return the tie test for one seed: equal scores only."""
-    return lambda first, second: abs(score[first] - score[second]) <= EQUAL
-
-
-def rank_interval(samples: Array) -> tuple[Array, Array]:
-    """Return between which ranks each rule ends in 95 % of the resamples.
-
-    Parameters
-    ----------
-    samples : array of shape [n_rules, n_resamples]
-        Scores, higher is better; all rules share the resamples. Equal scores share the better rank;
-        other ties are not grouped here.
-
-    Returns
-    -------
-    tuple of two int arrays of shape [n_rules]
-    """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(-np.round(samples, 12), method="min", axis=0)
-    shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(ranks, shares, axis=1, method="inverted_cdf")
-    return low.astype(int), high.astype(int)
+    low, high = 1 + (table == 1).sum(axis=0), len(order) - (table == 1).sum(axis=1)
+    ends = {"rank_low": low.astype("Int64"), "rank_high": high.astype("Int64")}
+    return pd.DataFrame({"rank": rank, "tied": rank.duplicated(keep=False), **ends})

@@ -1,27 +1,15 @@
-"""Scores of rules: block by block, then over blocks; resampled over seeds where there are several."""
+"""Scores of rules: block by block, then over blocks; and their accuracies as arrays for `inference`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis import bootstrap, estimators
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.analysis.estimators import Array
-from robustbench_fl.analysis.frame import settings
-from robustbench_fl.analysis.ranking import EQUAL
-
-_BLOCKWISE = {
-    "worst_accuracy": estimators.worst,
-    "mean_accuracy": estimators.mean,
-    "worst_accuracy_honest": estimators.worst_honest,
-}
-_IQM = "iqm_accuracy"
-Estimate = Callable[[Array, Array], Array]
+from robustbench_fl.analysis.picks import EQUAL, Array
 
 
 def attacked(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,155 +59,97 @@ def _lowest(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def interquartile_means(table: pd.DataFrame) -> pd.Series:
-    """Return for each rule the mean of the middle half of its accuracies (a value a cell)."""
+    """Return for each rule the mean of the middle half of its accuracies (a value a cell).
+
+    References
+    ----------
+    .. [1] R. Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+       Precipice", NeurIPS 2021, Section 4.3.
+    """
     known = table.dropna(subset=["accuracy"]).groupby("aggregator")["accuracy"]
-    found = {
-        rule: float(estimators.interquartile_mean(values.to_numpy(dtype=float), np.ones((1, len(values))))[0])
-        for rule, values in known
-    }
+    found = {rule: interquartile_mean(values.to_numpy(dtype=float)) for rule, values in known}
     return pd.Series(found, dtype=float)
 
 
+def interquartile_mean(values: Array) -> float:
+    """Return the mean of the middle half of `values`, those at its border by the share inside.
+
+    Examples
+    --------
+    Of three, the middle one counts whole and a quarter of either neighbour:
+
+    >>> interquartile_mean(np.array([0.0, 0.3, 0.9])), interquartile_mean(np.array([0.0, 0.2, 0.4, 1.0]))
+    (0.35, 0.3)
+    """
+    upto = np.arange(len(values) + 1.0)
+    inside = np.diff(np.clip(upto, len(values) / 4, 3 * len(values) / 4))
+    return round(float(inside @ np.sort(values)) / (len(values) / 2), 12)
+
+
 @dataclass(frozen=True)
-class Resampled:
-    """Bootstrap distributions of the scores.
+class Seeded:
+    """Accuracies of rules that met the same seeds everywhere.
 
     Attributes
     ----------
     rules : list of str
-        Rules, the first axis of every array.
-    point : dict of str to array [n_rules]
-        ``worst_accuracy``, ``mean_accuracy``, ``worst_accuracy_honest`` and ``iqm_accuracy`` on the
-        seeds as they are.
-    samples : dict of str to array [n_rules, n_resamples]
-        The same on resampled seeds. All rules share the resamples, so that differences are paired.
+        The first axis: rules without a hole.
+    values : array of shape [n_rules, n_blocks, n_attacks, n_seeds]
+        NaN where an attack is infeasible for a rule or was not met in the block.
     """
 
     rules: list[str]
-    point: dict[str, Array]
-    samples: dict[str, Array]
+    values: Array
 
-    def difference(self, score: str, first: str, second: str) -> tuple[float, float]:
-        """Return the 95 % interval of first − second, paired over the worlds they both met."""
-        values = self.samples[score]
-        gap = values[self.rules.index(first)] - values[self.rules.index(second)]
-        low, high = bootstrap.interval(gap)
-        return float(low), float(high)
+    def of(self, *names: str) -> Array:
+        """Return the values of some of the rules, in that order."""
+        return self.values[[self.rules.index(name) for name in names]]
 
 
-def resample(table: pd.DataFrame) -> Resampled | None:
-    """Return the bootstrap of all rules in `table`, or None where it is not defined.
+def seeded(rows: pd.DataFrame, value: str = "accuracy") -> Seeded | None:
+    """Return `rows` as an array over seeds.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    rows : pandas.DataFrame
         Completed cells in blocks (:func:`robustbench_fl.analysis.blocks.in_blocks`).
+    value : str, optional
+        The column.
 
     Returns
     -------
-    Resampled or None
-        None if some world has one seed only, or attacks that were run on different seeds. Seeds
-        are resampled inside each world, all attacks and assumed f of a world together. A rule
-        with a hole gets NaN.
+    Seeded or None
+        None with one seed, or where blocks or attacks were run on different seeds. Rules with a
+        hole (a value in some seeds only, or a cell that is feasible and lacks it) are left out.
     """
-    rows = attacked(table)
-    if rows.empty or not _rectangular(rows):
+    if rows.empty or not _same_seeds(rows):
         return None
-    rules = sorted(rows["aggregator"].unique())
-    worlds = sorted((_world(cells, rules) for _, cells in rows.groupby("_world")), key=lambda w: w.name)
-
-    names = [*_BLOCKWISE, _IQM]
-    samples = _scores(worlds, [bootstrap.draws(world.n_seeds, world.name) for world in worlds])
-    point = _scores(worlds, [np.ones((1, world.n_seeds)) for world in worlds])[..., 0]
-    holes = [rules.index(rule) for rule in _with_holes(rows)]
-    samples[:, holes] = np.nan
-    point[:, holes] = np.nan
-    return Resampled(rules, dict(zip(names, point, strict=True)), dict(zip(names, samples, strict=True)))
+    rules = sorted(set(rows["aggregator"]) - set(_with_holes(rows, value)))
+    values = dense(rows, value, {"aggregator": rules})
+    return Seeded(rules, values) if rules else None
 
 
-@dataclass(frozen=True)
-class _World:
-    """Accuracies of one world: a list of blocks [n_rules, n_attacks, n_seeds], NaN where infeasible."""
-
-    name: str
-    n_seeds: int
-    blocks: list[Array]
-
-
-def _world(cells: pd.DataFrame, rules: list[str]) -> _World:
-    seeds = sorted(cells["seed"].unique())
-    # Blocks of one world differ in the assumed f alone.
-    blocks = [_dense(block, rules, seeds) for _, block in cells.groupby("_block")]
-    return _World(_named(cells), len(seeds), blocks)
-
-
-def draws(cells: pd.DataFrame, n_seeds: int) -> Array:
-    """Return how often each of `n_seeds` seeds is drawn in each resample of the world of `cells`.
-
-    Shape [n_resamples, n_seeds]. They depend on the world's settings and on nothing else, so that a
-    subset of the worlds has the resamples it has in the whole.
-    """
-    return bootstrap.draws(n_seeds, _named(cells))
-
-
-def _named(cells: pd.DataFrame) -> str:
-    """Return the settings of a world as text: its number would depend on the order of the cells."""
-    values = cells.iloc[0][sorted(settings(cells))]
-    # A number is read as int or as float depending on the other worlds of the frame.
-    return json.dumps({k: _plain(v) for k, v in values.items() if pd.notna(v)}, default=str)
-
-
-def _plain(value: object) -> object:
-    return float(value) if isinstance(value, int | float | np.number) else value
-
-
-def _scores(worlds: list[_World], weights: list[Array]) -> Array:
-    """Return all scores, [n_scores, n_rules, n_resamples], for weights of the seeds of each world."""
-    means = [_block_averages(worlds, weights, estimate) for estimate in _BLOCKWISE.values()]
-    return np.stack([*means, _middle(worlds, weights)])
-
-
-def _block_averages(worlds: list[_World], weights: list[Array], estimate: Estimate) -> Array:
-    """Return the mean over blocks; the blocks a rule was infeasible in are skipped."""
-    total, count = np.zeros(()), np.zeros(())
-    for world, times in zip(worlds, weights, strict=True):
-        vectors, which = bootstrap.distinct(times)
-        for block in world.blocks:
-            values = estimate(block, vectors)[:, which]
-            known = ~np.isnan(values).any(axis=1, keepdims=True)
-            total = total + np.where(known, values, 0)
-            count = count + known
-    averages: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return averages
-
-
-def _middle(worlds: list[_World], weights: list[Array]) -> Array:
-    """Return the interquartile means over the cells of all blocks, [n_rules, n_resamples]."""
-    pairs = [(block, times) for world, times in zip(worlds, weights, strict=True) for block in world.blocks]
-    values = np.concatenate([block.reshape(len(block), -1) for block, _ in pairs], axis=1)
-    drawn = np.concatenate([np.tile(times, (1, block.shape[1])) for block, times in pairs], axis=1)
-    found = np.full((len(values), len(drawn)), np.nan)
-    for rule, row in enumerate(values):
-        if (known := ~np.isnan(row)).any():
-            found[rule] = estimators.interquartile_mean(row[known], drawn[:, known])
+def dense(rows: pd.DataFrame, value: str, given: dict[str, Sequence[object]] | None = None) -> Array:
+    """Return a column as an array [rules, blocks, attacks, seeds], NaN where there is no row."""
+    axes = {name: sorted(rows[name].unique()) for name in ("aggregator", "_block", "attack", "seed")}
+    axes |= {name: list(values) for name, values in (given or {}).items()}
+    kept = rows[rows["aggregator"].isin(axes["aggregator"])]
+    places = tuple(pd.Index(values).get_indexer(kept[name]) for name, values in axes.items())
+    found: Array = np.full(tuple(map(len, axes.values())), np.nan)
+    found[places] = kept[value].to_numpy(dtype=float)
     return found
 
 
-def _rectangular(rows: pd.DataFrame) -> bool:
-    """Whether each world has at least two seeds, the same for all its attacks."""
-    seeds = rows.groupby("_world")["seed"].nunique()
-    each = rows.groupby(["_world", "attack"])["seed"].nunique()
-    return bool((seeds > 1).all() and (each == seeds.reindex(each.index, level="_world")).all())
+def _same_seeds(rows: pd.DataFrame) -> bool:
+    """Whether there are at least two seeds, the same in every block for all attacks."""
+    each = rows.groupby(["_block", "attack"])["seed"].nunique()
+    n_seeds = rows["seed"].nunique()
+    return bool(n_seeds > 1 and (each == n_seeds).all())
 
 
-def _dense(block: pd.DataFrame, rules: list[str], seeds: list[int]) -> Array:
-    attacks = sorted(block["attack"].unique())
-    axes = (("aggregator", rules), ("attack", attacks), ("seed", seeds))
-    places = tuple(pd.Index(values).get_indexer(block[name]) for name, values in axes)
-    dense: Array = np.full((len(rules), len(attacks), len(seeds)), np.nan)
-    dense[places] = block["accuracy"].to_numpy(dtype=float)
-    return dense
-
-
-def _with_holes(rows: pd.DataFrame) -> list[str]:
-    return list(rows[rows["accuracy"].isna() & (rows["status"] != "infeasible")]["aggregator"].unique())
+def _with_holes(rows: pd.DataFrame, value: str) -> set[str]:
+    lacking = rows[value].isna()
+    open_ = set(rows[lacking & (rows["status"] != "infeasible")]["aggregator"])
+    partly = lacking.groupby([rows["aggregator"], rows["_block"], rows["attack"]]).agg(["any", "all"])
+    partly = partly[partly["any"] & ~partly["all"]]
+    return open_ | set(partly.index.get_level_values("aggregator"))

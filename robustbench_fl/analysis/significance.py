@@ -17,6 +17,7 @@ import pandas as pd
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
@@ -25,8 +26,9 @@ ALPHA = 0.05
 _DIGITS = 12
 Score = Literal["worst", "mean"]
 _MEANS = {"worst": "accuracy under the worst attack", "mean": "mean accuracy over attacks"}
-_FEW = 10
-"""With fewer units the tests see large differences only."""
+FEWEST_UNITS = 6
+"""With fewer the tests can hardly see anything, and are refused."""
+_UNIT = ["dataset", "partition", "malicious"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Significance(Table):
     friedman_p : float
         Of the hypothesis that all rules are equally good; NaN if all rules always tie.
     n_units : int
-        Pairs of a block and a seed.
+        Units: settings of data set, partition and share of malicious clients.
     """
 
     pairs: pd.DataFrame
@@ -73,9 +75,9 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
     frame : pandas.DataFrame
         As from :func:`robustbench_fl.analysis.frame.frame`.
     score : {"worst", "mean"}, optional
-        What is compared in each unit, a unit being one seed of one block: the lowest accuracy over
-        the attacks, or their mean. Adaptive attacks, baselines and rules that lack a unit are left
-        out.
+        What is compared in each unit, a unit being a data set with a partition and a share of
+        malicious clients: the lowest of the attacks' means over seeds, or their mean. Adaptive
+        attacks, baselines and rules that lack a unit are left out.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
     ------
     UsageError
         If scikit-posthocs is not installed, the score is unknown, or there are fewer than three
-        rules or two units.
+        rules or six units.
 
     References
     ----------
@@ -105,11 +107,13 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
     cells = cells[~beyond_all(cells)] if len(cells) else cells
     units, left_out = _units(cells, score)
     n_units, n_rules = units.shape
-    if n_rules < 3 or n_units < 2:
+    if n_rules < 3 or n_units < FEWEST_UNITS:
         raise UsageError(
-            f"The tests need three rules and two units (seeds × blocks) without a hole, found {n_rules} "
-            f"{'rule' if n_rules == 1 else 'rules'} and {n_units} {'unit' if n_units == 1 else 'units'}"
-            f"{'; left out: ' + ', '.join(left_out) if left_out else ''}. Run more seeds or finish the sweep."
+            f"The tests need 3 rules and {FEWEST_UNITS} units (data set × partition × share of malicious "
+            f"clients) without a hole, found {n_rules} {'rule' if n_rules == 1 else 'rules'} and {n_units} "
+            f"{'unit' if n_units == 1 else 'units'}"
+            f"{'; left out: ' + ', '.join(left_out) if left_out else ''}. "
+            "More seeds are no further units: run more settings, or see robustbench-fl differences DIR."
         )
     ranks = units.rank(axis=1, ascending=False)
     alike = bool((units.nunique(axis=1) == 1).all())
@@ -143,15 +147,17 @@ def _posthocs() -> ModuleType:
 def _units(cells: pd.DataFrame, score: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the scores [units, rules] of the rules that have them all, and the rules left out."""
     rows = attacked(cells)
-    rows = in_blocks(rows[rows["ranked"].astype(bool)])
+    rows = in_blocks(rows[rows["ranked"].astype(bool)]) if len(rows) else rows.assign(_block=0)
     whole = rows.groupby("aggregator")["accuracy"].apply(lambda values: bool(values.notna().all()))
     left_out = sorted(whole.index[~whole])
     kept = rows[~rows["aggregator"].isin(left_out)]
-    within = kept.groupby(["_block", "seed", "aggregator"])["accuracy"].agg(
+    means = kept.groupby([*_UNIT, "_block", "attack", "aggregator"])["accuracy"].mean().reset_index()
+    within = means.groupby([*_UNIT, "_block", "aggregator"])["accuracy"].agg(
         "min" if score == "worst" else "mean"
     )
+    units = within.groupby([*_UNIT, "aggregator"]).mean().unstack()
     # Equal accuracies differ by rounding after averaging, and a rank must not hang on that.
-    return within.unstack().round(_DIGITS).rename_axis(columns=None), left_out
+    return units.round(_DIGITS).rename_axis(columns=None), left_out
 
 
 def _letters(ordered: list[str], p_values: pd.DataFrame) -> list[str]:
@@ -216,15 +222,27 @@ def _sentences(
     friedman = f"Friedman: chi² = {chi:.3g}, p = {p:.2g}" if p == p else "Friedman: all rules always tie"
     verdict = "" if p < ALPHA else "; the rules do not differ beyond doubt, so no pair is to be believed"
     return (
-        f"Sorted by average_rank over {n_units} units (a seed of a block), {n_rules} rules ranked in each by "
-        f"{_MEANS[score]}.",
+        f"Sorted by average_rank over {n_units} units (data set, partition, share of malicious clients), "
+        f"{n_rules} rules ranked in each by {_MEANS[score]}, mean over seeds.",
         f"{friedman}{verdict}.",
         f"Nemenyi: average ranks closer than {critical:.2f} do not differ at {ALPHA:g}, "
         "nor do rules that share a letter.",
-        *(["With so few units only large differences are seen."] if n_units < _FEW else []),
-        "Units of one partition and seed share their data, which the tests do not know: "
-        "p-values are optimistic.",
+        _beside_the_leaderboard(cells, units),
         *([f"Left out for lack of cells: {', '.join(left_out)}."] if left_out else []),
         *captions.mixed(cells),
         captions.origin(cells[cells["aggregator"].isin(units.columns)]),
+    )
+
+
+def _beside_the_leaderboard(cells: pd.DataFrame, units: pd.DataFrame) -> str:
+    """Say whether the leaderboard has the same rule on top, and if not, why."""
+    first = str(units.rank(axis=1, ascending=False).mean().sort_index().idxmin())
+    board = leaderboard(cells).table
+    board = board[board["aggregator"].isin(units.columns)]
+    leader = str(board.loc[board["worst_accuracy"].idxmax(), "aggregator"])
+    if leader == first:
+        return f"The leaderboard has the same rule on top: {first}."
+    return (
+        f"The leaderboard has {leader} on top, not {first}: it averages accuracies, so that a large lead in "
+        "one setting counts, where ranks count settings won."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from robustbench_fl.analysis.bootstrap import mean_interval
+from robustbench_fl.analysis.inference import mean_interval
 
 _ENTRY = ["aggregator", "attack"]
 
@@ -22,13 +22,13 @@ def seed_intervals(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``aggregator`` and ``attack``: ``low`` and ``high`` (percentile bootstrap).
+        Indexed by ``aggregator`` and ``attack``: ``low`` and ``high`` (t over seeds).
         Entries with one seed are not in it: they have no interval.
     """
     rows = {}
     for entry, values in frame.dropna(subset=[value]).groupby(_ENTRY)[value]:
         if len(values) > 1:
-            rows[entry] = mean_interval([values.to_numpy(dtype=float)])
+            rows[entry] = mean_interval([[values.to_numpy(dtype=float)]])[1:]
     index = pd.MultiIndex.from_tuples(list(rows), names=_ENTRY)
     return pd.DataFrame(list(rows.values()), index=index, columns=["low", "high"])
 

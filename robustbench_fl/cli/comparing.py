@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on-regression",
     is_flag=True,
-    help="Exit with 1 if a whole interval is worse than -X (with one seed: the difference), or a cell of A "
+    help="Exit with 1 if a rule is worse by more than X beyond doubt (with one seed: at all), or a cell of A "
     "failed in B.",
 )
 @format_option

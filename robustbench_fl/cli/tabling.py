@@ -24,13 +24,26 @@ if TYPE_CHECKING:
 @folder_argument
 @missing_option
 @by_option("dataset, alpha, fraction or another setting, comma separated")
+@click.option(
+    "--track", type=click.Choice(["A", "B", "C", "D"]), help="One track alone, with its references."
+)
 @click.option("--wide", is_flag=True, help="Show all columns, as every format but table does.")
 @format_option
-def leaderboard(folder: Path, missing: Missing, by: str | None, wide: bool, format_: str) -> None:
-    """Rank the aggregators of a sweep by their accuracy under the worst attack."""
+def leaderboard(
+    folder: Path, missing: Missing, by: str | None, track: str | None, wide: bool, format_: str
+) -> None:
+    """Rank the aggregators of a sweep by their accuracy under the worst attack.
+
+    One table a track, by what the server knows. A: nothing but the updates. B: f. C: the model, who
+    the clients are, or the past. D: root data. Ranks need five seeds.
+    """
     from robustbench_fl.analysis.leaderboard import leaderboard as ranked
 
-    _print_by(folder, by, lambda cells: ranked(cells, missing), format_, wide)
+    def made(cells: pd.DataFrame) -> Table:
+        board = ranked(cells, missing)
+        return board.of_track(track) if track else board
+
+    _print_by(folder, by, made, format_, wide)
 
 
 def leaderboard_text(records: list[dict[str, Any]], *, bold: bool) -> str:

@@ -33,7 +33,7 @@ def differences(folder: Path, against: str, format_: str) -> None:
     type=click.Choice(["worst", "mean"]),
     default="worst",
     show_default=True,
-    help="Score by which rules are ranked, in each seed of each block.",
+    help="Score by which rules are ranked, in each setting.",
 )
 @click.option("--pairs", is_flag=True, help="Print all pairs, with Wilcoxon's test and Holm's correction.")
 @click.option("--figure", is_flag=True, help="Also draw DIR/figures/critical-difference-SCORE.png.")

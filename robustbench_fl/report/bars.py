@@ -7,58 +7,80 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis.leaderboard import HONEST, Leaderboard
+from robustbench_fl.analysis.columns import bounds
+from robustbench_fl.analysis.leaderboard import WORST, Leaderboard
+from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.report.canvas import COLOURS, INK, MUTED, encoded, figure, style
 
 _ROW = 0.3
+_GAP = 0.55
+"""Between the axes of two tracks, in inches."""
 _FILL, _EDGE = "#a6cfe8", COLOURS[0]
 
 
 def worst_bars(board: Leaderboard) -> bytes | None:
     """Return the figure of a leaderboard, or None if no rule has a score.
 
-    A bar is the score that ranks (with its interval), a circle the mean over attacks, a diamond
-    clean accuracy. Rules that are not ranked have an outlined bar.
+    One group of bars a track. A bar is the accuracy under the worst attack (with its interval), a
+    circle the mean over attacks, a diamond clean accuracy. What is not ranked has an outlined bar.
     """
-    table = board.table[board.table[board.score_column].notna()]
-    if table.empty:
+    parts = [(track, board.of_track(track).table) for track in board.tracks]
+    parts = [(track, table[table[WORST].notna()]) for track, table in parts]
+    parts = [(track, table) for track, table in parts if len(table)]
+    if not parts:
         return None
+    heights = [_ROW * len(table) + 0.2 for _, table in parts]
+    whole = sum(heights) + _GAP * (len(parts) - 1)
+    numbers = pd.concat([table[[WORST, "mean_accuracy", "clean_accuracy"]] for _, table in parts])
     with style():
-        drawn = figure(6.2, _ROW * len(table) + 0.5)
-        axes = drawn.add_axes((0, 0, 1, 1))
-        places = np.arange(len(table))
-        _bars(axes, table, places, board.score_column)
-        _marks(axes, table, places)
-        axes.set_yticks(places, table["aggregator"])
-        axes.set_ylim(len(table) - 0.4, -0.6)
-        axes.set_xlim(0, 100)
+        drawn = figure(6.2, whole + 0.3)
+        top = 1.0
+        for place, ((track, table), height) in enumerate(zip(parts, heights, strict=True)):
+            axes = drawn.add_axes((0, top - height / whole, 1, height / whole))
+            top -= (height + _GAP) / whole
+            _group(axes, table, f"Track {track}: the server knows {TRACKS[track]}")
+            axes.set_xlim(*_limits(numbers))
+            if place == 0:
+                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
         axes.set_xlabel("accuracy, %")
-        axes.grid(True, axis="x")
-        axes.set_axisbelow(True)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        for text, is_ranked in zip(axes.get_yticklabels(), table["rank"].notna(), strict=True):
-            text.set(style="normal" if is_ranked else "italic", color=INK if is_ranked else MUTED)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
-        axes.set_title("Worst case, mean and clean accuracy", loc="left", fontweight="bold")
-        if absent := sorted(set(board.table["aggregator"]) - set(table["aggregator"])):
+        if absent := sorted(board.table.loc[board.table[WORST].isna(), "aggregator"]):
             note = f"without a score for lack of cells: {', '.join(absent)}"
             axes.annotate(note, (0, 0), (0, -36), "axes fraction", "offset points", color=MUTED, fontsize=8)
         return encoded(drawn)
 
 
-def _bars(axes: Any, table: pd.DataFrame, places: Any, score: str) -> None:
-    ranked = table["rank"].notna().to_numpy()
-    length = 100 * table[score].to_numpy()
-    label = "worst case" + (", honest" if score == HONEST else "")
-    looks = ((ranked, _FILL, "", label), (~ranked, "white", "////", f"{label}, not ranked"))
+def _group(axes: Any, table: pd.DataFrame, title: str) -> None:
+    places = np.arange(len(table))
+    _bars(axes, table, places)
+    _marks(axes, table, places)
+    axes.set_yticks(places, table["aggregator"])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.grid(True, axis="x")
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    for text, note in zip(axes.get_yticklabels(), table["note"], strict=True):
+        text.set(style="italic" if note else "normal", color=MUTED if note else INK)
+    axes.set_title(title, loc="left", fontweight="bold")
+
+
+def _limits(numbers: pd.DataFrame) -> tuple[float, float]:
+    """Return where the axis ends: at whole tens around all numbers, so that close ones are told apart."""
+    low, high = 100 * float(numbers.min().min()), 100 * float(numbers.max().max())
+    return max(10 * np.floor(low / 10) - 10, 0.0), min(10 * np.ceil(high / 10), 100.0)
+
+
+def _bars(axes: Any, table: pd.DataFrame, places: Any) -> None:
+    own = (table["note"] == "").to_numpy()
+    length = 100 * table[WORST].to_numpy()
+    looks = ((own, _FILL, "", "worst attack"), (~own, "white", "////", "worst attack, for comparison"))
     for chosen, fill, hatch, name in looks:
         if chosen.any():
             axes.barh(places[chosen], length[chosen], height=0.62, color=fill, edgecolor=_EDGE, hatch=hatch,
                       linewidth=0.8, label=name)  # fmt: skip
-    if score == HONEST and "honest_low" in table:
-        known = table["honest_low"].notna().to_numpy()
-        low, high = (100 * table[f"honest_{end}"].to_numpy() for end in ("low", "high"))
+    if bounds(WORST)[0] in table:
+        low, high = (100 * table[name].to_numpy() for name in bounds(WORST))
+        known = ~np.isnan(low)
         axes.hlines(places[known], low[known], high[known], color=INK, linewidth=1.4, label="95 % interval")
 
 

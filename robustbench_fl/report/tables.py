@@ -16,14 +16,13 @@ from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
+from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
 FORMATS = ("table", "md", "csv", "json", "latex")
 Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
 _RANK = "rank"
-_BIASED = "worst_accuracy"
-"""Its percentile interval inherits the bias of a minimum: people see that of the honest one."""
 
 
 def render(table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False) -> str:
@@ -61,11 +60,13 @@ def render(table: Renderable, format_: str = "table", wide: bool | None = None, 
         return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
     shown_whole = format_ != "table" if wide is None else wide
     hidden = frozenset[str]() if shown_whole else WIDE
+    if isinstance(table, Leaderboard):
+        return _sections(Sections((), (((), table),)), format_, hidden)
     if isinstance(table, Sections):
         return _sections(table, format_, hidden)
     if format_ == "table":
-        return terminal(readable(table, hidden), bold)
-    return WRITERS[format_](readable(table, hidden))
+        return terminal(readable(table), bold)
+    return WRITERS[format_](readable(table))
 
 
 def csv(table: Renderable) -> str:
@@ -91,27 +92,41 @@ def _labelled(by: tuple[str, ...], labels: tuple[object, ...], part: Table) -> p
     return data
 
 
-def readable(table: Table | Matrix | pd.DataFrame, hidden: frozenset[str] = frozenset()) -> Text:
-    """Return `table` as people read it, a leaderboard without the columns that are `hidden`."""
+def readable(table: Table | Matrix | pd.DataFrame) -> Text:
+    """Return `table` as people read it."""
     if isinstance(table, Matrix):
         return _matrix(table)
-    if isinstance(table, Leaderboard):
-        return _table(table, hidden, table.sentences)
     if isinstance(table, Table):
         return _table(table, frozenset(), table.sentences)
     return _frame(table)
 
 
 def _sections(table: Sections, format_: str, hidden: frozenset[str]) -> str:
+    """Return one table for each part, and for each track of a leaderboard; shared sentences at the end."""
     shared = table.shared
     texts = []
     for labels, part in table.parts:
         own = tuple(sentence for sentence in part.sentences if sentence not in shared)
-        title = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
-        text = _table(part, hidden if isinstance(part, Leaderboard) else frozenset(), own)
-        texts.append(f"{TITLES[format_].format(title)}\n\n{WRITERS[format_](text)}")
+        named = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
+        for title, rows in _tracks(part):
+            whole = TITLES[format_].format(": ".join(filter(None, (named, title))))
+            text = _table(rows, hidden if isinstance(part, Leaderboard) else frozenset(), ())
+            texts += [whole, WRITERS[format_](text)]
+        if own:
+            texts.append(WRITERS[format_](Text([], [], [], " ".join(_without(own, hidden)))))
     said = WRITERS[format_](Text([], [], [], " ".join(_without(shared, hidden))))
     return "\n\n".join([*texts, said])
+
+
+def _tracks(table: Table) -> list[tuple[str, Table]]:
+    """Return a leaderboard's tracks with their titles; of other tables the table itself."""
+    if not isinstance(table, Leaderboard):
+        return [("", table)]
+    if not table.tracks:
+        return [("Baselines", table)]
+    return [
+        (f"Track {track}, the server knows {TRACKS[track]}", table.of_track(track)) for track in table.tracks
+    ]
 
 
 def _label(label: object) -> str:
@@ -120,7 +135,7 @@ def _label(label: object) -> str:
 
 def _table(table: Table, hidden: frozenset[str], sentences: tuple[str, ...]) -> Text:
     data = table.table
-    left_out = hidden | {"tied"}
+    left_out = hidden | {"tied"} | ({"track"} if isinstance(table, Leaderboard) else set())
     names = [name for name in without_bounds(data) if name not in left_out and not _empty(data[name])]
     columns = [_column(data, name) for name in names]
     return _text(data, names, columns, " ".join(_without(sentences, hidden)))
@@ -137,7 +152,7 @@ def _column(data: pd.DataFrame, name: str) -> list[str]:
     if name == _RANK and "tied" in data:
         shown = [f"{text}{'=' if tied else ''}" for text, tied in zip(shown, data["tied"], strict=True)]
     low, high = bounds(name)
-    if name == _BIASED or low not in data:
+    if low not in data:
         return shown
     show = number(name)
     return [

@@ -24,12 +24,14 @@ def rows(board):
 def test_one_seed_by_hand(grid):
     board = leaderboard(frame(grid(BASIC)))
     table = rows(board)
-    assert list(table.index) == ["oracle_mean", "krum", "mean"]
-    assert table["rank"].tolist() == [pd.NA, 1, 2]
+    assert list(table.index) == ["mean", "krum", "oracle_mean"]
+    assert table["track"].tolist() == ["A", "B", ""]
+    assert table["rank"].isna().all()
+    assert "No ranks: they need 5 seeds." in board.caption
     krum = table.loc["krum"]
     assert krum["worst_accuracy"] == pytest.approx(0.6)
     assert krum["worst_attack"] == "alie"
-    assert krum["mean_accuracy"] == pytest.approx(0.65)
+    assert krum["mean_accuracy"] == pytest.approx(0.7)  # alie does not hurt plain averaging
     assert krum["clean_accuracy"] == pytest.approx(0.8)
     assert krum["defence_tax"] == pytest.approx(0.1)
     assert krum["coverage"] == "3/3"
@@ -42,7 +44,7 @@ def test_one_seed_by_hand(grid):
 def test_one_seed_has_no_interval_and_says_so(grid):
     board = leaderboard(frame(grid(BASIC)))
     assert "n=1, no interval" in board.caption
-    assert not [name for name in board.table if name in ("worst_low", "honest_low", "worst_accuracy_honest")]
+    assert not [name for name in board.table if name in ("worst_low", "mean_low", "worst_left_out")]
 
 
 def test_an_attack_that_does_not_hurt_is_named(grid):
@@ -89,7 +91,7 @@ def test_adaptive_attacks_stand_apart(grid):
     cells = grid({rule: {**row, "adaptive_min_max": 0.3} for rule, row in BASIC.items()})
     krum = rows(leaderboard(frame(cells))).loc["krum"]
     assert krum["worst_accuracy"] == pytest.approx(0.6)
-    assert krum["mean_accuracy"] == pytest.approx(0.65)
+    assert krum["mean_accuracy"] == pytest.approx(0.7)
     assert krum["worst_adaptive"] == pytest.approx(0.3)
     assert "worst_adaptive" not in leaderboard(frame(grid(BASIC))).table
 
@@ -99,11 +101,10 @@ def test_a_hole_is_shown_and_not_ranked(grid, record, status):
     cells = grid(BASIC) + grid({"median": {"none": 0.9, "ipm": 0.99}})
     cells.append(record("median", "alie", status=status))
     table = rows(leaderboard(frame(cells)))
-    assert table.index[-1] == "median"
+    assert list(table.index[table["track"] == "A"]) == ["mean", "median"]  # 0.5 in whole, 0.99 with a hole
     assert pd.isna(table.loc["median", "rank"])
     assert table.loc["median", "note"] == f"1 {status}"
     assert table.loc["median", "coverage"] == "2/3"
-    assert table.loc["krum", "rank"] == 1
 
 
 def test_a_cell_that_was_never_planned_is_a_hole_too(grid):
@@ -125,25 +126,30 @@ def test_infeasible_is_not_missing(grid, record):
 
 
 def test_an_attack_infeasible_for_all_compares_nobody(grid, record):
-    cells = grid(BASIC) + [record(rule, "byzmean", status="infeasible") for rule in BASIC]
+    cells = [cell for seed in range(5) for cell in grid(BASIC, seed=seed)]
+    cells += [record(rule, "byzmean", status="infeasible", seed=seed) for rule in BASIC for seed in range(5)]
     table = rows(leaderboard(frame(cells)))
     assert table.loc["krum", "rank"] == 1
-    assert table.loc["krum", "coverage"] == "3/3, 1 infeasible"
+    assert table.loc["krum", "coverage"] == "15/15, 5 infeasible"
 
 
 @pytest.mark.parametrize(("policy", "worst"), [("worst", 0.5), ("zero", 0.0)])
 def test_policies_fill_holes_and_mark_them(grid, record, policy, worst):
     cells = [
-        *grid(BASIC),
-        *grid({"median": {"none": 0.9, "ipm": 0.99}}),
-        record("median", "alie", status="failed"),
+        cell
+        for seed in range(5)
+        for cell in (
+            *grid(BASIC, seed=seed),
+            *grid({"median": {"none": 0.9, "ipm": 0.99}}, seed=seed),
+            record("median", "alie", status="failed", seed=seed),
+        )
     ]
     board = leaderboard(frame(cells), policy)
     row = rows(board).loc["median"]
     assert row["worst_accuracy"] == pytest.approx(worst)
-    assert row["coverage"] == "2/3, 1 imputed"
-    assert row["imputed"] == 1
-    assert row["rank"] == {"worst": 2, "zero": 3}[policy]
+    assert row["coverage"] == "10/15, 5 imputed"
+    assert row["imputed"] == 5
+    assert row["rank"] == {"worst": 1, "zero": 2}[policy]  # mean has 0.5: a tie, and a lead
     assert f"Missing cells ({policy})" in board.caption
 
 
@@ -158,17 +164,17 @@ def test_diverged_counts_with_its_accuracy(grid, record):
     row = rows(leaderboard(frame(cells))).loc["krum"]
     assert row["worst_accuracy"] == pytest.approx(0.1)
     assert row["diverged"] == 1
-    assert row["rank"] == 2
     assert "diverged" not in leaderboard(frame(grid(BASIC))).table
 
 
-def test_equal_scores_share_a_rank_with_one_seed(grid):
+def test_equal_scores_share_a_rank(grid):
     accuracies = {
         "a": {"none": 0.9, "ipm": 0.6},
         "b": {"none": 0.9, "ipm": 0.6},
         "c": {"none": 0.9, "ipm": 0.5},
     }
-    table = rows(leaderboard(frame(grid(accuracies))))
+    cells = [cell for seed in range(5) for cell in grid(accuracies, seed=seed)]
+    table = rows(leaderboard(frame(cells)))
     assert table["rank"].tolist() == [1, 1, 3]
     assert table["tied"].tolist() == [True, True, False]
 
@@ -195,11 +201,14 @@ def test_ties_are_paired_over_seeds(grid):
     assert table.loc["a", "rank"] == table.loc["c", "rank"] == 1
     assert table.loc["b", "rank"] == 3
     assert table["tied"].to_dict() == {"a": True, "c": True, "b": False}
-    assert board.score_column == "worst_accuracy_honest"
-    assert "too narrow" not in board.caption
-    assert "too narrow" in leaderboard(frame(several(grid, accuracies, noise, 3))).caption
+    assert "No ranks" not in board.caption
+    few = leaderboard(frame(several(grid, accuracies, noise, 4)))
+    assert "No ranks: they need 5 seeds." in few.caption
+    assert few.table["rank"].isna().all()
     low, high = table.loc["a", ["worst_low", "worst_high"]]
-    assert low < table.loc["a", "worst_accuracy"] < high
+    # One attack: mean ± t(0.975, 4) · s/√5, by hand for a spread of 0.1204.
+    assert high - low == pytest.approx(2 * 2.776445 * np.std(shared, ddof=1) / np.sqrt(5), rel=1e-6)
+    assert table.loc["a", "worst_left_out"] == pytest.approx(table.loc["a", "worst_accuracy"])
 
 
 def test_seeds_that_differ_between_attacks_give_no_interval(grid):
@@ -231,7 +240,7 @@ def test_intervals_do_not_depend_on_the_order_of_the_cells(grid):
         )
     ]
     there, back = (rows(leaderboard(frame(some))).loc["mean"] for some in (cells, cells[::-1]))
-    for name in ("worst_low", "worst_high", "mean_low", "mean_high", "honest_low", "honest_high"):
+    for name in ("worst_low", "worst_high", "mean_low", "mean_high", "worst_left_out"):
         assert there[name] == pytest.approx(back[name], abs=1e-12)
 
 
@@ -243,7 +252,6 @@ def test_rules_without_f_stand_in_every_assumed_f(grid):
     assert table.loc["krum", "worst_accuracy"] == pytest.approx(0.4)
     assert table.loc["krum", "defence_tax"] == pytest.approx(0.9 - 0.7)
     assert table["coverage"].to_dict() == {"krum": "4/4", "mean": "2/2"}
-    assert table["rank"].tolist() == [1, 1]
 
 
 def test_detection_rates_and_their_intervals(grid, record):
@@ -324,4 +332,45 @@ def test_ten_thousand_cells_are_quick(grid):
     board = leaderboard(table)
     assert time.process_time() - start < 4
     assert len(cells) == 10_000
-    assert board.score_column == "worst_accuracy_honest"
+    assert board.table["rank"].notna().all()
+
+
+def test_only_attacks_that_hurt_nobody_leave_nothing_to_rank(grid):
+    still = {rule: {"none": 0.9, "ipm": 0.895} for rule in ("mean", "median")}
+    cells = [cell for seed in range(5) for cell in grid(still, seed=seed)]
+    board = leaderboard(frame(cells))
+    assert board.table["rank"].isna().all()
+    assert set(board.table["note"]) == {"no attack hurts a rule"}
+    assert "nothing is ranked" in board.caption
+
+
+def test_a_block_in_which_no_rule_is_hurt_is_left_out(grid):
+    cells = []
+    for seed in range(5):
+        cells += grid(
+            {rule: {"none": 0.9, "ipm": 0.9} for rule in ("mean", "median")}, malicious=0.1, seed=seed
+        )
+        cells += grid({"mean": {"none": 0.9, "ipm": 0.2}, "median": {"none": 0.8, "ipm": 0.7}}, seed=seed)
+    board = leaderboard(frame(cells))
+    assert rows(board)["worst_accuracy"].to_dict() == pytest.approx({"median": 0.7, "mean": 0.2})
+    assert "Left out: 1 block in which no attack hurts any rule." in board.caption
+
+
+def test_a_rule_that_root_data_alone_would_beat_has_no_rank(grid, record):
+    cells = []
+    for seed in range(5):
+        cells += grid({"mean": {"none": 0.9, "ipm": 0.3}, "fltrust": {"none": 0.85, "ipm": 0.8}}, seed=seed)
+        for attack in ("none", "ipm"):
+            baseline = record("root_only", attack, 0.82, seed=seed)
+            baseline["facts"]["ranked"] = False
+            cells.append(baseline)
+    table = rows(leaderboard(frame(cells)))
+    assert (table.loc["fltrust", "track"], table.loc["fltrust", "note"]) == ("D", "not above root_only")
+    assert pd.isna(table.loc["fltrust", "rank"])
+    assert "root_only" in set(leaderboard(frame(cells)).of_track("D").table["aggregator"])
+    assert "root_only" not in set(leaderboard(frame(cells)).of_track("A").table["aggregator"])
+
+
+def test_a_track_without_a_rule_is_refused(grid):
+    with pytest.raises(UsageError, match=r"No rule competes in track 'C'.*Here: A, B"):
+        leaderboard(frame(grid(BASIC))).of_track("C")

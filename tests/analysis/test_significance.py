@@ -16,43 +16,53 @@ from robustbench_fl.core.errors import UsageError
 pytest.importorskip("scikit_posthocs", reason="needs the extra stats")
 
 
+SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
+
+
 def seeds(grid, table, n_seeds=4, **changes):
     """The same accuracies in every seed, or ``table(seed)`` in each."""
     rows = table if callable(table) else lambda seed: table
     return [cell for seed in range(n_seeds) for cell in grid(rows(seed), seed=seed, **changes)]
 
 
+def units(grid, table, n_units=6):
+    """The same accuracies under as many shares of malicious clients, in two seeds each."""
+    return [cell for share in SHARES[:n_units] for cell in seeds(grid, table, 2, malicious=share)]
+
+
 ORDERED = {"a": {"ipm": 0.9}, "b": {"ipm": 0.8}, "c": {"ipm": 0.7}, "oracle_mean": {"ipm": 0.95}}
 
 
 def test_a_constant_order_by_hand(grid):
-    found = significance(frame(seeds(grid, ORDERED)))
+    found = significance(frame(units(grid, ORDERED)))
+    assert found.n_units == 6  # two seeds of a setting are one unit
     rows = found.table.set_index("aggregator")
     assert rows["average_rank"].to_dict() == {"a": 1.0, "b": 2.0, "c": 3.0}
-    # chi² = 12·4 / (3·4) · (1 + 4 + 9 − 3·16/4) = 8; p = exp(−8/2) for two degrees of freedom.
-    assert found.friedman_p == pytest.approx(np.exp(-4))
-    assert "chi² = 8" in found.caption
-    # Demšar's table 5 has q = 2.343 for three: 2.343 · sqrt(3·4 / (6·4)).
-    assert found.critical_difference == pytest.approx(2.343 * np.sqrt(0.5), abs=1e-3)
-    # a and c are 2 apart, more than 1.66; the others 1.
+    # chi² = 12·6 / (3·4) · (1 + 4 + 9 − 3·16/4) = 12; p = exp(−12/2) for two degrees of freedom.
+    assert found.friedman_p == pytest.approx(np.exp(-6))
+    assert "chi² = 12" in found.caption
+    assert "The leaderboard has the same rule on top: a." in found.caption
+    # Demšar's table 5 has q = 2.343 for three: 2.343 · sqrt(3·4 / (6·6)).
+    assert found.critical_difference == pytest.approx(2.343 * np.sqrt(1 / 3), abs=1e-3)
+    # a and c are 2 apart, more than 1.35; the others 1.
     assert rows["group"].to_dict() == {"a": "a", "b": "ab", "c": "b"}
     pairs = found.pairs.set_index(["first", "second"])
     assert pairs["difference"].to_dict() == pytest.approx({("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.1})
-    # Four differences of one sign: 2 / 2^4; of three pairs, all equally small: three times that.
-    assert pairs["wilcoxon_p"].tolist() == [0.125] * 3
-    assert pairs["holm_p"].tolist() == [0.375] * 3
-    assert pairs["wins"].tolist() == [4, 4, 4]
+    # Six differences of one sign: 2 / 2^6; of three pairs, all equally small: three times that.
+    assert pairs["wilcoxon_p"].tolist() == [0.03125] * 3
+    assert pairs["holm_p"].tolist() == [0.09375] * 3
+    assert pairs["wins"].tolist() == [6, 6, 6]
 
 
 def test_the_worst_attack_or_the_mean_of_attacks_is_ranked(grid):
     table = {"a": {"ipm": 0.9, "alie": 0.1}, "b": {"ipm": 0.4, "alie": 0.4}, "c": {"ipm": 0.3, "alie": 0.3}}
-    cells = frame(seeds(grid, table))
+    cells = frame(units(grid, table))
     assert list(significance(cells).table["aggregator"]) == ["b", "c", "a"]
     assert list(significance(cells, "mean").table["aggregator"]) == ["a", "b", "c"]
 
 
 def test_rules_that_always_tie_differ_from_nobody(grid):
-    found = significance(frame(seeds(grid, {rule: {"ipm": 0.5} for rule in "abc"})))
+    found = significance(frame(units(grid, {rule: {"ipm": 0.5} for rule in "abc"})))
     assert np.isnan(found.friedman_p)
     assert "all rules always tie" in found.caption
     assert list(found.table["group"]) == ["a", "a", "a"]
@@ -60,27 +70,36 @@ def test_rules_that_always_tie_differ_from_nobody(grid):
 
 
 def test_a_rule_with_a_hole_or_infeasible_somewhere_is_left_out_by_name(grid, record):
-    cells = seeds(grid, {**ORDERED, "d": {"ipm": 0.99}})[:-1]  # the last is the baseline's or d's
-    cells = [c for c in cells if not (c["labels"]["aggregator"] == "d" and c["cell"]["seed"] == 1)]
-    cells += [record("bulyan", "ipm", status="infeasible", seed=seed) for seed in range(4)]
+    cells = units(grid, {**ORDERED, "d": {"ipm": 0.99}})
+    cells = [c for c in cells if not (c["labels"]["aggregator"] == "d" and c["cell"]["malicious"] == 0.1)]
+    cells += [
+        record("bulyan", "ipm", status="infeasible", seed=seed, malicious=share)
+        for seed in range(2)
+        for share in SHARES
+    ]
     found = significance(frame(cells))
     assert list(found.table["aggregator"]) == ["a", "b", "c"]
     assert "Left out for lack of cells: bulyan, d." in found.caption
 
 
 def test_an_attack_that_is_infeasible_for_every_rule_leaves_nobody_out(grid, record):
-    cells = seeds(grid, ORDERED)
-    beyond = [record(rule, "alie", None, status="infeasible", seed=s) for rule in ORDERED for s in range(4)]
+    cells = units(grid, ORDERED)
+    beyond = [
+        record(rule, "alie", None, status="infeasible", seed=s, malicious=share)
+        for rule in ORDERED
+        for s in range(2)
+        for share in SHARES
+    ]
     alone, both = significance(frame(cells)), significance(frame([*cells, *beyond]))
     assert both.table.equals(alone.table)
     assert "Left out" not in both.caption
 
 
 def test_too_little_to_test_is_said_with_numbers(grid):
-    with pytest.raises(UsageError, match="found 2 rules and 4 units"):
-        significance(frame(seeds(grid, {"a": {"ipm": 0.5}, "b": {"ipm": 0.4}})))
-    with pytest.raises(UsageError, match="3 rules and 1 unit"):
-        significance(frame(seeds(grid, ORDERED, 1)))
+    with pytest.raises(UsageError, match="found 2 rules and 6 units"):
+        significance(frame(units(grid, {"a": {"ipm": 0.5}, "b": {"ipm": 0.4}})))
+    with pytest.raises(UsageError, match=r"3 rules and 5 units\. More seeds are no further units"):
+        significance(frame(units(grid, ORDERED, 5)))
     with pytest.raises(UsageError, match="found 0 rules and 0 units"):
         significance(frame([]))
     with pytest.raises(UsageError, match="Did you mean worst"):
@@ -101,10 +120,21 @@ def test_holms_correction_is_that_of_statsmodels():
     )
 
 
+def test_another_rule_on_top_than_in_the_leaderboard_is_explained(grid):
+    # b wins five settings by a point; a wins one by thirty.
+    cells = []
+    for place, share in enumerate(SHARES):
+        row = {"a": {"ipm": 0.9 if place == 0 else 0.59}, "b": {"ipm": 0.6}, "c": {"ipm": 0.1}}
+        cells += seeds(grid, row, 2, malicious=share)
+    found = significance(frame(cells))
+    assert found.table["aggregator"].tolist() == ["b", "a", "c"]
+    assert "The leaderboard has a on top, not b: it averages accuracies" in found.caption
+
+
 def test_the_diagram_is_a_picture(grid):
     from robustbench_fl.report.critical import critical_difference
 
-    found = significance(frame(seeds(grid, ORDERED)))
+    found = significance(frame(units(grid, ORDERED)))
     drawn = critical_difference(found)
     assert drawn.startswith(b"\x89PNG")
     assert drawn == critical_difference(found)
@@ -132,9 +162,12 @@ def test_gains_are_paired_over_seeds_and_blocks_that_one_lacks_are_left_out(grid
     cells += [record("krum", "ipm", malicious=0.4, status="infeasible", seed=seed) for seed in range(4)]
     (row,) = pair_table(frame(cells)).table.to_dict("records")
     assert (row["mean_gain"], row["worst_gain"]) == pytest.approx((0.055, 0.055))
-    assert 0.0499 < row["mean_gain_low"] < 0.055 < row["mean_gain_high"] < 0.0601
-    assert 0.0499 < row["worst_gain_low"] < row["worst_gain_high"] < 0.0601
+    # Gains of 5 and 6 points in two seeds each: t(0.975, 3) · 0.005774 / 2 = 0.009187.
+    for name in ("mean_gain", "worst_gain"):
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((0.045813, 0.064187), abs=1e-6)
     assert row["shared"] == "4/8"
+    assert row["verdict"] == "better"
+    assert 2 <= row["seeds_fewest"] <= row["seeds_most"] <= 4
 
 
 def test_gains_stand_on_attacks_that_some_rule_can_meet(grid, record):

@@ -11,7 +11,7 @@ def test_one_seed_has_no_interval_and_several_contain_the_mean(record):
     found = seed_intervals(frame([*cells, record("median", "ipm", 0.7)]))
     assert list(found.index) == [("mean", "ipm")]
     low, high = found.loc[("mean", "ipm")]
-    assert 0.4 <= low < 0.5 < high <= 0.6
+    assert (low, high) == pytest.approx((0.5 - 0.2484, 0.5 + 0.2484), abs=1e-4)  # t(0.975, 2) · 0.1 / √3
     assert seed_intervals(frame([record("mean", "ipm", 0.4)])).empty
 
 

@@ -16,6 +16,7 @@ from robustbench_fl.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 QUICK = str(ROOT / "results" / "quickstart")
+MATRIX = ROOT / "results" / "matrix-digits-depth"
 pytestmark = pytest.mark.skipif(not Path(QUICK).is_dir(), reason="needs the committed results")
 TABLES = ["leaderboard", "attacks", "costs", "detection", "matrix"]
 
@@ -60,6 +61,7 @@ def test_by_gives_a_section_for_each_value(command: str, format_: str) -> None:
 def test_a_terminal_gets_the_columns_that_fit_unless_asked() -> None:
     narrow, wide = (call("leaderboard", QUICK, *more).output for more in ([], ["--wide"]))
     assert "IQM %" not in narrow
+    assert narrow.count("Track ") == 4
     assert "--wide" in narrow
     assert "IQM %" in wide
     assert max(map(len, narrow.splitlines())) < 180
@@ -82,9 +84,10 @@ def test_differences_in_every_format(format_: str) -> None:
 def test_significance_prints_ranks_or_pairs_and_draws(tmp_path: Path) -> None:
     pytest.importorskip("scikit_posthocs", reason="needs the extra stats")
     for name in ("plan.jsonl.gz", "cells.jsonl.gz"):
-        (tmp_path / name).write_bytes((Path(QUICK) / name).read_bytes())
+        (tmp_path / name).write_bytes((MATRIX / name).read_bytes())
     assert "Friedman" in call("significance", str(tmp_path)).output
     pairs = json.loads(call("significance", str(tmp_path), "--pairs", "--format", "json").output)
-    assert len(pairs["rows"]) == 45  # of ten rules
+    rules = {row[end] for row in pairs["rows"] for end in ("first", "second")}
+    assert len(pairs["rows"]) == len(rules) * (len(rules) - 1) / 2
     call("significance", str(tmp_path), "--score", "mean", "--figure")
     assert (tmp_path / "figures" / "critical-difference-mean.png").read_bytes().startswith(b"\x89PNG")

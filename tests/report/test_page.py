@@ -85,12 +85,33 @@ def test_it_holds_what_the_tables_hold(grid):
     cells = grid(BASIC) + grid(BASIC, seed=1)
     data = data_of(page(cells, "basic", command))
     board = leaderboard(frame(cells))
-    assert [row["aggregator"] for row in data["board"]["rows"]] == list(board.table["aggregator"])
-    assert [row["worst_accuracy"] for row in data["board"]["rows"]] == list(board.table["worst_accuracy"])
-    assert data["board"]["caption"] == board.caption
+    whole = data["views"][0]
+    for track, shown in zip(board.tracks, whole["tracks"], strict=True):
+        table = board.of_track(track).table
+        assert [row["aggregator"] for row in shown["rows"]] == list(table["aggregator"])
+        assert [row["worst_accuracy"] for row in shown["rows"]] == list(table["worst_accuracy"])
+    assert whole["caption"] == board.caption
     assert data["cells"]["key"] == [record["key"] for record in cells]
     assert data["details"]["command"]["values"] == [command(record) for record in cells]
     assert data["cells"]["accuracy"] == [record["metrics"]["accuracy"] for record in cells]
+
+
+def test_there_is_a_view_for_each_value_and_each_setting(grid):
+    cells = [
+        cell
+        for malicious in (0.1, 0.3)
+        for partition in ("iid", "dirichlet(alpha=0.1)")
+        for cell in grid(BASIC, malicious=malicious, partition=partition)
+    ]
+    shown = [(view["group"], view["title"]) for view in data_of(page(cells, "views", command))["views"]]
+    assert shown == [
+        ("", "All cells"),
+        ("Partition", "dirichlet(alpha=0.1)"), ("Partition", "iid"),
+        ("Malicious clients", "10 %"), ("Malicious clients", "30 %"),
+        ("Attack family", "backdoor"), ("Attack family", "update"),
+        ("One setting", "iid, 10 %"), ("One setting", "dirichlet(alpha=0.1), 10 %"),
+        ("One setting", "iid, 30 %"), ("One setting", "dirichlet(alpha=0.1), 30 %"),
+    ]  # fmt: skip
 
 
 def test_holes_that_nobody_planned_have_no_key(grid, record):

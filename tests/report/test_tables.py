@@ -27,25 +27,31 @@ def markdown_rows(text):
 
 @pytest.fixture
 def board(grid):
-    return leaderboard(frame(grid(BASIC)))
+    return leaderboard(frame([cell for seed in range(5) for cell in grid(BASIC, seed=seed)]))
 
 
 def test_markdown_is_well_formed_and_in_percent(board):
     text = render(board, "md")
-    header, ruler, *rows = markdown_rows(text)
+    first, second = text.split("### Track ")[1:]
+    assert first.startswith("A, the server knows nothing but the updates\n")
+    header, ruler, *rows = markdown_rows(second)
     assert {len(row) for row in (header, ruler, *rows)} == {len(header)}
     assert all(re.fullmatch(r":?-+:?", mark) for mark in ruler)
     entries = {row[1]: dict(zip(header, row, strict=True)) for row in rows}
-    assert entries["krum"]["Worst %"] == "71.2"
-    assert entries["krum"]["#"] == "1"
+    assert list(entries) == ["oracle_mean", "krum", "mean"]
+    assert entries["krum"]["Worst %"] == "71.2 [71.2, 71.2]"
+    assert entries["krum"]["#"] == "1 [1, 1]"
     assert entries["oracle_mean"]["#"] == "–"
+    assert entries["mean"]["Note"] == "best of track A"
     assert "TPR %" not in header  # nobody detects: no empty columns for people
     assert text.endswith(board.caption)
 
 
 def test_csv_has_raw_names_and_fractions(board):
     first, *rows = csv.reader(io.StringIO(render(board, "csv")))
-    assert first[:5] == ["rank", "tied", "aggregator", "worst_accuracy", "worst_attack"]
+    assert first[:6] == ["track", "rank", "tied", "rank_low", "rank_high", "aggregator"]
+    assert first.count("aggregator") == 1
+    assert [row[0] for row in rows] == ["A", "B", ""]  # every rule once, baselines too
     for name in (
         "clean_accuracy",
         "defence_tax",
@@ -56,7 +62,7 @@ def test_csv_has_raw_names_and_fractions(board):
         "coverage",
     ):
         assert name in first
-    krum = next(row for row in rows if row[2] == "krum")
+    krum = next(row for row in rows if row[5] == "krum")
     assert float(krum[first.index("worst_accuracy")]) == 0.71234
     assert krum[first.index("tpr")] == ""
 
@@ -71,7 +77,8 @@ def test_json_has_null_for_nothing(board):
 
 
 def test_terminal_lines_up_and_wraps_the_caption(board):
-    body, caption = render(board, "table").split("\n\n")
+    *_, title, body, caption = render(board, "table").split("\n\n")
+    assert title.startswith("Track B")
     head, ruler, *rows = body.splitlines()
     start = head.index("Aggregator")
     assert [row[start:].split()[0] for row in rows] == ["oracle_mean", "krum", "mean"]
@@ -108,15 +115,16 @@ def test_intervals_stand_in_brackets_for_people_only(grid):
         for cell in grid({"mean": {"none": 0.9, "ipm": 0.5 + shift}}, seed=seed)
     ]
     board = leaderboard(frame(cells))
-    # One resample of two in four draws seed 0 only: the interval reaches both seeds.
-    assert "51.0 [50.0, 52.0]" in render(board, "md")
+    # A standard error of 0.01, and t with one degree of freedom is 12.71.
+    assert "51.0 [38.3, 63.7]" in render(board, "md")
     assert "[" not in render(board, "csv").split("\n", 1)[1]
-    assert {"worst_low", "worst_high", "honest_low"} <= set(render(board, "csv").split("\n")[0].split(","))
+    assert {"worst_low", "worst_high", "mean_low"} <= set(render(board, "csv").split("\n")[0].split(","))
 
 
 def test_ties_are_marked(grid):
-    text = render(leaderboard(frame(grid({"a": {"ipm": 0.5}, "b": {"ipm": 0.5}, "c": {"ipm": 0.4}}))), "md")
-    assert [row[0] for row in markdown_rows(text)[2:]] == ["1=", "1=", "3"]
+    rules = {"a": {"ipm": 0.5}, "b": {"ipm": 0.5}, "c": {"ipm": 0.4}}
+    text = render(leaderboard(frame([cell for seed in range(5) for cell in grid(rules, seed=seed)])), "md")
+    assert [row[0] for row in markdown_rows(text)[2:]] == ["1= [1, 2]", "1= [1, 2]", "3 [3, 3]"]
 
 
 def test_labels_cannot_break_a_table(grid):

@@ -1,4 +1,4 @@
-"""What the page knows: every cell's numbers, what tells the cells apart, and the finished leaderboard."""
+"""What the page shows: the tables of every view, made here, and what stands behind each cell."""
 
 from __future__ import annotations
 
@@ -7,40 +7,36 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl.analysis import captions, scores
 from robustbench_fl.analysis.attack_effect import PLAIN
-from robustbench_fl.analysis.blocks import completed
-from robustbench_fl.analysis.bootstrap import paired_draws
+from robustbench_fl.analysis.blocks import CLEAN, completed
 from robustbench_fl.analysis.columns import bounds, column, without_bounds
-from robustbench_fl.analysis.coverage import Missing
-from robustbench_fl.analysis.estimators import halves
-from robustbench_fl.analysis.frame import frame, settings
+from robustbench_fl.analysis.coverage import Missing, only_counted
+from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
+from robustbench_fl.analysis.matrix import Matrix, matrix
+from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.report.page.details import details
 from robustbench_fl.report.page.packing import coded, numbers
+from robustbench_fl.report.page.views import View, filters, in_order, title_of, views
 
 Command = Callable[[Any], str]
 """Returns the command line that makes the cell of a record again."""
-_MAIN = ("dataset", "partition", "malicious")
-_TITLES = {"dataset": "Data set", "partition": "Partition", "malicious": "Malicious clients"}
-_VALUES = (
-    *("accuracy", "accuracy_std", "worst_class_accuracy", "attack_success", "tpr", "fpr", "dacc", "auc"),
-    *("server_ms", "peak_memory_mb"),
-)
-_MOST_DRAWN = 600
-"""Worlds times seeds whose resamples travel in the page."""
-_BIASED = "worst_accuracy"
+_VALUES = ("accuracy", "attack_success", "accuracy_loss")
+"""What a matrix can show."""
+_BEST, _TIED = 1, 2
+_MARKS = ("tied", "track")
+"""Columns that are shown otherwise."""
 
 
 def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Command) -> dict[str, Any]:
-    """Return everything the page computes from and shows.
+    """Return everything the page shows.
 
     Parameters
     ----------
     records : sequence of mappings
         One record for every planned cell.
     missing : {"exclude", "worst", "zero"}
-        Policy of the leaderboard.
+        Policy of the leaderboards.
     command : callable
         Returns the command line that makes the cell of a record again.
 
@@ -48,7 +44,8 @@ def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Com
     -------
     dict
         Plain data. ``cells`` are columns over the completed grid: the planned cells, then the holes
-        that nobody planned (without a key).
+        that nobody planned (without a key). ``views`` have one leaderboard a track and their
+        matrices.
 
     Raises
     ------
@@ -58,30 +55,27 @@ def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Com
         If stored numbers contradict each other.
     """
     cells = frame(records)
-    board = leaderboard(cells, missing)
+    whole = leaderboard(cells, missing)
     table = completed(cells)
-    rules, attacks = _names(table, "aggregator"), _names(table, "attack")
+    rules, attacks = sorted(table["aggregator"].unique()), _attacks(table)
+    planned = table[table["key"] != ""]
     return {
         "cells": _cells(table, rules, attacks),
-        "rules": [_rule(table, name) for name in rules],
+        "rules": rules,
         "attacks": [_attack(table, name) for name in attacks],
         "assumed": _assumed(table),
-        "filters": _filters(table),
-        "malicious": _by_world(table, "malicious"),
-        "effective": _effective(board.effects, attacks),
-        "draws": _draws(table),
-        "paired": _paired(table),
-        "halves": {str(n): halves(n).tolist() for n in _seed_counts(table)},
-        "board": _board(board),
-        "missing": missing,
+        "settings": _settings(table),
         "plain": rules.index(PLAIN) if PLAIN in rules else None,
-        "texts": {"sort": dict(captions.SORT), "policy": captions.POLICY[missing]},
+        "values": {name: _value(name) for name in _VALUES},
+        "views": [_view(view, whole if not view.group else None, missing) for view in views(planned)],
         "details": details(records, command),
     }
 
 
-def _names(table: pd.DataFrame, column: str) -> list[str]:
-    return sorted(table[column].unique())
+def _attacks(table: pd.DataFrame) -> list[str]:
+    """Return the attack none first, adaptive ones last."""
+    facts = table.drop_duplicates("attack").set_index("attack")["adaptive"]
+    return sorted(facts.index, key=lambda name: (name != CLEAN, bool(facts[name]), name))
 
 
 def _assumed(table: pd.DataFrame) -> list[str]:
@@ -91,6 +85,7 @@ def _assumed(table: pd.DataFrame) -> list[str]:
 
 def _cells(table: pd.DataFrame, rules: list[str], attacks: list[str]) -> dict[str, Any]:
     assumed = _assumed(table)
+    counted = only_counted(table)
     return {
         "key": ["" if pd.isna(key) else str(key) for key in table["key"]],
         "world": [int(world) for world in table["_world"]],
@@ -99,101 +94,89 @@ def _cells(table: pd.DataFrame, rules: list[str], attacks: list[str]) -> dict[st
         "assumed": [assumed.index(str(name)) for name in table["_assumed"]],
         "seed": [int(seed) for seed in table["seed"]],
         "status": coded(list(table["status"])),
-        **{name: numbers(table[name]) for name in _VALUES},
+        "accuracy": numbers(counted["accuracy"]),
+        "attack_success": numbers(counted["attack_success"]),
     }
-
-
-def _rule(table: pd.DataFrame, name: str) -> dict[str, Any]:
-    first = table[table["aggregator"] == name].iloc[0]
-    told = [] if first["told"] == "nothing" else str(first["told"]).split(", ")
-    return {"name": name, "told": told, "detector": bool(first["detector"]), "ranked": bool(first["ranked"])}
 
 
 def _attack(table: pd.DataFrame, name: str) -> dict[str, Any]:
     first = table[table["attack"] == name].iloc[0]
-    facts = {"category": str(first["category"]), "knowledge": str(first["knowledge"])}
-    flags = {"adaptive": bool(first["adaptive"]), "knows_defence": bool(first["knows_defence"])}
-    return {"name": name, **facts, **flags}
+    sees = f"{first['category']}, sees {first['knowledge']}"
+    text = "no attack" if name == CLEAN else f"adaptive, {sees}" if first["adaptive"] else sees
+    shown = "none (clean)" if name == CLEAN else name
+    return {"name": name, "shown": shown, "text": text, "adaptive": bool(first["adaptive"])}
 
 
-def _by_world(table: pd.DataFrame, column: str) -> list[Any]:
-    return [float(value) for value in table.groupby("_world")[column].first()]
-
-
-def _filters(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _settings(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the settings that tell worlds apart, with the value of each world."""
     worlds = table.drop_duplicates("_world").sort_values("_world")
     found = []
-    for name in (*_MAIN, *(name for name in settings(table) if name not in _MAIN)):
-        texts = [_text(name, value) for value in worlds[name]]
-        if len(set(texts)) > 1:
-            order = _in_order(worlds[name], texts)
-            title = _TITLES.get(name, name.replace("_", " ").capitalize())
-            values = [order.index(text) for text in texts]
-            found.append({"name": name, "title": title, "labels": order, "worlds": values})
+    for name, texts in filters(worlds).items():
+        order = in_order(worlds[name], texts)
+        values = [order.index(text) for text in texts]
+        found.append({"title": title_of(name), "labels": order, "worlds": values})
     return found
 
 
-def _text(name: str, value: object) -> str:
-    if pd.isna(value):
-        return "none"
-    if name == "malicious":
-        return f"{100 * float(str(value)):.3g} %"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _value(name: str) -> dict[str, str]:
+    known = column(name)
+    return {"title": known.title, "better": known.better}
 
 
-def _in_order(values: pd.Series, texts: list[str]) -> list[str]:
-    by_text = dict(zip(texts, values, strict=True))
-    if pd.api.types.is_numeric_dtype(values):
-        return sorted(by_text, key=lambda text: (pd.notna(by_text[text]), by_text[text]))
-    return sorted(by_text)
+def _view(view: View, board: Leaderboard | None, missing: Missing) -> dict[str, Any]:
+    board = board or leaderboard(view.cells.drop(columns=["_world", "_assumed"]), missing)
+    parts = [board.of_track(track) for track in board.tracks] or [board]
+    order = list(board.table["aggregator"])
+    worst = dict(zip(order, board.table["worst_accuracy"], strict=True))
+    return {
+        "group": view.group,
+        "title": view.title,
+        "worlds": view.worlds,
+        "assumed": view.assumed,
+        "tracks": [
+            {"title": _title(track), "rows": _rows(part.table)}
+            for track, part in zip(board.tracks or [""], parts, strict=True)
+        ],
+        "columns": [_column(board.table, name) for name in without_bounds(board.table) if name not in _MARKS],
+        "caption": board.caption,
+        "order": order,
+        "unranked": list(board.table.loc[board.table["note"] != "", "aggregator"]),
+        "worst": numbers(pd.Series([worst[rule] for rule in order])),
+        "matrices": dict(_matrices(view, order)),
+    }
 
 
-def _effective(found: pd.DataFrame, attacks: list[str]) -> list[list[int]]:
-    """Return ``[world, attack, whether it hurts plain averaging]`` wherever that is known."""
-    known = zip(found["_world"], found["attack"], found["effective"], strict=True)
-    return [[int(world), attacks.index(attack), int(effective)] for world, attack, effective in known]
+def _title(track: str) -> str:
+    return f"Track {track}: the server knows {TRACKS[track]}" if track else "Baselines"
 
 
-def _seed_counts(table: pd.DataFrame) -> list[int]:
-    counts = scores.attacked(table).groupby(["_world", "attack"])["seed"].nunique()
-    return sorted({int(n) for n in counts if n > 1})
+def _matrices(view: View, order: list[str]) -> Any:
+    cells = view.cells.drop(columns=["_world", "_assumed"])
+    for value in _VALUES:
+        found = matrix(cells, value=value)
+        if found.values.notna().any(axis=None):
+            yield value, _matrix(found, order)
 
 
-def _draws(table: pd.DataFrame) -> dict[str, str]:
-    """Return for every world and number of seeds how often each seed is drawn, a character a count.
-
-    They are the very resamples of the tables, so that intervals and ties under a filter are too.
-    """
-    found = {}
-    for world, cells in scores.attacked(table).groupby("_world"):
-        for n in _seed_counts(cells):
-            counts = scores.draws(cells, n).astype(int)
-            found[f"{world}:{n}"] = "".join(chr(48 + count) for count in counts.ravel())
-    return found
-
-
-def _paired(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the resamples by which the matrix judges ties, for worlds with equally many seeds.
-
-    Those of the first worlds are the same however many worlds follow, so they serve every filter.
-    None where the numbers of seeds differ, there is one seed, or the draws would fill the page.
-    """
-    counts = set(table.groupby("_world")["seed"].nunique())
-    n_worlds, n_seeds = table["_world"].nunique(), max(counts)
-    if len(counts) > 1 or n_seeds == 1 or n_worlds * n_seeds > _MOST_DRAWN:
-        return None
-    drawn = paired_draws(n_seeds, n_worlds).astype(int)
-    return {"seeds": n_seeds, "draws": ["".join(chr(48 + k) for k in world.ravel()) for world in drawn]}
+def _matrix(found: Matrix, order: list[str]) -> dict[str, Any]:
+    rows = [rule for rule in order if rule in found.values.index]
+    shown = [name for name in found.values if found.value == "accuracy" or found.values[name].notna().any()]
+    marks = _BEST * found.best + _TIED * found.tied
+    return {
+        "attacks": shown,
+        "rules": rows,
+        "mean": [numbers(found.values.loc[rule, shown]) for rule in rows],
+        "done": found.done.loc[rows, shown].to_numpy().tolist(),
+        "planned": found.planned.loc[rows, shown].to_numpy().tolist(),
+        "marks": marks.loc[rows, shown].to_numpy().astype(int).tolist(),
+        "weak": sorted(found.ineffective & set(shown)),
+        "caption": found.caption,
+    }
 
 
-def _board(board: Leaderboard) -> dict[str, Any]:
-    table = board.table
-    shown = [name for name in without_bounds(table) if name != "tied"]
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     kept = table.astype(object).where(table.notna(), None)
-    rows = [{name: _plain(value) for name, value in row.items()} for row in kept.to_dict("records")]
-    columns = [_column(table, str(name)) for name in shown if _says(table[name])]
-    return {"columns": columns, "rows": rows, "score": board.score_column, "caption": board.caption}
+    return [{str(name): _plain(value) for name, value in row.items()} for row in kept.to_dict("records")]
 
 
 def _column(table: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -204,13 +187,9 @@ def _column(table: pd.DataFrame, name: str) -> dict[str, Any]:
         "name": name,
         "title": known.header,
         "kind": "percent" if known.is_percent else "number" if numeric else "text",
-        "interval": low.removesuffix("_low") if low in table and name != _BIASED else None,
+        "interval": low.removesuffix("_low") if low in table else None,
         "first": "ascending" if few else "descending",
     }
-
-
-def _says(values: pd.Series) -> bool:
-    return bool(values.notna().any() and (values.astype(str) != "").any())
 
 
 def _plain(value: Any) -> Any:

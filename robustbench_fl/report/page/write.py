@@ -22,10 +22,7 @@ from robustbench_fl.report.page.packing import packed
 from robustbench_fl.report.page.payload import Command, payload
 
 NAME = "report.html"
-_SCRIPTS = (
-    *("data", "bootstrap", "scores", "board", "matrix"),
-    *("drawing", "table", "heatmap", "curves", "dialog", "main"),
-)
+_SCRIPTS = (*("data", "drawing", "table", "heatmap", "curves", "dialog", "main"),)
 
 
 def write_page(

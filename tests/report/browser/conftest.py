@@ -33,7 +33,8 @@ def browser():
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,900"):
+    quiet = ("--disable-background-networking", "--disable-sync")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", *quiet, "--window-size=1300,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.binary_location = next(
@@ -55,7 +56,7 @@ def noise(*labels):
 
 @pytest.fixture
 def several_seeds(record):
-    """Return cells of three seeds with holes, infeasible cells, a yardstick and a fraction without malice."""
+    """Return cells of three seeds with holes, infeasible cells, a baseline and a fraction without malice."""
     cells = []
     for place, (dataset, partition, malicious) in enumerate(
         [("digits", "iid", 0.1), ("digits", "iid", 0.3), ("digits", "dirichlet(alpha=0.1)", 0.1),
@@ -119,15 +120,11 @@ class Page:
         return self.driver.execute_script(script, *arguments)
 
     def choose(self, **choices):
-        """Set filters by their text; ``refused`` are needs to uncheck."""
+        """Set the view or the track by its text."""
         self.run("document.querySelector('#filters [type=reset]').click()")
         # The page draws after the form is reset: this answers after that.
         self.driver.execute_async_script("setTimeout(arguments[0])")
         for name, text in choices.items():
-            if name == "refused":
-                for need in text:
-                    self.run("document.querySelector(`input[value=${arguments[0]}]`).click()", need)
-                continue
             self.run(
                 "const s = document.querySelector(`[name='${arguments[0]}']`);"
                 "s.value = [...s.options].find((o) => o.text === arguments[1]).value;"
@@ -135,23 +132,25 @@ class Page:
                 name, text,
             )  # fmt: skip
 
-    def board(self):
-        """Return the leaderboard with all digits, a mapping for each rule in its order."""
-        rows = self.run(
-            "return [...document.querySelectorAll('#board tbody tr')].map((row) => [...row.children].map("
-            "({dataset: d}) => [d.column, d.value ?? null, d.low ?? null, d.high ?? null]))"
+    def boards(self):
+        """Return the leaderboards with all digits, a mapping for each rule in its order."""
+        tables = self.run(
+            "return [...document.querySelectorAll('#boards table')].map((table) => [...table.tBodies[0].rows]"
+            ".map((row) => [...row.children].map("
+            "({dataset: d}) => [d.column, d.value ?? null, d.low ?? null, d.high ?? null])))"
         )
-        found = {}
-        for row in rows:
-            values = {name: value for name, value, *_ in row}
-            values |= {f"{name}_low": low for name, _, low, _ in row}
-            values |= {f"{name}_high": high for name, _, _, high in row}
-            found[values["aggregator"]] = values
-        return found
+        return [dict(map(self._row, rows)) for rows in tables]
+
+    @staticmethod
+    def _row(row):
+        values = {name: value for name, value, *_ in row}
+        values |= {f"{name}_low": low for name, _, low, _ in row}
+        values |= {f"{name}_high": high for name, _, _, high in row}
+        return values["aggregator"], values
 
     def column(self, name):
-        """Return a column's numbers from top to bottom, without what is missing."""
-        return [float(row[name]) for row in self.board().values() if row[name]]
+        """Return a column's numbers in the first table from top to bottom, without what is missing."""
+        return [float(row[name]) for row in self.boards()[0].values() if row[name]]
 
     def matrix(self):
         return self.run(

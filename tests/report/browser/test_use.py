@@ -16,9 +16,7 @@ def test_sorting_by_click_and_by_key(browser, opened, several_seeds):
     from selenium.webdriver.common.keys import Keys
 
     shown = opened("several", several_seeds)
-    head = (
-        "return document.querySelector('[data-column=mean_accuracy]').parentElement.getAttribute('aria-sort')"
-    )
+    head = "return document.querySelector('[data-head=mean_accuracy]').getAttribute('aria-sort')"
     assert shown.run(head) == "none"
     browser.find_element(By.CSS_SELECTOR, "button[data-column=mean_accuracy]").click()
     assert shown.run(head) == "descending"
@@ -30,10 +28,10 @@ def test_sorting_by_click_and_by_key(browser, opened, several_seeds):
     values = shown.column("mean_accuracy")
     assert values == sorted(values)
     browser.find_element(By.CSS_SELECTOR, "button[data-column=tpr]").click()
-    assert [bool(row["tpr"]) for row in shown.board().values()] == [True] + [False] * (len(values) - 1)
+    assert [bool(row["tpr"]) for row in shown.boards()[0].values()] == [True] + [False] * (len(values) - 1)
     names = browser.find_element(By.CSS_SELECTOR, "button[data-column=aggregator]")
     names.click()
-    assert list(shown.board()) == sorted(shown.board())
+    assert all(list(rows) == sorted(rows) for rows in shown.boards())
 
 
 def test_a_cell_opens_with_curves_configuration_provenance_and_command(opened):
@@ -41,7 +39,7 @@ def test_a_cell_opens_with_curves_configuration_provenance_and_command(opened):
 
     cells = Store.existing(QUICKSTART).records()
     shown = opened("quickstart", cells)
-    shown.choose(**{"filter-malicious": "30 %"})
+    shown.choose(view="30 %")
     shown.run("document.querySelector('#matrix td[data-rule=krum][data-attack=ipm]').focus()")
     shown.press(Keys.ENTER)
     text = shown.run(
@@ -75,11 +73,7 @@ def test_the_drawn_curve_is_the_recorded_one(opened):
     first = next(
         c for c in cells if c["labels"]["aggregator"] == "median" and c["labels"]["attack"] == "mpaf"
     )
-    place = {
-        "filter-malicious": f"{100 * first['cell']['malicious']:g} %",
-        "filter-partition": first["labels"]["partition"],
-    }
-    shown.choose(**place)
+    shown.choose(view=f"{first['labels']['partition']}, {100 * first['cell']['malicious']:g} %")
     shown.run("document.querySelector('#matrix td[data-rule=median][data-attack=mpaf]').click()")
     points = shown.run(
         "return document.querySelector('#cell svg.curves polyline.line').getAttribute('points')"

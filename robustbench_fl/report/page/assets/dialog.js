@@ -1,7 +1,7 @@
 // What stands behind one entry of the matrix: curves, runs, and one run in full.
 
 function openCell(data, rule, attack, places) {
-  const names = `${data.rules[rule].name} against ${data.attacks[attack].name}`;
+  const names = `${rule} against ${attack}`;
   const first = places.find((i) => data.cells.key[i] && at(data.cells.status, i) === "done") ?? places[0] ?? null;
   const dialog = byId("cell");
   const show = (place) => dialog.querySelector(".content").replaceChildren(...content(data, rule, attack, places, place, show));
@@ -40,23 +40,20 @@ function blocksOf(data, places) {
 
 function blockTexts(data, i) {
   const world = data.cells.world[i], f = data.assumed[data.cells.assumed[i]];
-  const texts = data.filters.map((filter) => `${filter.title.toLowerCase()} ${filter.labels[filter.worlds[world]]}`);
+  const texts = data.settings.map((setting) => `${setting.title.toLowerCase()} ${setting.labels[setting.worlds[world]]}`);
   return f && data.assumed.length > 2 ? [...texts, `assumed f ${f}`] : texts;
 }
 
 // Plain averaging in the same world under the same attack.
 function referenceOf(data, rule, attack, places) {
-  if (data.plain === null || rule === data.plain) return null;
-  const worlds = new Set(places.map((i) => data.cells.world[i])), found = [];
-  for (let i = 0; i < data.cells.n; i++) {
-    if (data.cells.rule[i] === data.plain && data.cells.attack[i] === attack && worlds.has(data.cells.world[i])) found.push(i);
-  }
+  if (data.plain === null || rule === data.rules[data.plain]) return null;
+  const found = placesOf(data, { worlds: places.map((i) => data.cells.world[i]) }, data.rules[data.plain], attack);
   return { label: "mean (no defence)", places: found, look: { hue: "currentColor", dash: "3 3", kind: "reference" } };
 }
 
 function runs(data, places, groups, chosen, show) {
   const c = data.cells, several = groups.length > 1;
-  const success = places.some((i) => !Number.isNaN(c.attack_success[i]));
+  const success = places.some((i) => c.attack_success[i] !== null);
   const head = ["Cell", several ? "Block" : null, "Seed", "Status", "Accuracy %", success ? "Attack success %" : null].filter(Boolean);
   const rows = groups.flatMap((group) => group.places.map((i) => el("tr", { class: i === chosen ? "chosen" : null },
     el("td", {}, keyButton(c.key[i], i === chosen, () => show(i))),

@@ -14,6 +14,9 @@ function el(name, attributes = {}, ...children) {
 
 const byId = (id) => document.getElementById(id);
 const DASH = "–";
+const average = (numbers) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
+const lowest = (numbers) => numbers.reduce((a, b) => Math.min(a, b), Infinity);
+const highest = (numbers) => numbers.reduce((a, b) => Math.max(a, b), -Infinity);
 
 function percent(value) {
   if (value === null || Number.isNaN(value)) return DASH;

@@ -1,62 +1,49 @@
 // The matrix: rules × attacks as a heat map walked with the arrow keys.
 
 let here = [0, 0]; // the cell that the tab key reaches
+const BEST = 1, TIED = 2;
 
-function drawMatrix(data, board, value, open) {
-  const found = matrixOf(data, board.cells, value);
-  const attacks = attackOrder(data, found, value);
-  const rules = board.rows.map((row) => data.rules.findIndex((rule) => rule.name === row.aggregator));
-  const worst = value === "accuracy" ? board.rows.map((row) => row.worst_accuracy) : null;
+function drawMatrix(data, view, value, open) {
+  const found = view.matrices[value], { better } = data.values[value];
+  const worst = value === "accuracy" ? new Map(view.order.map((rule, r) => [rule, view.worst[r]])) : null;
+  const facts = new Map(data.attacks.map((attack) => [attack.name, attack]));
+  const columns = data.attacks.map(({ name }) => name).filter((name) => found.attacks.includes(name));
   const head = el("tr", {}, el("th", { scope: "col" }, "Aggregator"),
     worst && el("th", { scope: "col", class: "worst" }, el("span", {}, "worst")),
-    ...attacks.map((attack) => attackHead(data, found, attack)));
-  const body = rules.map((rule, r) => el("tr", { class: board.rows[r].rank === null ? "unranked" : null },
-    el("th", { scope: "row" }, data.rules[rule].name),
-    worst && painted(el("td", { class: "worst", "data-value": worst[r] }, percent(worst[r])), worst[r], value),
-    ...attacks.map((attack, a) => matrixCell(data, found, rule, attack, value, [r, a], open))));
+    ...columns.map((name) => attackHead(facts.get(name), found.weak.includes(name))));
+  const body = found.rules.map((rule, r) => el("tr", { class: view.unranked.includes(rule) ? "unranked" : null },
+    el("th", { scope: "row" }, rule),
+    worst && painted(el("td", { class: "worst", "data-value": worst.get(rule) }, percent(worst.get(rule))), worst.get(rule), better),
+    ...columns.map((name, a) => matrixCell(found, r, found.attacks.indexOf(name), better, [r, a], open))));
   const table = byId("matrix");
   table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
-  here = [Math.min(here[0], rules.length - 1), Math.min(here[1], attacks.length - 1)];
+  here = [Math.min(here[0], found.rules.length - 1), Math.min(here[1], columns.length - 1)];
   reachable(table);
 }
 
-// The attack none first, adaptive ones last; only those with a value.
-function attackOrder(data, found, value) {
-  const met = new Set();
-  for (const [name, entry] of found.entries) {
-    if (value === "accuracy" || entry.values.length) met.add(Number(name.split(" ")[1]));
-  }
-  const key = (a) => (a === data.clean ? 0 : data.attacks[a].adaptive ? 2 : 1);
-  return [...met].sort((a, b) => key(a) - key(b) || compared(data.attacks[a].name, data.attacks[b].name));
+function attackHead({ shown, text, adaptive }, weak) {
+  return el("th", { scope: "col", class: adaptive ? "adaptive" : null, title: text + (weak ? ", ineffective" : "") },
+    el("span", {}, `${weak ? "† " : ""}${shown}`));
 }
 
-function attackHead(data, found, attack) {
-  const { name, category, adaptive, knowledge } = data.attacks[attack];
-  const said = attack === data.clean ? "no attack" : `${adaptive ? "adaptive, " : ""}${category}, sees ${knowledge}`;
-  const weak = found.weak.has(attack);
-  return el("th", { scope: "col", class: adaptive ? "adaptive" : null, title: said + (weak ? ", ineffective" : "") },
-    el("span", {}, `${attack === data.clean ? "none (clean)" : name}${weak ? "†" : ""}`));
-}
-
-function matrixCell(data, found, rule, attack, value, place, open) {
-  const entry = found.entries.get(`${rule} ${attack}`) ?? new Entry();
-  const partial = entry.done < entry.planned && !Number.isNaN(entry.mean);
-  const text = percent(entry.mean) + (partial ? "*" : "") + (entry.tied ? "=" : "");
-  const kind = Number.isNaN(entry.mean) ? "hole" : entry.best ? "best" : null;
-  const said = `${data.rules[rule].name}, ${data.attacks[attack].name}: ${text === DASH ? "no value" : `${text} %`}`
-    + `${entry.best ? ", best" : entry.tied ? ", tied to the best" : ""}, ${entry.done} of ${entry.planned} cells. Opens them.`;
+function matrixCell(found, r, a, better, place, open) {
+  const mean = found.mean[r][a], done = found.done[r][a], planned = found.planned[r][a], mark = found.marks[r][a];
+  const text = percent(mean) + (done < planned && mean !== null ? "*" : "") + (mark & TIED ? "=" : "");
+  const rule = found.rules[r], attack = found.attacks[a];
+  const said = `${rule}, ${attack}: ${text === DASH ? "no value" : `${text} %`}`
+    + `${mark & BEST ? ", best" : mark & TIED ? ", tied to the best" : ""}, ${done} of ${planned} cells. Opens them.`;
   const node = el("td", {
-    role: "gridcell", tabindex: -1, class: kind, "aria-label": said, "data-at": place.join(" "),
-    "data-rule": data.rules[rule].name, "data-attack": data.attacks[attack].name,
-    "data-value": known(entry.mean), "data-done": entry.done, "data-planned": entry.planned, "data-tied": entry.tied,
-    onclick: () => { here = place; reachable(byId("matrix")); open(rule, attack, entry.places); },
+    role: "gridcell", tabindex: -1, class: mean === null ? "hole" : mark & BEST ? "best" : null, "aria-label": said,
+    "data-at": place.join(" "), "data-rule": rule, "data-attack": attack, "data-value": mean, "data-done": done,
+    "data-planned": planned, "data-tied": Boolean(mark & TIED),
+    onclick: () => { here = place; reachable(byId("matrix")); open(rule, attack); },
   }, text);
-  return painted(node, entry.mean, value);
+  return painted(node, mean, better);
 }
 
-function painted(node, mean, value) {
-  if (mean === null || Number.isNaN(mean)) return node;
-  const rgb = colour(VALUES[value].better === "higher" ? mean : 1 - mean);
+function painted(node, mean, better) {
+  if (mean === null) return node;
+  const rgb = colour(better === "higher" ? mean : 1 - mean);
   node.style.backgroundColor = `rgb(${rgb.join(" ")})`;
   node.style.color = inkOn(rgb);
   return node;
