@@ -143,7 +143,7 @@ def verify(
     same, differing = verdicts.count("same"), verdicts.count("differs")
     click.echo(
         f"{same} of {len(rows)} cells the same, {differing} different, "
-        f"{len(rows) - same - differing} made by other versions of their methods; "
+        f"{len(rows) - same - differing} made by another version of their methods; "
         f"{len(damaged)} damaged files.",
         err=True,
     )

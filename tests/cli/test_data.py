@@ -136,7 +136,7 @@ def test_partition_refuses(tmp_path: Path) -> None:
     for words, says in (
         (("--figure", tmp_path / "x.pdf"), "must end in .png or .svg"),
         (("-p", "iid", "-p", "shards"), "name one of each"),
-        (("--sanity", "--figure", tmp_path / "x.png"), "ask for one of them"),
+        (("--sanity", "--figure", tmp_path / "x.png"), "Give one of them"),
         (("-p", "by_column"), "has no column 'users'"),
         (("-d", "npz(path=/etc/own.npz)"), "is not in the data directory"),
     ):
