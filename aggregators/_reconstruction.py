@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ class Reconstruction:
         Step sizes a.
     damping : Tensor [n]
         Factor of the learning rates of images and labels, below 1 where the solver backed off.
+    budget : int64 Tensor [n]
+        Evaluations that were granted.
     trace : Tensor [n, K], optional
         E at every evaluation, NaN after a client stopped.
     """
@@ -46,7 +49,38 @@ class Reconstruction:
     labels: Tensor
     steps: Tensor
     damping: Tensor
+    budget: Tensor
     trace: Tensor | None = None
+
+    def rows(self, which: slice) -> Reconstruction:
+        """Return what was found for some of the clients."""
+        parts: dict[str, Any] = {
+            name: None if part is None else part[which] for name, part in vars(self).items()
+        }
+        return Reconstruction(**parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """The first rows are no clients: what they take decides the budget of the others.
+
+    The others wait for nothing: they run beside the yardstick, and it is put away as soon as all of
+    them are done, its length then known from below only.
+
+    Parameters
+    ----------
+    rows : int
+        How many rows, at least 1.
+    multiple : float
+        Budget of the others, in evaluations of the slowest of these rows, at least 1.
+    """
+
+    rows: int
+    multiple: float
+
+    def budget(self, iterations: Tensor) -> int:
+        """Return the others' budget after `iterations` [n] of all rows."""
+        return math.ceil(self.multiple * int(iterations[: self.rows].max()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +118,7 @@ def solve(
     early_stop: bool = True,
     record_trace: bool = False,
     chunk: int | Literal["auto"] = "auto",
+    yardstick: Yardstick | None = None,
 ) -> Reconstruction:
     """Reconstruct n updates at once; clients that are done leave the batch, waiting ones enter.
 
@@ -105,15 +140,19 @@ def solve(
         Whether to keep E of every evaluation.
     chunk : int or "auto"
         Clients unrolled together; by default as many as 128 MiB of graphs allow.
+    yardstick : Yardstick, optional
+        Rows from which the budget of the others follows; `budget` is what holds until it is known.
 
     Returns
     -------
     Reconstruction
         Errors, iterations and synthetic data.
     """
-    return _Solver(distance, updates, images, labels, steps, rates, budget).run(
-        threshold if early_stop else -torch.inf, record_trace, chunk
-    )
+    stop = updates.new_full((len(updates),), threshold if early_stop else -torch.inf)
+    if yardstick:
+        stop[: yardstick.rows] = threshold
+    solver = _Solver(distance, updates, images, labels, steps, rates, budget, yardstick)
+    return solver.run(stop, record_trace, chunk)
 
 
 def first_steps(distance: Distance, updates: Tensor, images: Tensor, labels: Tensor, factor: float) -> Tensor:
@@ -149,6 +188,7 @@ class _Solver:
         steps: Tensor,
         rates: Rates,
         budget: Tensor,
+        yardstick: Yardstick | None,
     ) -> None:
         n = len(updates)
         self.distance = distance
@@ -160,11 +200,12 @@ class _Solver:
         self.rates = rates
         self.image_rates = steps.new_zeros(n) + rates.image
         self.damping = steps.new_ones(n)
-        self.budget = budget
+        self.budget = budget.clone()
+        self.yardstick = yardstick
         self.errors = updates.new_full((n,), torch.nan)
         self.iterations = torch.zeros_like(budget)
 
-    def run(self, threshold: float, record_trace: bool, chunk: int | Literal["auto"]) -> Reconstruction:
+    def run(self, stop: Tensor, record_trace: bool, chunk: int | Literal["auto"]) -> Reconstruction:
         n = len(self.updates)
         longest = int(self.budget.max()) if n else 0
         trace = self.errors.new_full((n, longest), torch.nan) if record_trace else None
@@ -181,7 +222,7 @@ class _Solver:
                 trace[rows, self.iterations[rows]] = errors
             self.iterations[rows] += 1
             self.errors[rows] = errors
-            reached = errors < threshold
+            reached = errors < stop[rows]
             finite = errors.isfinite()
             self._update(rows[~reached], [g[~reached] for g in gradients])
             done = reached | (self.iterations[rows] >= self.budget[rows])
@@ -191,9 +232,21 @@ class _Solver:
                 self._back_off(rows[~done & (~finite | ((errors > 1.5) & rising))])
             if done.any():
                 waiting = torch.cat([rows[~done], waiting[len(rows) :]])
+                if self.yardstick:
+                    waiting = self._measured(waiting, self.yardstick)
                 rows = rows[:0]
         images, labels, steps = self.data
-        return Reconstruction(self.errors, self.iterations, images, labels, steps, self.damping, trace)
+        return Reconstruction(
+            self.errors, self.iterations, images, labels, steps, self.damping, self.budget, trace
+        )
+
+    def _measured(self, waiting: Tensor, yardstick: Yardstick) -> Tensor:
+        """Return who goes on, once the yardstick is measured or nobody waits for it."""
+        clients = waiting[waiting >= yardstick.rows]
+        if 0 < len(clients) < len(waiting):
+            return waiting
+        self.budget[yardstick.rows :] = yardstick.budget(self.iterations)
+        return clients[self.iterations[clients] < self.budget[clients]]
 
     def _chunk(self, chunk: int | Literal["auto"]) -> int:
         if chunk != "auto":

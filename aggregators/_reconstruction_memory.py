@@ -35,6 +35,10 @@ class FedREDefenseState(State):
         First round in which a banned client is judged again, −1 for never.
     evidence : dict
         Log-likelihood ratio of the sequential test, at least 0.
+    origin : Tensor [P] or None
+        Global parameters of the first round, where a direction is told by them.
+    slack : float
+        Length of the sum over the classes that an update may have; follows from virtual clients.
     rest : State or None
         State of the rule for the clients that are left.
     """
@@ -48,6 +52,8 @@ class FedREDefenseState(State):
     tests: dict[int, int] = field(default_factory=dict)
     banned: dict[int, int] = field(default_factory=dict)
     evidence: dict[int, float] = field(default_factory=dict)
+    origin: Tensor | None = None
+    slack: float = 0.0
     rest: State | None = None
 
 
@@ -61,6 +67,22 @@ def starts_anew(state: FedREDefenseState, client: int, retest: Retest) -> bool:
     """Whether `client` starts from fresh synthetic data, having none of its own or being due again."""
     tests = state.tests.get(client, 0)
     return not tests or (retest != "never" and tests >= retest)
+
+
+def forget(state: FedREDefenseState, who: list[int]) -> FedREDefenseState:
+    """Return the state without the synthetic data of clients that start anew if ever judged again."""
+
+    def without(kept: dict[int, Any]) -> dict[int, Any]:
+        return {client: value for client, value in kept.items() if client not in who}
+
+    return replace(
+        state,
+        images=without(state.images),
+        labels=without(state.labels),
+        steps=without(state.steps),
+        norms=without(state.norms),
+        tests=without(state.tests),
+    )
 
 
 def remember(
@@ -86,15 +108,12 @@ def remember(
     retest : int or "never"
         Tests after which a client starts anew.
     """
+    state = forget(state, [client for client, fails in zip(who, failed, strict=True) if fails])
     images, labels = dict(state.images), dict(state.labels)
     steps, norms, tests = dict(state.steps), dict(state.norms), dict(state.tests)
     lengths = torch.linalg.vector_norm(updates, dim=1).tolist()
     for row, client in enumerate(who):
-        if failed[row]:
-            kept: tuple[dict[int, Any], ...] = (images, labels, steps, norms, tests)
-            for data in kept:
-                data.pop(client, None)
-        else:
+        if not failed[row]:
             tests[client] = 1 if starts_anew(state, client, retest) else state.tests[client] + 1
             images[client] = found.images[row].clone()
             labels[client] = found.labels[row].clone()

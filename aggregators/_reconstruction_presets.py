@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Image = Literal["unit", "pixels"]
+"""First images: each pixel from N(0, 1), or from N(0, 64 / pixels), so that all have norm 8."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -25,6 +28,24 @@ class Preset:
         Tests after which a client starts from fresh synthetic data.
     image_rate : {"auto", "fixed"}
         Whether `lr_image` is meant for 64 pixels and follows the input size, with back-off.
+    back_off : float or None
+        Divides the rates of a diverging client where `image_rate` is ``fixed``.
+    auto_step : float
+        How far the automatic step's first unroll goes, in lengths of the update.
+    image : {"unit", "pixels"}
+        How the first images are drawn.
+    label_logit : float
+        Of each image's own class at first; the others are 0.
+    multiple : float or None
+        The first budget in iterations of the slowest virtual client; ``None``: no budget is measured.
+    tolerated : float or None
+        E up to which a client that has used up its budget is kept; ``None``: the threshold.
+    class_sums : {"any", "zero"}
+        Whether updates must sum to zero over the classes.
+    backward : {"any", "refused"}
+        Whether updates may undo what the model has learned.
+    longest : float or None
+        Length of an update that is too long, in medians of the round.
     """
 
     lr_image: float
@@ -36,6 +57,15 @@ class Preset:
     later_budget: int
     retest: int | Literal["never"]
     image_rate: Literal["auto", "fixed"]
+    back_off: float | None = None
+    auto_step: float = 1.5
+    image: Image = "unit"
+    label_logit: float = 0.0
+    multiple: float | None = None
+    tolerated: float | None = None
+    class_sums: Literal["any", "zero"] = "any"
+    backward: Literal["any", "refused"] = "any"
+    longest: float | None = None
 
 
 PRESETS = {
@@ -49,6 +79,26 @@ PRESETS = {
         later_budget=150,
         retest=5,
         image_rate="auto",
+    ),
+    "calibrated": Preset(
+        lr_image=20.0,
+        lr_label=2.0,
+        lr_step=0.0,
+        step="auto",
+        later_step="scaled",
+        first_budget=None,
+        later_budget=20,
+        retest="never",
+        image_rate="fixed",
+        back_off=5.0,
+        auto_step=1.0,
+        image="pixels",
+        label_logit=2.0,
+        multiple=2.0,
+        tolerated=0.7,
+        class_sums="zero",
+        backward="refused",
+        longest=3.0,
     ),
     "paper-fashion_mnist": Preset(
         lr_image=0.5,

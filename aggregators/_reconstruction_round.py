@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, first_steps, solve
+from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, Yardstick, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_memory import (
     FOREVER,
     FedREDefenseState,
     Retest,
+    forget,
     is_banned,
     remember,
     starts_anew,
 )
 from robustbench_fl.aggregators._reconstruction_paths import Distance
+from robustbench_fl.aggregators._reconstruction_screen import class_sums, goes_back, too_long, unlike_training
+from robustbench_fl.aggregators._reconstruction_virtual import LONGEST, SLACK
+from robustbench_fl.api import LayerShapes
 
 NO_UPDATE = 1e-12
 """Norm below which an update counts as zero."""
@@ -35,6 +41,7 @@ class Test:
     auto_step: float
     later_step: Literal["kept", "scaled"]
     threshold: float
+    tolerated: float
     first_budget: int
     later_budget: int
     early_stop: bool
@@ -45,6 +52,41 @@ class Test:
     restart: bool
     decision: Literal["round", "sequential"]
     false_alarm: float
+    label_logit: float
+    multiple: float | None
+    class_sums: Literal["any", "zero"]
+    longest: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What the server has in one round.
+
+    Parameters
+    ----------
+    distance : Distance
+        The unrolled training from the global parameters.
+    updates : Tensor [n, P]
+        One row a client.
+    clients : tuple of int
+        Who sent each row.
+    number : int
+        Of the round.
+    layer_shapes : tuple of (str, tuple of int)
+        Names and shapes of the parameter tensors.
+    travelled : Tensor [P] or None
+        Global parameters minus those of the first round, where direction is looked at.
+    virtual : callable, optional
+        ``virtual() -> Tensor [k, P]``: updates of virtual clients, where a budget is measured.
+    """
+
+    distance: Distance
+    updates: Tensor
+    clients: tuple[int, ...]
+    number: int
+    layer_shapes: LayerShapes
+    travelled: Tensor | None = None
+    virtual: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,52 +112,51 @@ class Verdict:
     state: FedREDefenseState
 
 
-def judge(
-    test: Test,
-    distance: Distance,
-    updates: Tensor,
-    clients: tuple[int, ...],
-    round: int,
-    state: FedREDefenseState,
-) -> Verdict:
+def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     """Reconstruct the updates of all clients that are not banned, and decide.
 
     Parameters
     ----------
     test : Test
         Settings.
-    distance : Distance
-        The unrolled training from the global parameters.
-    updates : Tensor [n, P]
-        One row a client.
-    clients : tuple of int
-        Who sent each row.
-    round : int
-        Number of the round.
+    given : Round
+        Updates and senders.
     state : FedREDefenseState
         With the initial images drawn. Never changed.
     """
+    updates, clients, round = given.updates, given.clients, given.number
     device = updates.device
+    lengths = torch.linalg.vector_norm(updates, dim=1)
     banned = torch.tensor([is_banned(state, c, round) for c in clients], dtype=torch.bool, device=device)
-    empty = ~banned & (torch.linalg.vector_norm(updates, dim=1) < NO_UPDATE)
+    empty = ~banned & (lengths < NO_UPDATE)
     if test.nan_policy == "released":
         empty = torch.zeros_like(empty)
-    rows = (~banned & ~empty).nonzero().flatten()
+    virtual = cache(given.virtual) if given.virtual else None
+    known = torch.tensor([not starts_anew(state, c, test.retest) for c in clients], device=device)
+    candidates = ~banned & ~empty
+    if virtual and bool((candidates & ~known).any()):
+        state = replace(state, slack=_slack(virtual(), given.layer_shapes, len(_drawn(state))))
+    odd = _odd(test, given, state, lengths, candidates)
+    rows = (candidates & ~odd).nonzero().flatten()
     who = [clients[i] for i in rows.tolist()]
 
-    found, budget = _reconstruct(test, distance, updates[rows], who, state)
+    if virtual and test.multiple:
+        found = _measured(test, given.distance, updates[rows], who, state, virtual, test.multiple)
+    else:
+        found = _reconstruct(test, given.distance, updates[rows], who, state)
     failed = torch.zeros_like(banned)
     failed[rows] = _fails(found.errors, test)
-    failed |= empty & (test.zero_update == "reject")
+    failed |= odd | (empty & (test.zero_update == "reject"))
     errors = updates.new_full((len(updates),), torch.nan)
     errors[rows], errors[empty] = found.errors, 1.0
     iterations = torch.where(banned, torch.nan, torch.zeros_like(errors))
     iterations[rows] = found.iterations.to(errors.dtype)
     used = torch.zeros_like(errors)
-    used[rows] = found.iterations / budget
+    used[rows] = found.iterations / found.budget
 
     judged = [c for c, out in zip(clients, banned.tolist(), strict=True) if not out]
     evidence, accused = _weigh(test, judged, failed[~banned].tolist(), state.evidence)
+    state = forget(state, [c for c, out in zip(clients, odd.tolist(), strict=True) if out])
     state = remember(state, found, updates[rows], who, failed[rows].tolist(), test.retest)
     bans = {c: until for c, until in state.banned.items() if until == FOREVER or until > round}
     if test.ban != "round":
@@ -130,12 +171,74 @@ def judge(
     )
 
 
-def _reconstruct(
-    test: Test, distance: Distance, updates: Tensor, who: list[int], state: FedREDefenseState
-) -> tuple[Reconstruction, Tensor]:
-    """Return the reconstructions and the budgets [n] that they had, restarts included."""
+def _drawn(state: FedREDefenseState) -> Tensor:
     assert state.initial is not None
-    fresh = _fresh(test, distance, updates, state.initial)
+    return state.initial
+
+
+def _slack(virtual: Tensor, layer_shapes: LayerShapes, n_classes: int) -> float:
+    """Return the class sums that updates may have: what training leaves of them, with room."""
+    sums = class_sums(virtual, layer_shapes, n_classes)
+    return 0.0 if sums is None else SLACK * float(sums.max())
+
+
+def _odd(test: Test, given: Round, state: FedREDefenseState, lengths: Tensor, candidates: Tensor) -> Tensor:
+    """Return whose update need not be reconstructed to see that no client trained it [n]."""
+    odd = torch.zeros_like(candidates)
+    if test.class_sums == "zero":
+        sums = class_sums(given.updates, given.layer_shapes, len(_drawn(state)))
+        if sums is not None:
+            odd |= candidates & unlike_training(sums, lengths, state.slack)
+    if given.travelled is not None:
+        odd |= candidates & goes_back(given.updates, lengths, given.travelled)
+    if test.longest is not None:
+        left = candidates & ~odd
+        odd[left] = too_long(lengths[left], test.longest)
+    return odd
+
+
+def _measured(
+    test: Test,
+    distance: Distance,
+    updates: Tensor,
+    who: list[int],
+    state: FedREDefenseState,
+    virtual: Callable[[], Tensor],
+    multiple: float,
+) -> Reconstruction:
+    """Return the reconstructions under a budget that virtual clients set.
+
+    Whoever has synthetic data starts from them, without a yardstick: nearly all are done at once.
+    The others, and those who are not, run beside the virtual clients, who always start anew.
+    """
+    found = _reconstruct(test, distance, updates, who, state, only_known=True)
+    rows = (~(found.errors <= test.threshold)).nonzero().flatten()
+    if not len(rows):
+        return found
+    yardstick = virtual()
+    start = _fresh(test, distance, torch.cat([yardstick, updates[rows]]), _drawn(state))
+    budget = torch.full((len(start[0]),), LONGEST, dtype=torch.int64, device=updates.device)
+    budget[len(yardstick) :] = math.ceil(multiple * LONGEST)
+    images, labels, steps = (part.clone() for part in start)
+    begun = (found.iterations[rows] > 0).nonzero().flatten()
+    for part, learned in zip((images, labels, steps), (found.images, found.labels, found.steps), strict=True):
+        part[len(yardstick) + begun] = learned[rows[begun]]
+    measure = Yardstick(rows=len(yardstick), multiple=multiple)
+    everybody = torch.cat([yardstick, updates[rows]])
+    again = _solve(test, distance, everybody, (images, labels, steps), budget, measure)
+    return _merged(found, again.rows(slice(len(yardstick), None)), rows)
+
+
+def _reconstruct(
+    test: Test,
+    distance: Distance,
+    updates: Tensor,
+    who: list[int],
+    state: FedREDefenseState,
+    only_known: bool = False,
+) -> Reconstruction:
+    """Return the reconstructions, restarts included; of the known clients only, if so asked."""
+    fresh = _fresh(test, distance, updates, _drawn(state))
     known = [not starts_anew(state, c, test.retest) for c in who]
     images, labels, steps = (part.clone() for part in fresh)
     for row, client in enumerate(who):
@@ -144,27 +247,25 @@ def _reconstruct(
             steps[row] = state.steps[client]
             if test.later_step == "scaled":
                 steps[row] *= torch.linalg.vector_norm(updates[row]) / state.norms[client]
+    first = 0 if only_known else test.first_budget
     budget = torch.tensor(
-        [test.later_budget if old else test.first_budget for old in known],
-        dtype=torch.int64,
-        device=updates.device,
+        [test.later_budget if old else first for old in known], dtype=torch.int64, device=updates.device
     )
     found = _solve(test, distance, updates, (images, labels, steps), budget)
     failed = _fails(found.errors, test)
-    if not (test.restart and failed.any()):
-        return found, budget
+    if only_known or not (test.restart and failed.any()):
+        return found
     assert state.spare is not None
     again = updates[failed]
     more = torch.full_like(budget[failed], test.first_budget)
     start = _fresh(test, distance, again, state.spare)
-    second = _solve(test, distance, again, start, more)
-    return _merged(found, second, failed), budget.masked_scatter(failed, budget[failed] + more)
+    return _merged(found, _solve(test, distance, again, start, more), failed)
 
 
 def _fresh(test: Test, distance: Distance, updates: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return images, labels and step sizes of clients without synthetic data of their own."""
     n, classes = len(updates), len(images)
-    labels = images.new_zeros(classes, classes)
+    labels = test.label_logit * torch.eye(classes, dtype=images.dtype, device=images.device)
     if test.step == "auto":
         steps = first_steps(distance, updates, images, labels, test.auto_step)
     else:
@@ -178,6 +279,7 @@ def _solve(
     updates: Tensor,
     data: tuple[Tensor, Tensor, Tensor],
     budget: Tensor,
+    yardstick: Yardstick | None = None,
 ) -> Reconstruction:
     images, labels, steps = data
     return solve(
@@ -190,11 +292,12 @@ def _solve(
         budget=budget,
         threshold=test.threshold,
         early_stop=test.early_stop,
+        yardstick=yardstick,
     )
 
 
 def _merged(first: Reconstruction, second: Reconstruction, rows: Tensor) -> Reconstruction:
-    """Return `first` with the outcome of a second attempt in `rows`, the iterations added up."""
+    """Return `first` with the outcome of a second attempt in `rows`, iterations and budget added up."""
 
     def put(before: Tensor, after: Tensor) -> Tensor:
         changed = before.clone()
@@ -208,6 +311,7 @@ def _merged(first: Reconstruction, second: Reconstruction, rows: Tensor) -> Reco
         labels=put(first.labels, second.labels),
         steps=put(first.steps, second.steps),
         damping=put(first.damping, second.damping),
+        budget=put(first.budget, first.budget[rows] + second.budget),
     )
 
 
@@ -215,7 +319,7 @@ def _fails(errors: Tensor, test: Test) -> Tensor:
     """Return who fails the round's test."""
     if test.nan_policy == "released" and errors.isnan().any():
         return errors.isnan()
-    return ~(errors <= test.threshold)
+    return ~(errors <= test.tolerated)
 
 
 def _weigh(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, solve
+from robustbench_fl.aggregators._reconstruction import Rates
 from robustbench_fl.aggregators._reconstruction_memory import FedREDefenseState
-from robustbench_fl.aggregators._reconstruction_paths import Path, distance_for
+from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators._reconstruction_presets import PRESETS, first_budget, scaled_image_rate
 from robustbench_fl.aggregators._reconstruction_rest import aggregate_rest, rule_for_rest
-from robustbench_fl.aggregators._reconstruction_round import Test, judge
+from robustbench_fl.aggregators._reconstruction_round import Round, Test, judge
+from robustbench_fl.aggregators._reconstruction_virtual import Noise, trained_to_length
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
@@ -30,104 +30,14 @@ from robustbench_fl.api import (
 
 if TYPE_CHECKING:
     from robustbench_fl.api import Model
+_LATER = {
+    "multiple": None, "tolerated": None, "virtual": "noise", "recipe": "known",
+    "class_sums": None, "backward": None, "longest": None,
+}  # fmt: skip
+"""Parameters that came after the first cells were stored, and what they were until then."""
+_ABSENT = object()
 _BACK_OFF = 5.0
 """What a diverging client's image and label rates are divided by."""
-
-
-def reconstruct(
-    model: Model | Callable[[Tensor, Tensor], Tensor],
-    start: Tensor,
-    ends: Tensor,
-    *,
-    images: Tensor,
-    labels: Tensor,
-    step: float | Tensor,
-    lr_image: float | Tensor,
-    lr_label: float,
-    lr_step: float,
-    momentum: float = 0.5,
-    unroll_steps: int = 5,
-    budget: int | Tensor,
-    threshold: float = 0.6,
-    early_stop: bool = True,
-    record_trace: bool = False,
-    back_off: float | None = None,
-    path: Path = "auto",
-    chunk: int | Literal["auto"] = "auto",
-) -> Reconstruction:
-    """Re-create client models by a few training steps on learned samples, all clients at once.
-
-    Parameters
-    ----------
-    model : Model or callable
-        A network of the zoo, or ``apply(params [P], images [b, ...]) -> logits [b, C]``.
-    start : Tensor [P]
-        Global parameters before the round.
-    ends : Tensor [n, P]
-        The clients' parameters after it.
-    images : Tensor [b, ...] or [n, b, ...]
-        Synthetic samples to start from, shared or one set a client. If n = b and a function
-        leaves both readings open, they are taken as shared exactly if `labels` are.
-    labels : Tensor [b, C] or [n, b, C]
-        Their label logits.
-    step : float or Tensor [n]
-        First step size a.
-    lr_image, lr_label, lr_step : float
-        Learning rates of images, logits and step size; `lr_image` may be one a client.
-    momentum : float
-        Of the SGD on all three; its buffers start empty.
-    unroll_steps : int
-        Gradient steps S that must lead from `start` to `ends`.
-    budget : int or Tensor [n]
-        Evaluations of E at most.
-    threshold : float
-        A client with E below it stops at once, with its data as they are.
-    early_stop : bool
-        If false, everybody uses the whole budget.
-    record_trace : bool
-        Whether to return E of every evaluation.
-    back_off : float, optional
-        Start a client anew with its image and label rates divided by this whenever E is above
-        1.5 and rising. Not in the paper.
-    path : {"auto", "vmap", "stacked", "lowrank"}
-        How to unroll; all are exact.
-    chunk : int or "auto"
-        Clients unrolled together, by default as many as 128 MiB of graphs allow.
-
-    Returns
-    -------
-    Reconstruction
-        ``errors [n]``, ``iterations [n]``, ``images``, ``labels``, ``steps`` and, with
-        `record_trace`, ``trace [n, K]``.
-
-    Raises
-    ------
-    UsageError
-        If the network has not what `path` needs.
-    """
-    n = len(ends)
-    return solve(
-        distance_for(model, start, unroll_steps, path),
-        ends - start,
-        images=images if _per_client(model, images, labels, n) else images.expand(n, *images.shape),
-        labels=labels if labels.ndim == 3 else labels.expand(n, *labels.shape),
-        steps=torch.as_tensor(step, dtype=start.dtype, device=start.device).expand(n),
-        rates=Rates(image=lr_image, label=lr_label, step=lr_step, momentum=momentum, back_off=back_off),
-        budget=torch.as_tensor(budget, dtype=torch.int64, device=start.device).expand(n),
-        threshold=threshold,
-        early_stop=early_stop,
-        record_trace=record_trace,
-        chunk=chunk,
-    )
-
-
-def _per_client(model: object, images: Tensor, labels: Tensor, n: int) -> bool:
-    """Whether `images` have one set a client."""
-    shape = getattr(model, "input_shape", None)
-    if shape is not None:
-        return images.ndim == len(shape) + 2
-    samples = labels.shape[-2]
-    return tuple(images.shape[:2]) == (n, samples) and (n != samples or labels.ndim == 3)
 
 
 @register("fedredefense", version=2, paper="Xie 2024", year=2024, cost="n·K·S passes")
@@ -142,14 +52,15 @@ class FedREDefense(Aggregator):
 
     Parameters
     ----------
-    preset : {"fast", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"}
-        Rates and budgets; the parameters with default ``none`` override them.
+    preset : {"fast", "calibrated", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"}
+        Rates and budgets; the parameters with default ``none`` override them. ``fast`` was tuned on
+        one recipe; ``calibrated`` needs no tuning, see the notes.
     lr_image, lr_label, lr_step : float, optional
         Learning rates of images, label logits and step size.
     step : float or "auto", optional
         First step size; ``auto`` sets it so that S steps move the parameters `auto_step` times as
         far as the client's update, whatever the clients' learning rate.
-    auto_step : float
+    auto_step : float, optional
         See `step`.
     later_step : {"kept", "scaled"}, optional
         Beyond the paper. What a client's step size becomes from one round to the next: ``kept``
@@ -163,7 +74,8 @@ class FedREDefense(Aggregator):
         Clients with a larger E are rejected.
     first_budget, later_budget : int, optional
         Iterations for a client without and with synthetic data of its own. The budget is part of
-        the test: given enough of it, crafted updates are reconstructed too.
+        the test: given enough of it, crafted updates are reconstructed too. Under ``calibrated`` the
+        first is measured unless it is given, and who uses up the later one starts anew.
     ban : "forever", "round" or int
         For how long a rejected client stays out: for good, for the round, or for so many rounds more.
     nan_policy : {"reject", "released"}
@@ -195,9 +107,36 @@ class FedREDefense(Aggregator):
         `false_alarm`): three failures in a row at 0.01.
     false_alarm : float
         See `decision`.
+    multiple : float, optional
+        Beyond the paper, like all that follow. The first budget, in iterations of the slowest virtual
+        client of the round; where `first_budget` is given none is measured.
+    tolerated : float, optional
+        Who has used up the budget is rejected only if E is above this too. A threshold is crossed
+        slowly: after five epochs honest clients end at 0.55 to 0.62.
+    virtual : {"noise", "root"}
+        What virtual clients train on: one on white and one on smooth noise (amplitudes 1 / frequency)
+        of all classes, or one on the server's root data.
+    recipe : {"known", "unknown"}
+        Whether the server can run the clients' training. If not, virtual clients take one pass with the
+        learning rate that makes their updates as long as the round's median, and class sums, of which
+        nothing is known then, are not looked at.
+    class_sums : {"any", "zero"}, optional
+        Whether updates are rejected in which the last layer's rows do not sum to zero over the
+        classes, to a thousandth of the update's length or ten times what virtual clients leave. SGD on
+        a softmax cross-entropy leaves none; it is the part of E that no synthetic data lower.
+    backward : {"any", "refused"}, optional
+        Whether updates are rejected whose cosine with the way back to the first round's model is
+        above 0.5, as is that of a multiple of it. The server remembers that model.
+    longest : float, optional
+        Rejects updates longer than so many medians of the round's, or than four robust standard
+        deviations of the logarithms, whichever is more. The automatic step follows every length.
 
     Notes
     -----
+    ``calibrated``: images start at norm 8 whatever their size, logits at 2 for the own class, the step
+    at c = 1, with the same rates on every data set. Statistic, unroll, threshold and ban are the
+    paper's; the start, the measured budget, class sums, direction and length are this project's.
+
     Differs from the released code where that fails: see `nan_policy` and `zero_update`; if
     everybody is rejected the model stays; nothing but the synthetic data is remembered; a client
     that comes back from a ban starts from fresh synthetic data. The ``paper-*`` presets learn the
@@ -233,12 +172,12 @@ class FedREDefense(Aggregator):
        CVPR 2023.
     """
 
-    preset: Literal["fast", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"] = "fast"
+    preset: Literal["fast", "calibrated", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"] = "fast"
     lr_image: Annotated[float, Gt(0)] | None = None
     lr_label: Annotated[float, Ge(0)] | None = None
     lr_step: Annotated[float, Ge(0)] | None = None
     step: Literal["auto"] | Annotated[float, Gt(0)] | None = None
-    auto_step: Annotated[float, Gt(0)] = 1.5
+    auto_step: Annotated[float, Gt(0)] | None = None
     later_step: Literal["kept", "scaled"] | None = None
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.5
     unroll_steps: Annotated[int, Ge(1)] = 5
@@ -255,6 +194,13 @@ class FedREDefense(Aggregator):
     restart: bool = False
     decision: Literal["round", "sequential"] = "round"
     false_alarm: Annotated[float, Gt(0), Lt(0.5)] = 0.01
+    multiple: Annotated[float, Ge(1)] | None = None
+    tolerated: Annotated[float, Gt(0)] | None = None
+    virtual: Literal["noise", "root"] = "noise"
+    recipe: Literal["known", "unknown"] = "known"
+    class_sums: Literal["any", "zero"] | None = None
+    backward: Literal["any", "refused"] | None = None
+    longest: Annotated[float, Gt(1)] | None = None
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
@@ -264,10 +210,19 @@ class FedREDefense(Aggregator):
         """Refuse a rule for the rest that does not exist."""
         rule_for_rest(self.rest)
 
+    def as_stored(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as they stand in keys; cells are older than some of them."""
+        stored = {name: value for name, value in values.items() if _LATER.get(name, _ABSENT) != value}
+        if self.auto_step is None:
+            stored["auto_step"] = PRESETS[self.preset].auto_step
+        return stored
+
     @property
     def needs(self) -> frozenset[Need]:
         """Model, client identity and memory, and what the rule for the rest needs."""
         own = frozenset({Need.MODEL, Need.CLIENT_IDS, Need.HISTORY})
+        if self._measures and self.recipe == "known":
+            own |= {Need.ROOT_DATA if self.virtual == "root" else Need.RECIPE}
         rest = rule_for_rest(self.rest)
         return own | (rest.needs if rest else frozenset())
 
@@ -302,14 +257,19 @@ class FedREDefense(Aggregator):
         model = view.model
         if state.initial is None:
             state = self._with_images(model, updates, view, state)
-        verdict = judge(
-            self._test(math.prod(model.input_shape)),
-            distance_for(model, view.params, self.unroll_steps),
-            updates,
-            view.client_ids,
-            view.round,
-            state,
+        looks_back = (self.backward or PRESETS[self.preset].backward) == "refused"
+        if looks_back and state.origin is None:
+            state = replace(state, origin=view.params)
+        given = Round(
+            distance=distance_for(model, view.params, self.unroll_steps),
+            updates=updates,
+            clients=view.client_ids,
+            number=view.round,
+            layer_shapes=view.layer_shapes,
+            travelled=view.params - state.origin if looks_back and state.origin is not None else None,
+            virtual=(lambda: self._virtual(updates, view)) if self._measures else None,
         )
+        verdict = judge(self._test(math.prod(model.input_shape)), given, state)
         outcome, rest_state = aggregate_rest(
             rule_for_rest(self.rest), updates, view, ~verdict.rejected, state.rest
         )
@@ -326,8 +286,33 @@ class FedREDefense(Aggregator):
     ) -> FedREDefenseState:
         generator = torch_generator(view.rng)
         shape = (2, model.n_classes, *model.input_shape)
-        initial, spare = torch.randn(shape, generator=generator).to(updates)
+        drawn = torch.randn(shape, generator=generator)
+        if PRESETS[self.preset].image == "pixels":
+            drawn *= math.sqrt(64 / math.prod(model.input_shape))
+        initial, spare = drawn.to(updates)
         return replace(state, initial=initial, spare=spare)
+
+    @property
+    def _measures(self) -> bool:
+        """Whether the first budget follows from virtual clients."""
+        return self.first_budget is None and bool(self.multiple or PRESETS[self.preset].multiple)
+
+    def _virtual(self, updates: Tensor, view: ServerView) -> Tensor:
+        """Return the updates [k, P] of virtual clients."""
+        model: Model = view.model
+
+        def draw(samples: int) -> Noise:
+            return Noise.drawn(model, samples, torch_generator(view.rng), updates)
+
+        if self.recipe == "unknown":
+            length = float(torch.linalg.vector_norm(updates, dim=1).median())
+            return trained_to_length(model, view.params, length, draw)
+        if self.virtual == "root":
+            trained: Tensor = view.root.train()
+            return trained[None].to(updates)
+        noise = draw(view.recipe.samples)
+        on_noise: Tensor = view.recipe.train(noise.images, noise.labels)
+        return on_noise.to(updates)
 
     def _test(self, pixels: int) -> Test:
         """Return the settings for inputs of `pixels` numbers, the preset's where none is given."""
@@ -340,14 +325,15 @@ class FedREDefense(Aggregator):
             label=_given(self.lr_label, preset.lr_label),
             step=_given(self.lr_step, preset.lr_step),
             momentum=self.momentum,
-            back_off=_BACK_OFF if automatic else None,
+            back_off=_BACK_OFF if automatic else preset.back_off,
         )
         return Test(
             rates=rates,
             step=self.step or preset.step,
-            auto_step=self.auto_step,
+            auto_step=_given(self.auto_step, preset.auto_step),
             later_step=self.later_step or preset.later_step,
             threshold=self.threshold,
+            tolerated=max(self.threshold, self.tolerated or preset.tolerated or 0.0),
             first_budget=self.first_budget or preset.first_budget or first_budget(pixels),
             later_budget=self.later_budget or preset.later_budget,
             early_stop=self.early_stop,
@@ -358,6 +344,10 @@ class FedREDefense(Aggregator):
             restart=self.restart,
             decision=self.decision,
             false_alarm=self.false_alarm,
+            label_logit=preset.label_logit,
+            multiple=(self.multiple or preset.multiple) if self._measures else None,
+            class_sums="any" if self.recipe == "unknown" else self.class_sums or preset.class_sums,
+            longest=self.longest or preset.longest,
         )
 
 

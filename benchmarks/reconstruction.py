@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustbench_fl.aggregators.fedredefense import reconstruct
+from robustbench_fl.aggregators._reconstruction_call import reconstruct
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.convnet import ConvNetModel

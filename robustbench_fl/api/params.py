@@ -106,9 +106,15 @@ def build(cls: type, params: Mapping[str, Value], where: str) -> Any:
 
 
 def resolved(method: Any) -> dict[str, Value]:
-    """Return all parameters of `method` that decide its numbers, as plain data for the cell's key."""
+    """Return all parameters of `method` that decide its numbers, as plain data for the cell's key.
+
+    A method whose parameters came in parts has ``as_stored(values) -> values``, which writes them as
+    cells from before have them, so that their keys stay.
+    """
     cls: type = type(method)
-    return {p.name: _plain(getattr(method, p.name)) for p in parameters(cls) if not p.place}
+    values = {p.name: _plain(getattr(method, p.name)) for p in parameters(cls) if not p.place}
+    as_stored = getattr(method, "as_stored", None)
+    return as_stored(values) if as_stored else values
 
 
 def canonical_call(name: str, method: Any) -> Call:

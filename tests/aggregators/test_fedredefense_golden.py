@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.aggregators.fedredefense import reconstruct
+from robustbench_fl.aggregators._reconstruction_call import reconstruct
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("linear_8x8_small_lr", "mlp_64_32_10", "convnet_8x8_w8_d1_small_lr")

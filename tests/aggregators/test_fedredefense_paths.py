@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from robustbench_fl.aggregators._reconstruction_call import reconstruct
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
-from robustbench_fl.aggregators.fedredefense import reconstruct
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.aggregators.fedredefense import reconstruct
+from robustbench_fl.aggregators._reconstruction_call import reconstruct
 from robustbench_fl.cli.figures import _cell_of
 from robustbench_fl.cli.main import cli
 from robustbench_fl.core.errors import UsageError
