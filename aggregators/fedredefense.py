@@ -298,7 +298,7 @@ class FedREDefense(Aggregator):
         return self.first_budget is None and bool(self.multiple or PRESETS[self.preset].multiple)
 
     def _virtual(self, updates: Tensor, view: ServerView) -> Tensor:
-        """Return the updates [k, P] of virtual clients."""
+        """Return the updates of virtual clients, Tensor [k, P]."""
         model: Model = view.model
 
         def draw(samples: int) -> Noise:
