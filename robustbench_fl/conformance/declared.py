@@ -22,13 +22,20 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     },
     "fltrust": {"identical_updates": "every update takes the length of the server's own"},
     "foolsgold": {"identical_updates": "clients who agree in everything are taken for sybils"},
+    "freqfed": {
+        "translation": "models are compared, parameters included; the majority of the scene does not change"
+    },
     "lasa": {"identical_updates": "the smallest 30 % of the weights are zeroed"},
+    "monna": {"identical_updates": "the server's own update is averaged with them"},
     "multi_krum(iterative=true)": {
         "permutation": "with few rows left one neighbour counts; mutual neighbours tie, the first row wins"
     },
     "none": {"start_and_stop": "without an attack there is nothing to start; it refuses to be told"},
     "non_finite": {"finite": "NaN and Inf are what it is for"},
     "oracle_mean": {"shapes_documented": "its mathematics is the function `mean`, documented there"},
+    "skymask": {
+        "identical_updates": "one group is the server's own, the other all clients, who differ from it"
+    },
     "sign_majority": {"identical_updates": "it steps equally far in every coordinate, by design"},
 }
 """Method, or one variant of it → check → reason. What passes in spite of its entry is a failure."""
