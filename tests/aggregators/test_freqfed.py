@@ -56,7 +56,7 @@ def test_what_differs_in_high_frequencies_alone_is_not_seen():
     rows = federation(0)[:1].repeat(9, 1)
     rows[:3] += 3 * torch.cos(math.pi * (2 * torch.arange(60) + 1) * 50 / 120)
     low, all_of_them = (low_frequencies(rows, low=low) for low in (0.5, 1.0))
-    assert torch.cosine_similarity(low[0], low[5], dim=0) > 1 - 1e-12
+    assert torch.cosine_similarity(low[0], low[5], dim=0) > 1 - 1e-9
     assert torch.cosine_similarity(all_of_them[0], all_of_them[5], dim=0) < 0.9
     assert majority(all_of_them).tolist() == [False] * 3 + [True] * 6
 
