@@ -47,10 +47,33 @@ def high_group(
     gaps, spreads = zip(*(_gap(scaled, drawn, groups) for groups in (1, 2)), strict=True)
     if gaps[0] - gaps[1] + spreads[1] >= 0:
         return one_group
+    return _above_the_cut(scaled)
+
+
+def split_in_two(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which numbers are in the higher of the best two groups (2-means, exact on a line).
+
+    Parameters
+    ----------
+    values : float array [n]
+        The numbers, finite.
+
+    Returns
+    -------
+    bool array [n]
+        All false where all are equal but for rounding.
+    """
+    low, high = values.min(), values.max()
+    if high - low <= _DUST * max(abs(low), abs(high)):
+        return np.zeros(len(values), dtype=bool)
+    return _above_the_cut((values - low) / (high - low))
+
+
+def _above_the_cut(scaled: NDArray[np.float64]) -> NDArray[np.bool_]:
     ordered = np.sort(scaled)
     cut = int(_split_inertias(ordered[None])[0].argmin())
-    high_ones: NDArray[np.bool_] = scaled > ordered[cut]
-    return high_ones
+    above: NDArray[np.bool_] = scaled > ordered[cut]
+    return above
 
 
 def _gap(scaled: np.ndarray, drawn: np.ndarray, groups: int) -> tuple[float, float]:

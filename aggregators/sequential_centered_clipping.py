@@ -96,8 +96,7 @@ class SequentialCenteredClipping(Aggregator):
     References
     ----------
     .. [1] K. Özfatura, E. Özfatura, A. Küpçü and D. Gündüz, "Byzantines Can Also Learn From History: Fall of
-       Centered Clipping in Federated Learning", IEEE Transactions on Information Forensics and Security 19,
-       2024, Section V.
+       Centered Clipping in Federated Learning", IEEE TIFS 2024, Section V.
     """
 
     tau: Annotated[float, Gt(0)] | None = None

@@ -11,6 +11,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
+from robustbench_fl.aggregators._components import main_components
 from robustbench_fl.aggregators._rows import row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
@@ -109,30 +110,6 @@ def beside_the_server(masks: Tensor, rng: np.random.Generator, threshold: float 
         likely = mixture.fit(points).predict_proba(points)
     other = 1 - int(likely[-1].argmax())
     return torch.from_numpy(likely[:-1, other].copy()).to(masks.device)
-
-
-def main_components(rows: Tensor, count: int = 2) -> np.ndarray:
-    """Return the rows' coordinates along the directions in which they spread most.
-
-    Parameters
-    ----------
-    rows : Tensor [n, d]
-        Any.
-    count : int
-        Directions.
-
-    Returns
-    -------
-    float64 array [n, count]
-        Of the centred rows (principal components), by falling spread; the largest coordinate of each
-        direction is positive.
-    """
-    centred = (rows - rows.mean(0)).double()
-    gram = (centred @ centred.T).cpu().numpy()
-    values, vectors = np.linalg.eigh(gram)
-    points: np.ndarray = vectors[:, ::-1][:, :count] * np.sqrt(values[::-1][:count].clip(min=0))
-    largest = points[np.abs(points).argmax(0), np.arange(points.shape[1])]
-    return points * np.where(largest < 0, -1.0, 1.0)
 
 
 @register("skymask", paper="Yan 2024", year=2024, cost="nd·steps + one training")

@@ -36,6 +36,11 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "skymask": {
         "identical_updates": "one group is the server's own, the other all clients, who differ from it"
     },
+    "rflbat": {"translation": "cosines depend on it; the cluster taken in the scene does not change"},
+    "safefl": {
+        "scale": "losses depend on it; the first rounds, which the check plays, look at clusters alone",
+        "translation": "losses depend on it; the first rounds, which the check plays, look at clusters alone",
+    },
     "sign_majority": {"identical_updates": "it steps equally far in every coordinate, by design"},
 }
 """Method, or one variant of it → check → reason. What passes in spite of its entry is a failure."""
@@ -56,6 +61,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "npz": {"path": "arrays.npz"},
     # The scenes have four rounds; the first prediction is made in the third.
     "fldetector": {"start": 2, "window": 1},
+    # After two rounds the data are made, in few steps.
+    "safefl": {"trajectory": 2, "iterations": 3, "inner_steps": 2, "per_class": 1},
     # Every layer is there, with fewer channels.
     "resnet18": {"width": 4},
     "vgg11": {"width": 4},

@@ -3,7 +3,14 @@ import pytest
 import torch
 from sklearn.cluster import MeanShift, estimate_bandwidth
 
-from robustbench_fl.aggregators.signguard import SignGuard, signguard, usual_signs
+from robustbench_fl.aggregators.signguard import (
+    SignGuard,
+    distance_feature,
+    signguard,
+    similarity_feature,
+    usual_signs,
+)
+from robustbench_fl.api import Need, ServerSpec, ServerView
 from robustbench_fl.api.build import make
 from robustbench_fl.core.errors import UsageError
 
@@ -115,3 +122,46 @@ def test_bounds_in_the_wrong_order():
     with pytest.raises(UsageError, match="lower must be below upper"):
         make("aggregators", "signguard(lower=2, upper=1)")
     assert SignGuard().detector
+
+
+LINE = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 0.0]])
+
+
+def test_the_similarity_by_hand():
+    # Cosines with (1, 0): 1, 0, 0.71, −1; the lower median is 0.
+    assert similarity_feature(LINE, torch.tensor([1.0, 0.0])).tolist() == pytest.approx([0.2] * 4)
+    # With (1, 1): 0.71, 0.71, 1, −0.71; the median is 0.71, above it is cut, and a fifth of it taken.
+    assert similarity_feature(LINE, torch.tensor([1.0, 1.0])).tolist() == pytest.approx([0.2, 0.2, 0.2, 0])
+    # Among three: cosines 0 (itself), 1, 0.5 and so on; medians 0.5, 0.5, 0.5.
+    third = torch.tensor([0.5, 0.75**0.5])
+    rows = torch.stack([torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]), third])
+    assert similarity_feature(rows, None).tolist() == pytest.approx([0.2] * 3)
+
+
+def test_the_distance_by_hand():
+    # From (1, 0): 0, √5, √13, 2; the lower median is 2, and √5 = 2.236 is 1.1 times it or more.
+    assert distance_feature(LINE, torch.tensor([1.0, 0.0])).tolist() == pytest.approx([0, 0.2, 0.2, 0])
+    # On a line 0, 1, 3, 7 with the two smallest each, itself included: 1, 1, 2, 4.
+    line = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
+    assert distance_feature(line, None).tolist() == pytest.approx([0, 0, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("variant", ["sim", "dist"])
+def test_the_last_aggregate_is_remembered(variant):
+    rule = SignGuard(variant=variant, share=1.0)
+    assert rule.needs == {Need.HISTORY}
+    state = rule.init_state(ServerSpec(n_clients=10, n_params=1000, layer_shapes=()))
+    rng = np.random.default_rng(0)
+    for round in range(5):
+        rows = torch.from_numpy(rng.standard_normal((10, 1000)) + 1).float()
+        rows[:3] *= -1
+        view = ServerView(rule.needs, round=round, rng=np.random.default_rng(round), layer_shapes=())
+        outcome, state = rule.aggregate(rows, view, state)
+        assert outcome.rejected[:3].all()
+        assert outcome.selected.any()
+        assert torch.equal(state.point, outcome.aggregate)
+
+
+def test_the_plain_form_has_no_memory():
+    assert SignGuard().needs == frozenset()
+    assert SignGuard().init_state(ServerSpec(n_clients=3, n_params=2, layer_shapes=())) is None

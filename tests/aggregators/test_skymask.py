@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.aggregators.skymask import SkyMask, beside_the_server, main_components, trained_masks
+from robustbench_fl.aggregators._components import main_components
+from robustbench_fl.aggregators.skymask import SkyMask, beside_the_server, trained_masks
 from robustbench_fl.api import Need, RootData, ServerView
 from robustbench_fl.models.zoo.mlp import MlpModel
 

@@ -40,7 +40,8 @@ def test_rules() -> None:
     everything = members("aggregators", "@all")
     assert set(registry.names("aggregators")) - everything == {"arc", "bucketing", "clip", "nnm"}
     assert members("aggregators", "@detectors") == {
-        "alignins", "deepsight", "fedredefense", "flame", "fldetector", "signguard",
+        "alignins", "class_sum_test", "deepsight", "fedredefense", "flame", "fldetector", "freqfed", "rflbat",
+        "safefl", "signguard", "skymask",
     }  # fmt: skip
     nothing = members("aggregators", "@needs-nothing")
     assert {"mean", "median", "geometric_median", "signguard"} <= nothing
@@ -67,7 +68,7 @@ def test_the_language_reads_and_writes_groups() -> None:
 
 def test_a_group_after_pre_aggregators() -> None:
     assert ungrouped("aggregators", "bucketing(s=3) > nnm > @detectors")[-1] == (
-        "bucketing(s=3) > nnm > signguard"
+        "bucketing(s=3) > nnm > skymask"
     )
     assert ungrouped("aggregators", "nnm > krum") == ["nnm > krum"]
 
@@ -93,7 +94,7 @@ def test_a_sweep_is_planned_for_every_member_once_and_stored_without_groups(tmp_
     (grid,) = sweep.grids
     assert grid.aggregator == ["krum", *sorted(members("aggregators", "@detectors"))]
     assert grid.attack == ["none", "dba", "neurotoxin", "scaling"]
-    assert len(expand(sweep)) == 7 * 4
+    assert len(expand(sweep)) == (1 + len(members("aggregators", "@detectors"))) * 4
     assert canonical(sweep) == sweep
 
 
