@@ -95,6 +95,7 @@ PEERS: Mapping[str, Callable[[int], Rule]] = {
     # Both of these write into their input.
     "clip(c=2) > mean": lambda f: lambda rows: mean_of(byzfl.Clipping(2.0)(_copied(rows))),
     "arc > mean": lambda f: lambda rows: mean_of(byzfl.ARC(f)(_copied(rows))),
+    "monna(trusted=0)": lambda f: byzfl.MoNNA(f, 0),
 }
 """Our text of each rule of ByzFL at ByzFL's settings, with what makes ByzFL's from f."""
 
