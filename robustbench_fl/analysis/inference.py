@@ -51,7 +51,8 @@ def mean_interval(
     image_correct : array of shape [n_worlds, n_attacks, n_seeds, n_images], optional
         How often each test image was classified correctly, shares in [0, 1] whose means over images
         are `values`, for test images that all seeds share: their choice then counts as a second
-        source of error. Anything indexed by world and attack that gives [n_seeds, n_images] will do.
+        source of error, and no interval becomes narrower by it.
+        Anything indexed by world and attack that gives [n_seeds, n_images] will do.
     test_sets : sequence of length n_worlds, optional
         Which test set each world has; by default all worlds have the same.
 
@@ -236,13 +237,15 @@ def pairwise(
     leads = np.array([[sides.lead(r, s), sides.lead(s, r)] for r, s in pairs])
     met = len({rule for pair in pairs for rule in pair})
     variances, df = moderated(leads.var(axis=-1, ddof=1), n - 1, (met - 1) * (n - 1))
-    variances, freedoms = variances / n, np.full(variances.shape, df)
-    for place, pair in enumerate(pairs if image_correct is not None else ()):
-        images = sides.images(*pair)
-        for side in (0, 1):
-            changed = with_images(variances[place, side], df, images)
-            variances[place, side], freedoms[place, side] = changed
-    p_values = two_sided(leads.mean(axis=-1), variances, freedoms)
+    means, variances = leads.mean(axis=-1), variances / n
+    p_values = two_sided(means, variances, df)
+    if image_correct is not None:
+        wider, freedoms = np.empty_like(variances), np.empty_like(variances)
+        for place, pair in enumerate(pairs):
+            images = sides.images(*pair)
+            for side in (0, 1):
+                wider[place, side], freedoms[place, side] = with_images(variances[place, side], df, images)
+        p_values = np.maximum(p_values, two_sided(means, wider, freedoms))
     different = holm(p_values.min(axis=1), 1 - level)
     signs = np.where(different, np.where(p_values[:, 0] < p_values[:, 1], 1.0, -1.0), 0.0)
     for (r, s), sign in zip(pairs, signs, strict=True):
@@ -308,8 +311,12 @@ def _reach(variance: float, n: int, level: float, images: Tables) -> float:
     """Return half the width of the t interval of a mean over `n` seeds of this variance."""
     from scipy.special import stdtrit
 
-    squared, df = with_images(variance / n, n - 1, images)
-    return max(float(stdtrit(df, (1 + level) / 2)) * float(np.sqrt(squared)), EQUAL)
+    alone = (variance / n, float(n - 1))
+    # With two or three seeds Satterthwaite's degrees of freedom are too many: never narrower than without.
+    ends = [
+        float(stdtrit(df, (1 + level) / 2)) * np.sqrt(v) for v, df in (alone, with_images(*alone, images))
+    ]
+    return float(max(*ends, EQUAL))
 
 
 def _check_level(level: float) -> None:

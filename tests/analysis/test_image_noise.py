@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from robustbench_fl.analysis.image_noise import with_images
 from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_difference, worst_interval
@@ -8,6 +9,8 @@ from robustbench_fl.core.errors import UsageError
 # Two seeds, three images. By image 1, 0.5, 0; by seed 2/3 and 1/3.
 CORRECT = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 ACCURACY = CORRECT.mean(axis=1)
+T1 = 12.706204736
+"""Student's t with one degree of freedom, 97.5 %."""
 
 
 def of_one(correct):
@@ -35,15 +38,29 @@ def test_the_variance_over_seeds_is_the_floor():
     assert with_images(0.04, 1, [(1.0, correct)]) == (0.04, 1)
 
 
-def test_intervals_become_wider():
+def test_intervals_become_wider_by_hand():
     values, correct = of_one(CORRECT)
     for interval in (mean_interval, worst_interval):
-        middle, low, high = interval(values, image_correct=correct)
-        # t with 1.5 degrees of freedom at 97.5 % is 6.00.
+        middle, low, high = interval(values, level=0.5, image_correct=correct)
         assert high - middle == pytest.approx(middle - low)
-        assert high - middle == pytest.approx(6.0 / np.sqrt(12), rel=0.01)
-    # With one degree of freedom t is 12.7 and the standard error 1/6: here the fewer degrees made it wider.
-    assert mean_interval(values)[2] - 0.5 == pytest.approx(12.706 / 6, rel=1e-4)
+        assert high - middle == pytest.approx(t.ppf(0.75, 1.5) / np.sqrt(12))
+        assert interval(values, level=0.5)[2] - middle == pytest.approx(1 / 6)  # t is 1 there
+
+
+def test_intervals_are_never_narrower_than_without_images():
+    # At 95 % t with 1.5 degrees of freedom is 6.0, and 6.0 / √12 = 1.73. Over seeds alone 12.7 / 6 = 2.12.
+    values, correct = of_one(CORRECT)
+    assert mean_interval(values, image_correct=correct)[2] - 0.5 == pytest.approx(T1 / 6)
+    assert worst_interval(values, image_correct=correct) == pytest.approx(worst_interval(values))
+
+
+def test_pairs_are_told_apart_less_often_with_images_than_without():
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        correct = simulated(rng, 4, 2, 2, 30, shift=rng.normal(0, 2, (4, 1, 1, 1, 1)))
+        values = correct.mean(axis=-1)
+        found = [pairwise(values, image_correct=images) for images in (None, correct)]
+        assert (np.abs(found[1]) <= np.abs(found[0])).all()
 
 
 def test_two_test_sets_are_two_samples():
@@ -126,8 +143,6 @@ def test_rules_that_differ_on_these_images_only_are_not_told_apart():
 def test_coverage_over_seeds_and_images():
     rng = np.random.default_rng(5)
     # The share of images with 0.8 above N(0, 2² + 0.2² + 1).
-    from scipy.stats import norm
-
     true = norm.cdf(0.8 / np.sqrt(5.04))
     hits = []
     for _ in range(400):

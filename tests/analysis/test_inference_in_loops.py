@@ -64,10 +64,17 @@ def prior(variances, df):
     return 2 * half, np.exp(fmean(e) + special.digamma(half) - np.log(half))
 
 
-def pairwise(values, level):
+def worst_table(rule, correct, allowed, n):
+    """Return correctness [seeds][images] at the worst attack of each world, averaged over worlds."""
+    worlds = [w for w in range(len(rule)) if allowed[w]]
+    picked = [correct[w][lowest(rule[w], allowed[w], range(n))] for w in worlds]
+    return [[fmean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*picked, strict=True)]
+
+
+def pairwise(values, level, correct=None):
     rules, n = len(values), len(values[0][0][0])
     matrix = [[float("nan")] * rules for _ in range(rules)]
-    leads = {}
+    leads, tables = {}, {}
     for r, s in combinations(range(rules), 2):
         worlds = zip(values[r], values[s], strict=True)
         allowed = [[a for a in present(one) if a in present(two)] for one, two in worlds]
@@ -75,6 +82,11 @@ def pairwise(values, level):
             for x, y in ((r, s), (s, r)):
                 p, other = fixed(values[x], allowed, n), left_out(values[y], allowed, n)
                 leads[x, y] = [first - second for first, second in zip(p, other, strict=True)]
+                if correct is not None:
+                    own, its = (worst_table(values[i], correct[i], allowed, n) for i in (x, y))
+                    tables[x, y] = [
+                        [a - b for a, b in zip(*rows, strict=True)] for rows in zip(own, its, strict=True)
+                    ]
     for rule in range(rules):
         matrix[rule][rule] = 0.0
     spreads = {pair: variance(lead) for pair, lead in leads.items()}
@@ -91,7 +103,9 @@ def pairwise(values, level):
                 own = spreads[pair]
                 v = scale if before == float("inf") else (before * scale + (n - 1) * own) / (before + n - 1)
                 mean = fmean(leads[pair])
-                found.append(1.0 if mean <= 1e-12 else 2 * stats.t.sf(mean / sqrt(max(v, 1e-40) / n), df))
+                ways = [(v / n, df)] + ([widened(v / n, df, tables[pair])] if tables else [])
+                ps = [2 * stats.t.sf(mean / sqrt(max(w, 1e-40)), free) for w, free in ways]
+                found.append(1.0 if mean <= 1e-12 else max(ps))
             tests.append((min(found), r, s, 1.0 if found[0] < found[1] else -1.0))
             matrix[r][s] = matrix[s][r] = 0.0
     for rank, (p, r, s, sign) in enumerate(sorted(tests)):
@@ -101,20 +115,20 @@ def pairwise(values, level):
     return matrix
 
 
-def image_variance(correct):
-    """Return variance and degrees of freedom of the grand mean of a table [seeds][images]."""
+def widened(variance_of_mean, df, correct):
+    """Return variance and degrees of freedom with those of the images of a table [seeds][images] added."""
     n, t = len(correct), len(correct[0])
     grand = fmean(map(fmean, correct))
     seeds = [fmean(row) for row in correct]
     images = [fmean(row[i] for row in correct) for i in range(t)]
-    ms_seed = t * sum((x - grand) ** 2 for x in seeds) / (n - 1)
+    ms_seed = n * t * variance_of_mean
     ms_image = n * sum((x - grand) ** 2 for x in images) / (t - 1)
     rest = [(correct[s][i] - seeds[s] - images[i] + grand) ** 2 for s in range(n) for i in range(t)]
     ms_rest = sum(rest) / ((n - 1) * (t - 1))
     total = ms_seed + ms_image - ms_rest
     if total <= ms_seed:
-        return ms_seed / (n * t), n - 1
-    parts = ms_seed**2 / (n - 1) + ms_image**2 / (t - 1) + ms_rest**2 / ((n - 1) * (t - 1))
+        return variance_of_mean, df
+    parts = ms_seed**2 / df + ms_image**2 / (t - 1) + ms_rest**2 / ((n - 1) * (t - 1))
     return total / (n * t), total**2 / parts
 
 
@@ -145,4 +159,16 @@ def test_variance_over_images(number, seeds, images, hard):
     correct = rng.random((seeds, images)) * (1 - hard) + hard * rng.random(images)
     by_seed = correct.mean(axis=1).var(ddof=1) / seeds
     found = with_images(by_seed, seeds - 1, [(1.0, correct)])
-    assert found == pytest.approx(image_variance(correct.tolist()))
+    assert found == pytest.approx(widened(by_seed, seeds - 1, correct.tolist()))
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("rules", [2, 4])
+def test_pairs_with_images(number, rules):
+    rng = np.random.default_rng(number)
+    hard = rng.normal(0, 1, (rules, 1, 1, 1, 25)) + rng.normal(0, 0.2, (rules, 2, 2, 3, 1))
+    correct = (hard + rng.normal(0, 1, (rules, 2, 2, 3, 25)) > 0).astype(float)
+    values = correct.mean(axis=-1)
+    for level in (0.95, 0.8, 0.6, 0.4, 0.2):
+        found = inference.pairwise(values, level, image_correct=correct)
+        np.testing.assert_array_equal(found, pairwise(values.tolist(), level, correct.tolist()))
