@@ -137,8 +137,8 @@ class Flare(Aggregator):
     ------------
     Release: ``github.com/ning-wang1/flare_poisoning_detection`` at 5e5ee96 (``detect.py``,
         ``utils/mmd.py``), the authors'.
-    Compared: formulas, line by line; numbers with a transcription of the kernel.
-    Difference: none found.
+    Compared: formulas, line by line; the discrepancies with the release, numbers, 12 clients, 40 inputs.
+    Difference: 7e-15 of the largest discrepancy.
     On purpose: all root images are shown, where the release shows up to 200 of one class; negative
         estimates stay as they are, where the release takes them for 0 and leaves their order to the sort.
     Elsewhere: BackFed (``github.com/thinh-dao/BackFed`` at ab3bcbd, ``backfed/servers/flare_server.py``)

@@ -127,8 +127,8 @@ class MultiMetrics(Aggregator):
     Faithfulness
     ------------
     Release: ``github.com/siquanhuang/Multi-metrics`` at 5cd027e (``defense.py``), the authors'.
-    Compared: numbers, in the review; the code line by line.
-    Difference: none found, up to float64 where the release is in float32.
+    Compared: numbers, in the review; with the release, numbers, 6 rounds, n = 21, d = 600.
+    Difference: 8e-8 of the largest entry; the same clients in all rounds.
     On purpose: kept updates are averaged alike, where the release weighs by sample counts; a singular
         covariance is inverted as far as it can be.
 

@@ -88,8 +88,8 @@ class SequentialCenteredClipping(Aggregator):
     ------------
     Release: ``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca (``aggregators/cc_seq.py``), the
         authors'.
-    Compared: numbers, with that code given the same groups, n = 10 and 20, d = 300, five rounds, both forms.
-    Difference: 2e-7 of the largest entry.
+    Compared: with the release, given its groups, numbers, both forms, 30 rounds each, n = 21, d = 600.
+    Difference: 3e-7 of the largest entry.
     On purpose: the first round's groups have the given size, where the release's have at least 3; τ follows
         the updates unless it is given; the release's form with two references is not offered.
 

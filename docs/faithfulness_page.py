@@ -23,7 +23,8 @@ method's docstring by `make faithfulness`; where nothing was compared the note s
 *In the review* stands for one comparison, number by number, with independent transcriptions of the papers or
 with released code: n = 20 clients, f = 4, about 600 parameters, six scenes (IID, identical colluders,
 colluders near the mean, 20 times scaled, small identical colluders, clustered clients). *With ByzFL, numbers*
-stands for `benchmarks/parity.py`. Commits are those that were read."""
+stands for `benchmarks/parity.py`, *with the release, numbers* for `benchmarks/releases.py`, which runs the
+authors' code. Commits are those that were read."""
 
 
 def page() -> str:
