@@ -187,8 +187,8 @@ class SignGuard(Aggregator):
     Faithfulness
     ------------
     Release: ``github.com/JianXu95/SignGuard`` at e1fcafc (``aggregators/signguard.py``), the authors'.
-    Compared: numbers, in the review, for the plain form; with the release, numbers, all three forms, 36 rounds
-        each, n = 21, d = 600.
+    Compared: numbers, in the review, for the plain form; with the release, numbers, all three forms, 36
+        rounds each, n = 21, d = 600.
     Difference: 3e-7 of the largest entry; the same clients in all rounds.
     On purpose: for even n the median norm is the mean of the two middle ones, where the release's torch
         median takes the lower; NaN is dropped before the rule, not set to zero. The release counts passes
