@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -212,6 +212,10 @@ class SignGuard(Aggregator):
         """Refuse bounds between which no norm lies."""
         if self.lower >= self.upper:
             raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}.")
+
+    def as_stored(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Leave the plain form without its name, as cells from before the variants have it."""
+        return {name: value for name, value in values.items() if (name, value) != ("variant", "plain")}
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -12,6 +12,7 @@ from robustbench_fl.aggregators.signguard import (
 )
 from robustbench_fl.api import Need, ServerSpec, ServerView
 from robustbench_fl.api.build import make
+from robustbench_fl.api.params import resolved
 from robustbench_fl.core.errors import UsageError
 
 ONES = torch.ones(10)
@@ -165,3 +166,8 @@ def test_the_last_aggregate_is_remembered(variant):
 def test_the_plain_form_has_no_memory():
     assert SignGuard().needs == frozenset()
     assert SignGuard().init_state(ServerSpec(n_clients=3, n_params=2, layer_shapes=())) is None
+
+
+def test_cells_of_the_plain_form_keep_their_keys():
+    assert resolved(SignGuard()) == {"lower": 0.1, "upper": 3.0, "share": 0.1}
+    assert resolved(SignGuard(variant="sim"))["variant"] == "sim"
