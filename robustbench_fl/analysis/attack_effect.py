@@ -78,15 +78,38 @@ def unhurt_blocks(blocks: pd.DataFrame) -> set[int]:
         Completed cells in blocks. Blocks without a rule that has both clean and attacked cells are
         not judged.
     """
-    rules = blocks[blocks["ranked"].astype(bool) & blocks["accuracy"].notna()]
-    pairs = _drops(rules, ["_block", "aggregator", "seed"])
-    hurt = {
-        int(block): any(
-            bool(_judged(cells)["effective"]) for _, cells in rows.groupby(["aggregator", "attack"])
-        )
-        for block, rows in pairs.groupby("_block")
-    }
-    return {block for block, is_hurt in hurt.items() if not is_hurt}
+    hurt = effective_drops(blocks[blocks["ranked"].astype(bool)]).groupby("_block")["hurts"].any()
+    return {int(block) for block in hurt.index[~hurt]}
+
+
+def effective_drops(blocks: pd.DataFrame) -> pd.DataFrame:
+    """Return what each attack does to each rule in each block.
+
+    Parameters
+    ----------
+    blocks : pandas.DataFrame
+        Completed cells in blocks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``_block``, ``aggregator``, ``attack``, ``drop`` (clean − attacked accuracy, mean over
+        paired seeds) and ``hurts``: a drop of 2 points or more whose 95 % t interval over seeds, if
+        there are several, lies above 0, or a backdoor that succeeds; ``helps``: the contrary.
+    """
+    from scipy.special import stdtrit
+
+    keys = ["_block", "aggregator", "attack"]
+    pairs = _drops(blocks[blocks["accuracy"].notna()], ["_block", "aggregator", "seed"])
+    found = pairs.groupby(keys).agg(
+        drop=("drop", "mean"), spread=("drop", "std"), n=("drop", "size"), category=("category", "first"),
+        attack_success=("attack_success", "mean"),
+    )  # fmt: skip
+    reach = stdtrit(np.maximum(found["n"] - 1, 1), 0.975) * found["spread"].fillna(0) / np.sqrt(found["n"])
+    backdoor = (found["category"] == "backdoor") & (found["attack_success"] >= MIN_SUCCESS)
+    hurts = (found["drop"] >= MIN_DROP) & (found["drop"] - reach > 0) | backdoor
+    helps = (found["drop"] <= -MIN_DROP) & (found["drop"] + reach < 0)
+    return found.assign(hurts=hurts, helps=helps)[["drop", "hurts", "helps"]].reset_index()
 
 
 def losses(table: pd.DataFrame) -> pd.Series:

@@ -42,6 +42,7 @@ FLOATS = (
     "capped_rounds",
     "underestimated_rounds",
     "kept_model_rounds",
+    "classes",
 )
 FACTS = ("told", "detector", "ranked", "knowledge", "knows_defence", "adaptive", "category")
 IDENTITY = ("key", *LABELS, "alpha", "malicious", "assumed_f", "f", "aggregator", "attack", "seed")
@@ -69,7 +70,8 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     pandas.DataFrame
         The columns :data:`COLUMNS`, then every further setting of the cells' identities. Rates
         and accuracies are fractions, ``server_ms`` is the rule's CPU time a round, ``told`` joins
-        what the rule needs, ``alpha`` is the partition's parameter of that name, ``commit`` ends in
+        what the rule needs, ``classes`` counts those
+        of the data set, ``alpha`` is the partition's parameter of that name, ``commit`` ends in
         ``+`` where files were changed; what does not apply is missing (NaN), never zero. Where cells say
         which test images they classified correctly, a last column ``_images`` holds it
         (:class:`robustbench_fl.analysis.image_counts.Counted`).
@@ -128,6 +130,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     row["f"] = cell["f"] if "f" in cell else _f(cell)
     row |= {"key": record["key"], "status": record["status"], "reason": record.get("reason")}
     row |= {name: metrics.get(name) for name in _METRICS}
+    row["classes"] = len(metrics["class_accuracy"]) if metrics.get("class_accuracy") else None
     row |= {name: costs.get(name) for name in _COSTS}
     row |= {name: counts.get(name) for name in _COUNTS}
     row |= _server_time(costs, counts, cell)

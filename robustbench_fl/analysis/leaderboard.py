@@ -12,6 +12,7 @@ from robustbench_fl.analysis.attack_effect import PLAIN, credited, effects, unhu
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.columns import bounds
 from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
+from robustbench_fl.analysis.flags import Flag, flags
 from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_interval
 from robustbench_fl.analysis.invariants import check_detection, check_worst_below_mean
 from robustbench_fl.analysis.picks import left_out_worst_by_seed
@@ -78,9 +79,12 @@ class Leaderboard(Table):
     ----------
     effects : pandas.DataFrame
         What each attack does to plain averaging (:func:`robustbench_fl.analysis.attack_effect.effects`).
+    flags : tuple of Flag
+        Reasons for doubt; the last of the sentences.
     """
 
     effects: pd.DataFrame
+    flags: tuple[Flag, ...]
 
     @property
     def tracks(self) -> list[str]:
@@ -173,9 +177,11 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     _add_ranks(table, by_seed if enough else None)
     table = _in_order(table.reset_index(), mixed=False)
     check_worst_below_mean(table)
+    doubts = flags(frame)
     sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
+    sentences = (*sentences, *(f"Flag: {flag.text}" for flag in doubts))
     said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
-    return Leaderboard(table[said], "rank", WORST, sentences, found)
+    return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
 
 
 def _columns(
@@ -235,12 +241,12 @@ def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clien
 
 def _add_intervals(table: pd.DataFrame, hurt: Seeded, useful: Seeded | None) -> None:
     for place, rule in enumerate(hurt.rules):
-        _, *ends = worst_interval(hurt.values[place])
+        _, *ends = worst_interval(hurt.values[place], **hurt.test_images_of(place))
         table.loc[rule, list(bounds(WORST))] = ends
         table.loc[rule, LEFT_OUT] = left_out_worst_by_seed(hurt.values[place]).mean()
     for place, rule in enumerate(useful.rules if useful else ()):
         assert useful is not None
-        _, *ends = mean_interval(useful.values[place])
+        _, *ends = mean_interval(useful.values[place], **useful.test_images_of(place))
         table.loc[rule, list(bounds(MEAN))] = ends
 
 
@@ -274,7 +280,8 @@ def _add_ranks(table: pd.DataFrame, by_seed: Seeded | None) -> None:
     fit = table[(table["note"] == "") & table.index.isin(by_seed.rules)]
     for _, rows in fit.groupby("track"):
         rules = [str(rule) for rule in rows.index]
-        found = ranked(rows[WORST], pairwise(by_seed.of(*rules)), rules)
+        own = by_seed.of(*rules)
+        found = ranked(rows[WORST], pairwise(own.values, **own.test_images), rules)
         table.loc[rules, list(found)] = found.loc[rules]
 
 

@@ -77,7 +77,7 @@ def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, o
         worst = over_blocks(block_means(hurt), "accuracy", "min")
         gain = (worst[own] - worst[other], np.nan, np.nan)
     else:
-        gain = worst_difference(paired)
+        gain = worst_difference(paired.values, **paired.test_images)
     row |= dict(zip(("worst_gain", "worst_gain_low", "worst_gain_high"), gain, strict=True))
     for name, part in (("mean_gain", hurt), ("clean_gain", both[both["attack"] == CLEAN])):
         gains = _averaged(part, own, other)
@@ -87,7 +87,7 @@ def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, o
     row["ties"] = int((gaps.abs() <= EQUAL).sum())
     row["losses"] = int((gaps < -EQUAL).sum())
     row["shared"] = f"{len(gaps)}/{len(attacked(reference))}"
-    seeds = (None, None) if paired is None else seeds_to_separate(paired)
+    seeds = (None, None) if paired is None else seeds_to_separate(paired.values)
     return row | dict(zip(("seeds_fewest", "seeds_most"), seeds, strict=True))
 
 
@@ -117,7 +117,7 @@ def _averaged(rows: pd.DataFrame, own: str, other: str) -> tuple[float, float, f
         return np.nan, np.nan, np.nan
     values = seeded(rows)
     if values is not None and {own, other} <= set(values.rules):
-        first, second = values.of(own, other)
+        first, second = values.of(own, other).values
         return mean_interval(first - second)
     by_attack = gaps.groupby(["_block", "attack"]).mean()
     return float(by_attack.groupby("_block").mean().mean()), np.nan, np.nan
@@ -128,7 +128,7 @@ def _verdicts(blocks: pd.DataFrame, against: str) -> dict[str, str]:
     values = seeded(attacked(blocks))
     if values is None or against not in values.rules:
         return {}
-    row = pairwise(values.values)[:, values.rules.index(against)]
+    row = pairwise(values.values, **values.test_images)[:, values.rules.index(against)]
     return {rule: VERDICTS.get(sign, "") for rule, sign in zip(values.rules, row, strict=True)}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.blocks import CLEAN
+from robustbench_fl.analysis.grid import grid
 from robustbench_fl.analysis.picks import EQUAL, Array
 
 
@@ -96,25 +97,42 @@ class Seeded:
         The first axis: rules without a hole.
     values : array of shape [n_rules, n_blocks, n_attacks, n_seeds]
         NaN where an attack is infeasible for a rule or was not met in the block.
+    images : list or None
+        By rule, which test images were classified correctly, if every cell says so.
+    test_sets : list of str
+        The data set of each block.
     """
 
     rules: list[str]
     values: Array
+    images: list[Any] | None
+    test_sets: list[str]
 
-    def of(self, *names: str) -> Array:
-        """Return the values of some of the rules, in that order."""
-        return self.values[[self.rules.index(name) for name in names]]
+    def of(self, *names: str) -> Seeded:
+        """Return some of the rules, in that order."""
+        places = [self.rules.index(name) for name in names]
+        images = None if self.images is None else [self.images[place] for place in places]
+        return Seeded(list(names), self.values[places], images, self.test_sets)
+
+    @property
+    def test_images(self) -> dict[str, Any]:
+        """What functions of `inference` take besides values [rules, ...]."""
+        return {} if self.images is None else {"image_correct": self.images, "test_sets": self.test_sets}
+
+    def test_images_of(self, place: int) -> dict[str, Any]:
+        """What functions of `inference` take besides the values of one rule."""
+        if self.images is None:
+            return {}
+        return {"image_correct": self.images[place], "test_sets": self.test_sets}
 
 
-def seeded(rows: pd.DataFrame, value: str = "accuracy") -> Seeded | None:
-    """Return `rows` as an array over seeds.
+def seeded(rows: pd.DataFrame) -> Seeded | None:
+    """Return the accuracies of `rows` as an array over seeds.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Completed cells in blocks (:func:`robustbench_fl.analysis.blocks.in_blocks`).
-    value : str, optional
-        The column.
 
     Returns
     -------
@@ -124,20 +142,12 @@ def seeded(rows: pd.DataFrame, value: str = "accuracy") -> Seeded | None:
     """
     if rows.empty or not _same_seeds(rows):
         return None
-    rules = sorted(set(rows["aggregator"]) - set(_with_holes(rows, value)))
-    values = dense(rows, value, {"aggregator": rules})
-    return Seeded(rules, values) if rules else None
-
-
-def dense(rows: pd.DataFrame, value: str, given: dict[str, Sequence[object]] | None = None) -> Array:
-    """Return a column as an array [rules, blocks, attacks, seeds], NaN where there is no row."""
-    axes = {name: sorted(rows[name].unique()) for name in ("aggregator", "_block", "attack", "seed")}
-    axes |= {name: list(values) for name, values in (given or {}).items()}
-    kept = rows[rows["aggregator"].isin(axes["aggregator"])]
-    places = tuple(pd.Index(values).get_indexer(kept[name]) for name, values in axes.items())
-    found: Array = np.full(tuple(map(len, axes.values())), np.nan)
-    found[places] = kept[value].to_numpy(dtype=float)
-    return found
+    kept = rows[~rows["aggregator"].isin(_with_holes(rows))]
+    if kept.empty:
+        return None
+    found = grid(kept)
+    images = None if found.image_correct is None else [*found.image_correct]
+    return Seeded(found.rules, found.values, images, found.test_sets)
 
 
 def _same_seeds(rows: pd.DataFrame) -> bool:
@@ -147,8 +157,8 @@ def _same_seeds(rows: pd.DataFrame) -> bool:
     return bool(n_seeds > 1 and (each == n_seeds).all())
 
 
-def _with_holes(rows: pd.DataFrame, value: str) -> set[str]:
-    lacking = rows[value].isna()
+def _with_holes(rows: pd.DataFrame) -> set[str]:
+    lacking = rows["accuracy"].isna()
     open_ = set(rows[lacking & (rows["status"] != "infeasible")]["aggregator"])
     partly = lacking.groupby([rows["aggregator"], rows["_block"], rows["attack"]]).agg(["any", "all"])
     partly = partly[partly["any"] & ~partly["all"]]

@@ -35,10 +35,21 @@ def status(folder: Path, watch: bool, format_: str) -> None:
     store = Store.existing(folder)
     if not watch:
         click.echo(rows_text(_rows(_counts(store)), format_))
+        if format_ == "table":
+            _tell_flags(store)
         return
     if format_ != "table":
         raise UsageError("--watch shows a table. Give --format without --watch.")
     _watch(store)
+
+
+def _tell_flags(store: Store) -> None:
+    """Print what makes a comparison of the finished cells suspect."""
+    from robustbench_fl.analysis.flags import flags
+    from robustbench_fl.analysis.frame import frame
+
+    for number, flag in enumerate(flags(frame(store.records()))):
+        click.echo(f"{'' if number else chr(10)}Flag: {flag.text}")
 
 
 def _watch(store: Store) -> None:

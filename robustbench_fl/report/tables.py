@@ -211,9 +211,11 @@ def _empty(values: pd.Series) -> bool:
 def _plain(table: Renderable) -> dict[str, Any]:
     if isinstance(table, Table):
         names = {"rank_column": table.rank_column, "score_column": table.score_column}
-        further = {}
+        further: dict[str, Any] = {}
         if isinstance(table, Comparison):
             further = {"regressions": table.regressions, "only_a": table.only_a, "only_b": table.only_b}
+        if isinstance(table, Leaderboard):
+            further = {"flags": [vars(flag) for flag in table.flags]}
         return {"caption": table.caption, **names, "rows": _records(table.table), **further}
     if isinstance(table, Sections):
         parts = [
