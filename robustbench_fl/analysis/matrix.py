@@ -223,12 +223,16 @@ def _compared(
 
 def _tied(cells: pd.DataFrame, entries: pd.Series, value: str) -> list[str]:
     """Return the rows whose paired difference to the best row does not exclude 0."""
+    means = cells.groupby(["_row", "_world", "seed"])[value].mean()
+    axes = [entries.index, *(sorted(cells[name].unique()) for name in ("_world", "seed"))]
+    dense = means.reindex(pd.MultiIndex.from_product(axes)).to_numpy(dtype=float)
+    by_seed = dict(zip(entries.index, dense.reshape(tuple(map(len, axes))), strict=True))
     leader = entries.idxmax()
-    by_seed = cells.groupby(["_world", "seed", "_row"])[value].mean().unstack("_row")
     found = []
     for row in entries.index.drop(leader):
-        gaps = (by_seed[leader] - by_seed[row]).unstack("seed").dropna(how="all").to_numpy(dtype=float)
-        if gaps.shape[-1] > 1 and not np.isnan(gaps).any():
+        gaps = by_seed[leader] - by_seed[row]
+        gaps = gaps[~np.isnan(gaps).all(axis=1)]
+        if gaps.shape[-1] > 1 and len(gaps) and not np.isnan(gaps).any():
             _, low, high = mean_interval(gaps[:, None])
             if low <= 0 <= high:
                 found.append(row)
