@@ -17,7 +17,7 @@ MIN_SUCCESS = 0.2
 
 
 def effects(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what each attack does to plain averaging in each world.
+    """Return what each attack does to plain averaging in each setting.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def effects(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``_world``, ``dataset``, ``partition``, ``malicious``, ``attack``, ``drop`` (clean −
+        Columns ``_setting``, ``dataset``, ``partition``, ``malicious``, ``attack``, ``drop`` (clean −
         attacked accuracy, mean over paired seeds), ``attack_success``, ``effective``. An attack is
         ineffective if the drop is below 2 points or, with several seeds, its 95 % interval
         reaches 0. Empty without the rule ``mean``.
     """
     plain = table[(table["aggregator"] == PLAIN) & table["accuracy"].notna()]
-    pairs = _drops(plain, ["_world", "seed"])
-    keys = ["_world", "dataset", "partition", "malicious", "attack"]
+    pairs = _drops(plain, ["_setting", "seed"])
+    keys = ["_setting", "dataset", "partition", "malicious", "attack"]
     rows = [
         dict(zip(keys, labels, strict=True)) | _judged(cells)
         for labels, cells in pairs.groupby(keys, sort=False)
@@ -45,7 +45,7 @@ def effects(table: pd.DataFrame) -> pd.DataFrame:
 def credited(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Return the attacked rows that a mean over attacks counts.
 
-    Those of attacks that hurt plain averaging in the world; all, in a block where a rule has a value
+    Those of attacks that hurt plain averaging in the setting; all, in a block where a rule has a value
     under no such attack, or where it is not known.
 
     Parameters
@@ -56,11 +56,11 @@ def credited(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
         As from :func:`effects`.
     """
     known = {
-        (world, attack): bool(hurts)
-        for world, attack, hurts in zip(found["_world"], found["attack"], found["effective"], strict=True)
+        (setting, attack): bool(hurts)
+        for setting, attack, hurts in zip(found["_setting"], found["attack"], found["effective"], strict=True)
     }
     hurts = pd.Series(
-        [known.get(pair, True) for pair in zip(rows["_world"], rows["attack"], strict=True)],
+        [known.get(pair, True) for pair in zip(rows["_setting"], rows["attack"], strict=True)],
         index=rows.index,
         dtype=bool,
     )
@@ -125,7 +125,7 @@ def losses(table: pd.DataFrame) -> pd.Series:
     pandas.Series
         With the index of `table`; NaN under the attack ``none`` and where one of the two is missing.
     """
-    keys = ["_world", "aggregator", "_assumed", "seed"]
+    keys = ["_setting", "aggregator", "_assumed", "seed"]
     clean = table[table["attack"] == CLEAN].set_index(keys)["accuracy"]
     own = clean.reindex(pd.MultiIndex.from_frame(table[keys])).to_numpy(dtype=float)
     lost: pd.Series = (own - table["accuracy"]).where(table["attack"] != CLEAN)

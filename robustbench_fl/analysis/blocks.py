@@ -1,8 +1,10 @@
-"""The grid a set of cells spans: worlds, blocks, and the holes in them.
+"""The grid a set of cells spans: settings, blocks, and the holes in them.
 
-A *world* is one choice of all settings that every rule meets alike (data, partition, fraction,
-training …). A *block* is a world with one assumed f. A rule that is not told f has one cell
-for the whole world; it stands in each of the world's blocks.
+A *setting* is one choice of everything that all rules meet alike, apart from the seed: data,
+partition, share of malicious clients, training. A *block* is a setting with one assumed f. A rule
+that does not need f has one cell for the whole setting and stands in each of its blocks. What one
+seed draws in a setting (who holds what, who is malicious, the initial weights) is a *world*,
+:class:`robustbench_fl.core.cell.World`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from robustbench_fl.core.status import MISSING
 
 CLEAN = "none"
 """The attack that does nothing."""
-_KEY = ["_world", "aggregator", "_assumed", "attack", "seed"]
+_KEY = ["_setting", "aggregator", "_assumed", "attack", "seed"]
 _RULE_FACTS = ["told", "detector", "ranked"]
 _ATTACK_FACTS = [name for name in FACTS if name not in _RULE_FACTS]
 
@@ -23,8 +25,8 @@ _ATTACK_FACTS = [name for name in FACTS if name not in _RULE_FACTS]
 def completed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with a ``"missing"`` row for each cell that some rule has and another lacks.
 
-    Within a world every rule is expected to have met the same attacks and seeds, under each f
-    assumed there if it is told f. Adds the column ``_world`` (number of the world).
+    Within a setting every rule is expected to have met the same attacks and seeds, under each f
+    assumed there if it is told f. Adds the column ``_setting`` (its number).
 
     Raises
     ------
@@ -33,8 +35,8 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
     """
     table = frame.copy()
     if table.empty:
-        return table.assign(_world=pd.Series(dtype="int64"), _assumed=pd.Series(dtype="object"))
-    table["_world"] = table.groupby(settings(table), dropna=False, sort=False).ngroup()
+        return table.assign(_setting=pd.Series(dtype="int64"), _assumed=pd.Series(dtype="object"))
+    table["_setting"] = table.groupby(settings(table), dropna=False, sort=False).ngroup()
     table["_assumed"] = table["assumed_f"].astype(object).where(table["assumed_f"].notna(), "")
     _refuse_duplicates(table)
     wanted = _expected(table)
@@ -48,15 +50,15 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def in_blocks(table: pd.DataFrame) -> pd.DataFrame:
     """Return a completed frame with the column ``_block``, rules without f repeated in each block."""
-    assumed = table.loc[table["_assumed"] != "", ["_world", "_assumed"]].drop_duplicates()
+    assumed = table.loc[table["_assumed"] != "", ["_setting", "_assumed"]].drop_duplicates()
     blocks = assumed.rename(columns={"_assumed": "_stands_for"})
-    repeated = table.merge(blocks, on="_world", how="left")
+    repeated = table.merge(blocks, on="_setting", how="left")
     repeated["_stands_for"] = (
         repeated["_stands_for"].astype(object).where(repeated["_stands_for"].notna(), "")
     )
     keep = (repeated["_assumed"] == "") | (repeated["_assumed"] == repeated["_stands_for"])
     repeated = repeated[keep].reset_index(drop=True)
-    repeated["_block"] = repeated.groupby(["_world", "_stands_for"], sort=False).ngroup()
+    repeated["_block"] = repeated.groupby(["_setting", "_stands_for"], sort=False).ngroup()
     return repeated
 
 
@@ -74,24 +76,26 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
 
 
 def _expected(table: pd.DataFrame) -> pd.DataFrame:
-    met = table[["_world", "attack", "seed"]].drop_duplicates()
-    assumed = table[["_world", "_assumed"]].drop_duplicates()
+    met = table[["_setting", "attack", "seed"]].drop_duplicates()
+    assumed = table[["_setting", "_assumed"]].drop_duplicates()
     told = table[table["_assumed"] != ""]["aggregator"].unique()
     rules = pd.DataFrame({"aggregator": table["aggregator"].unique()})
     rules["_told"] = rules["aggregator"].isin(told)
-    has_f = set(assumed.loc[assumed["_assumed"] != "", "_world"])
+    has_f = set(assumed.loc[assumed["_assumed"] != "", "_setting"])
     pairs = assumed.merge(rules, how="cross")
-    with_f = pairs["_told"] & pairs["_world"].isin(has_f)
+    with_f = pairs["_told"] & pairs["_setting"].isin(has_f)
     pairs = pairs[with_f == (pairs["_assumed"] != "")]
-    without = rules[~rules["_told"]].merge(met[["_world"]].drop_duplicates(), how="cross").assign(_assumed="")
-    pairs = pd.concat([pairs, without])[["_world", "aggregator", "_assumed"]].drop_duplicates()
-    return pairs.merge(met, on="_world")[_KEY]
+    without = (
+        rules[~rules["_told"]].merge(met[["_setting"]].drop_duplicates(), how="cross").assign(_assumed="")
+    )
+    pairs = pd.concat([pairs, without])[["_setting", "aggregator", "_assumed"]].drop_duplicates()
+    return pairs.merge(met, on="_setting")[_KEY]
 
 
 def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of `holes` what is known of their world, rule and attack."""
+    """Give the rows of `holes` what is known of their setting, rule and attack."""
     facts = (
-        (["_world"], settings(table)),
+        (["_setting"], settings(table)),
         (["aggregator"], _RULE_FACTS),
         (["attack"], _ATTACK_FACTS),
     )

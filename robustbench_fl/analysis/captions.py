@@ -17,7 +17,7 @@ TEST = "a t-test over seeds, moderated over all pairs and corrected by Holm,"
 NO_RANKS = f"No ranks: they need {ENOUGH_SEEDS} seeds."
 POLICY = {
     "exclude": "rules that lack cells, or were infeasible where others were not, are not ranked",
-    "worst": "lacking and infeasible cells count as the lowest accuracy of any rule in their world",
+    "worst": "lacking and infeasible cells count as the lowest accuracy of any rule in their setting",
     "zero": "lacking and infeasible cells count as accuracy 0",
 }
 
@@ -44,7 +44,7 @@ def leaderboard(
 
 def seeds(cells: pd.DataFrame) -> str:
     """Return for example ``"5 seeds"``, ``"2–5 seeds"`` or ``"1 seed"``."""
-    counts = cells.groupby("_world")["seed"].nunique()
+    counts = cells.groupby("_setting")["seed"].nunique()
     low, high = int(counts.min()), int(counts.max())
     return f"{low}–{high} seeds" if low != high else f"{low} seed{'s' if low > 1 else ''}"
 
@@ -108,16 +108,16 @@ def _idle(idle: int, nobody: bool) -> list[str]:
 
 
 def _extent(cells: pd.DataFrame) -> str:
-    worlds = cells.drop_duplicates("_world")
-    blocks = cells[["_world", "_assumed"]].drop_duplicates()
-    told = set(blocks.loc[blocks["_assumed"] != "", "_world"])
-    blocks = blocks[(blocks["_assumed"] != "") | ~blocks["_world"].isin(told)]
-    idle = int((worlds["malicious"] == 0).sum())
+    apart = cells.drop_duplicates("_setting")
+    blocks = cells[["_setting", "_assumed"]].drop_duplicates()
+    told = set(blocks.loc[blocks["_assumed"] != "", "_setting"])
+    blocks = blocks[(blocks["_assumed"] != "") | ~blocks["_setting"].isin(told)]
+    idle = int((apart["malicious"] == 0).sum())
     regular = cells[(cells["attack"] != CLEAN) & ~cells["adaptive"]]
     names = sorted(regular["attack"].unique())
     text = f"{len(blocks)} block{'s' if len(blocks) > 1 else ''}"
     if idle:
-        use = "for clean accuracy only" if idle == len(worlds) else "counted nowhere here"
+        use = "for clean accuracy only" if idle == len(apart) else "counted nowhere here"
         text += f" ({idle} without malicious clients, {use})"
     attacks = f"{len(names)} attack{'s' if len(names) != 1 else ''}"
     return f"{text}, {attacks}{': ' + ', '.join(names) if names else ''}."

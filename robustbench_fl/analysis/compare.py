@@ -66,7 +66,7 @@ def compare(
         accuracy). A row is a regression if it is worse than that beyond doubt, or, with one seed, at
         all.
     force : bool, optional
-        Compare different worlds all the same; without common seeds the difference is not paired.
+        Compare different settings all the same; without common seeds the difference is not paired.
 
     Returns
     -------
@@ -112,9 +112,9 @@ def compare(
 def _pairs(aligned: Aligned, value: str) -> pd.DataFrame:
     """Return one row a cell (a mean over seeds where seeds are not shared) with ``a`` and ``b``."""
     both = aligned.both
-    world = [name for name in aligned.on if name not in ("aggregator", "attack", "assumed_f", "seed")]
+    setting = [name for name in aligned.on if name not in ("aggregator", "attack", "assumed_f", "seed")]
     pairs = both[["_match", "aggregator", "attack", "assumed_f", "seed_a", "seed_b"]].copy()
-    pairs["_world"] = both.groupby(world, dropna=False, sort=False).ngroup() if world else 0
+    pairs["_setting"] = both.groupby(setting, dropna=False, sort=False).ngroup() if setting else 0
     pairs["a"], pairs["b"] = both[f"{value}_a"], both[f"{value}_b"]
     return pairs.dropna(subset=["a", "b"])
 
@@ -149,7 +149,7 @@ def _by_seed(cells: pd.DataFrame) -> Array:
 
 
 def _places(cells: pd.DataFrame) -> pd.Series:
-    return cells.groupby(["aggregator", "attack", "assumed_f", "_world"], dropna=False).ngroup()
+    return cells.groupby(["aggregator", "attack", "assumed_f", "_setting"], dropna=False).ngroup()
 
 
 def _paired(cells: pd.DataFrame) -> Interval:
@@ -230,8 +230,8 @@ def _broken(aligned: Aligned) -> list[str]:
 
 
 def _sentences(aligned: Aligned, pairs: pd.DataFrame, value: str, tolerance: float) -> tuple[str, ...]:
-    several = bool(pairs.groupby("_world")["seed_a"].nunique().min() > 1)
-    how = "paired on the same world and seed" if aligned.paired else "not paired: the folders share no seed"
+    several = bool(pairs.groupby("_setting")["seed_a"].nunique().min() > 1)
+    how = "paired on the same setting and seed" if aligned.paired else "not paired: the folders share no seed"
     margin = f" by more than {tolerance:g}" if tolerance else ""
     return (
         f"A is the first folder, B the second. Difference: {value} of B minus that of A, {how}, "
@@ -246,7 +246,7 @@ def _sentences(aligned: Aligned, pairs: pd.DataFrame, value: str, tolerance: flo
 
 def _doubt(pairs: pd.DataFrame, several: bool) -> str:
     if not several:
-        return "One seed in some world, no interval: a difference counts as it is."
+        return "One seed in some setting, no interval: a difference counts as it is."
     seeds = captions.runs(pairs.assign(seed=pairs["seed_a"]))
     brackets = f"brackets: {captions.INTERVAL}, each by itself"
     return (

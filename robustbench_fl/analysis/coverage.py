@@ -16,7 +16,7 @@ Missing = Literal["exclude", "worst", "zero"]
     Show it, do not rank it.
 ``worst``
     Give each lacking cell, infeasible ones included, the lowest accuracy that any rule has in
-    the same world (under any attack and seed); rank; mark.
+    the same setting (under any attack and seed); rank; mark.
 ``zero``
     Give each lacking cell, infeasible ones included, the accuracy 0; rank; mark.
 """
@@ -40,9 +40,9 @@ def only_counted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def beyond_all(table: pd.DataFrame) -> pd.Series:
-    """Return which rows are infeasible for every rule of their world: these compare nobody."""
+    """Return which rows are infeasible for every rule of their setting: these compare nobody."""
     infeasible = table["status"] == "infeasible"
-    return infeasible.groupby([table["_world"], table["attack"]]).transform("all")
+    return infeasible.groupby([table["_setting"], table["attack"]]).transform("all")
 
 
 def imputed(table: pd.DataFrame, missing: Missing) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def imputed(table: pd.DataFrame, missing: Missing) -> pd.DataFrame:
     lacking = ~counted(table) & ~beyond_all(table)
     if missing == "exclude":
         return table.assign(_imputed=False)
-    lowest = table.groupby("_world")["accuracy"].transform("min") if missing == "worst" else 0.0
+    lowest = table.groupby("_setting")["accuracy"].transform("min") if missing == "worst" else 0.0
     filled = table["accuracy"].mask(lacking, lowest)
     return table.assign(accuracy=filled, _imputed=lacking & filled.notna())
 

@@ -94,9 +94,9 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def settings(table: pd.DataFrame) -> list[str]:
-    """Return the columns of `table` that make up a world: all settings but those compared in it.
+    """Return the columns of `table` that make up a setting: all but those compared in it.
 
-    The rule, the attack, the seed and the assumed f vary inside one world.
+    The rule, the attack, the seed and the assumed f vary inside one.
     """
     return [name for name in table.columns if name not in _NOT_SETTINGS and not name.startswith("_")]
 

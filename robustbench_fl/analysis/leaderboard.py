@@ -224,11 +224,11 @@ def _below_plain(means: pd.DataFrame, clean_means: pd.DataFrame) -> pd.core.grou
 
 
 def _add_rate_interval(table: pd.DataFrame, name: str, rows: pd.DataFrame, clients: str) -> None:
-    """Add the binomial interval of a rate over the clients of each world and seed.
+    """Add the binomial interval of a rate over the clients of each setting and seed.
 
     The same clients stand under every attack, so they are counted once, not once an attack.
     """
-    judged = rows[rows["fpr"].notna()].drop_duplicates(["aggregator", "_world", "seed"])
+    judged = rows[rows["fpr"].notna()].drop_duplicates(["aggregator", "_setting", "seed"])
     n_clients = judged.groupby("aggregator")[clients].sum()
     found = {
         rule: binomial_interval(table[name][rule], n)

@@ -223,8 +223,8 @@ def _compared(
 
 def _tied(cells: pd.DataFrame, entries: pd.Series, value: str) -> list[str]:
     """Return the rows whose paired difference to the best row does not exclude 0."""
-    means = cells.groupby(["_row", "_world", "seed"])[value].mean()
-    axes = [entries.index, *(sorted(cells[name].unique()) for name in ("_world", "seed"))]
+    means = cells.groupby(["_row", "_setting", "seed"])[value].mean()
+    axes = [entries.index, *(sorted(cells[name].unique()) for name in ("_setting", "seed"))]
     dense = means.reindex(pd.MultiIndex.from_product(axes)).to_numpy(dtype=float)
     by_seed = dict(zip(entries.index, dense.reshape(tuple(map(len, axes))), strict=True))
     leader = entries.idxmax()
@@ -243,8 +243,8 @@ def _ineffective(table: pd.DataFrame, axis: str, axes: set[str], found: pd.DataF
     """Return the labels along `axis` under which no attack hurts plain averaging."""
     if "attack" not in axes or found.empty:
         return frozenset()
-    met = table[[axis, "_world", "attack"]].drop_duplicates()
-    met = met.merge(found[["_world", "attack", "effective"]], on=["_world", "attack"])
+    met = table[[axis, "_setting", "attack"]].drop_duplicates()
+    met = met.merge(found[["_setting", "attack", "effective"]], on=["_setting", "attack"])
     hurt = met["effective"].astype(bool).groupby(met[axis]).any()
     return frozenset(hurt.index[~hurt])
 

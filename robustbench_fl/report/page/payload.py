@@ -64,7 +64,7 @@ def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Com
         "rules": rules,
         "attacks": [_attack(table, name) for name in attacks],
         "assumed": _assumed(table),
-        "settings": _settings(table),
+        "filters": _filters(table),
         "plain": rules.index(PLAIN) if PLAIN in rules else None,
         "values": {name: _value(name) for name in _VALUES},
         "views": [_view(view, whole if not view.group else None, missing) for view in views(planned)],
@@ -88,7 +88,7 @@ def _cells(table: pd.DataFrame, rules: list[str], attacks: list[str]) -> dict[st
     counted = only_counted(table)
     return {
         "key": ["" if pd.isna(key) else str(key) for key in table["key"]],
-        "world": [int(world) for world in table["_world"]],
+        "setting": [int(number) for number in table["_setting"]],
         "rule": [rules.index(name) for name in table["aggregator"]],
         "attack": [attacks.index(name) for name in table["attack"]],
         "assumed": [assumed.index(str(name)) for name in table["_assumed"]],
@@ -107,14 +107,14 @@ def _attack(table: pd.DataFrame, name: str) -> dict[str, Any]:
     return {"name": name, "shown": shown, "text": text, "adaptive": bool(first["adaptive"])}
 
 
-def _settings(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the settings that tell worlds apart, with the value of each world."""
-    worlds = table.drop_duplicates("_world").sort_values("_world")
+def _filters(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the columns that tell settings apart, with the value of each setting."""
+    firsts = table.drop_duplicates("_setting").sort_values("_setting")
     found = []
-    for name, texts in filters(worlds).items():
-        order = in_order(worlds[name], texts)
+    for name, texts in filters(firsts).items():
+        order = in_order(firsts[name], texts)
         values = [order.index(text) for text in texts]
-        found.append({"title": title_of(name), "labels": order, "worlds": values})
+        found.append({"title": title_of(name), "labels": order, "values": values})
     return found
 
 
@@ -124,14 +124,14 @@ def _value(name: str) -> dict[str, str]:
 
 
 def _view(view: View, board: Leaderboard | None, missing: Missing) -> dict[str, Any]:
-    board = board or leaderboard(view.cells.drop(columns=["_world", "_assumed"]), missing)
+    board = board or leaderboard(view.cells.drop(columns=["_setting", "_assumed"]), missing)
     parts = [board.of_track(track) for track in board.tracks] or [board]
     order = list(board.table["aggregator"])
     worst = dict(zip(order, board.table["worst_accuracy"], strict=True))
     return {
         "group": view.group,
         "title": view.title,
-        "worlds": view.worlds,
+        "settings": view.numbers,
         "assumed": view.assumed,
         "tracks": [
             {"title": _title(track), "rows": _rows(part.table)}
@@ -151,7 +151,7 @@ def _title(track: str) -> str:
 
 
 def _matrices(view: View, order: list[str]) -> Any:
-    cells = view.cells.drop(columns=["_world", "_assumed"])
+    cells = view.cells.drop(columns=["_setting", "_assumed"])
     for value in _VALUES:
         found = matrix(cells, value=value)
         if found.values.notna().any(axis=None):

@@ -26,8 +26,8 @@ class View:
         What is chosen, such as ``"Partition"``, and its value.
     cells : pandas.DataFrame
         The cells, with those under the attack ``none`` always among them.
-    worlds : list of int
-        Their worlds.
+    numbers : list of int
+        Their settings.
     assumed : str
         What rules that need f are told of it; ``""`` if that is not chosen.
     """
@@ -35,7 +35,7 @@ class View:
     group: str
     title: str
     cells: pd.DataFrame
-    worlds: list[int]
+    numbers: list[int]
     assumed: str = ""
 
 
@@ -52,14 +52,14 @@ def views(cells: pd.DataFrame) -> Iterator[View]:
     for family in families if len(families) > 1 else ():
         kept = (cells["category"] == family) | (cells["attack"] == CLEAN)
         yield _view("Attack family", family, cells[kept])
-    if len(named) > 1 and cells["_world"].nunique() <= _MOST_BLOCKS:
-        for _, own in cells.groupby("_world", sort=True):
+    if len(named) > 1 and cells["_setting"].nunique() <= _MOST_BLOCKS:
+        for _, own in cells.groupby("_setting", sort=True):
             title = ", ".join(str(texts[own.index[0]]) for texts in named.values())
             yield _view("One setting", title, own)
 
 
 def filters(cells: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return the settings that tell worlds apart, with the text of each cell's value."""
+    """Return the columns that tell settings apart, with the text of each cell's value."""
     found = {}
     for name in (*_MAIN, *(name for name in settings(cells) if name not in _MAIN)):
         texts = cells[name].astype(object).map(lambda value, name=name: _text(name, value), na_action=None)
@@ -82,7 +82,7 @@ def in_order(values: pd.Series, texts: pd.Series) -> list[str]:
 
 
 def _view(group: str, title: str, cells: pd.DataFrame, assumed: str = "") -> View:
-    return View(group, title, cells, sorted({int(world) for world in cells["_world"]}), assumed)
+    return View(group, title, cells, sorted({int(number) for number in cells["_setting"]}), assumed)
 
 
 def _text(name: str, value: object) -> str:

@@ -18,9 +18,9 @@ function inner(map, key, Kind) {
 
 // The cells of a view under one rule and attack.
 function placesOf(data, view, rule, attack) {
-  const c = data.cells, worlds = new Set(view.worlds), f = view.assumed ? data.assumed.indexOf(view.assumed) : null;
+  const c = data.cells, settings = new Set(view.settings), f = view.assumed ? data.assumed.indexOf(view.assumed) : null;
   const r = data.rules.indexOf(rule), a = data.attacks.findIndex(({ name }) => name === attack);
-  return c.key.map((_, i) => i).filter((i) => c.rule[i] === r && c.attack[i] === a && worlds.has(c.world[i])
+  return c.key.map((_, i) => i).filter((i) => c.rule[i] === r && c.attack[i] === a && settings.has(c.setting[i])
     && (f === null || c.assumed[i] === 0 || c.assumed[i] === f));
 }
 

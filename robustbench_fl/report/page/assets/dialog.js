@@ -25,10 +25,10 @@ function content(data, rule, attack, places, chosen, show) {
   return [...shared, ...figures.filter(Boolean), ...(figures.some(Boolean) ? [legend] : []), runs(data, places, groups, chosen, show), ...facts(data, chosen)];
 }
 
-// Cells of one block (world and assumed f) share a line, named by what tells it from the other lines.
+// Cells of one block (setting and assumed f) share a line, named by what tells it from the other lines.
 function blocksOf(data, places) {
   const blocks = new Map();
-  for (const i of places) inner(blocks, `${data.cells.world[i]} ${data.cells.assumed[i]}`, Array).push(i);
+  for (const i of places) inner(blocks, `${data.cells.setting[i]} ${data.cells.assumed[i]}`, Array).push(i);
   const parts = [...blocks.values()], texts = parts.map(([first]) => blockTexts(data, first));
   const differ = texts[0].map((text, k) => texts.some((other) => other[k] !== text));
   return parts.map((part, k) => ({
@@ -39,15 +39,15 @@ function blocksOf(data, places) {
 }
 
 function blockTexts(data, i) {
-  const world = data.cells.world[i], f = data.assumed[data.cells.assumed[i]];
-  const texts = data.settings.map((setting) => `${setting.title.toLowerCase()} ${setting.labels[setting.worlds[world]]}`);
+  const setting = data.cells.setting[i], f = data.assumed[data.cells.assumed[i]];
+  const texts = data.filters.map((filter) => `${filter.title.toLowerCase()} ${filter.labels[filter.values[setting]]}`);
   return f && data.assumed.length > 2 ? [...texts, `assumed f ${f}`] : texts;
 }
 
-// Plain averaging in the same world under the same attack.
+// Plain averaging in the same setting under the same attack.
 function referenceOf(data, rule, attack, places) {
   if (data.plain === null || rule === data.rules[data.plain]) return null;
-  const found = placesOf(data, { worlds: places.map((i) => data.cells.world[i]) }, data.rules[data.plain], attack);
+  const found = placesOf(data, { settings: places.map((i) => data.cells.setting[i]) }, data.rules[data.plain], attack);
   return { label: "mean (no defence)", places: found, look: { hue: "currentColor", dash: "3 3", kind: "reference" } };
 }
 
