@@ -43,13 +43,13 @@ def check_inner(text: str) -> None:
     Raises
     ------
     ValueError
-        If it needs more than f and sample counts, or is a yardstick.
+        If it needs more than f and sample counts, or is a baseline.
     """
     rule = inner_rule(text, "inner")
     if beyond := rule.needs - _PASSED_ON:
         raise ValueError(f"inner={text} needs {', '.join(sorted(beyond))}, which is not passed on")
-    if rule.honest_only:
-        raise ValueError(f"inner={text} is a yardstick, not a rule")
+    if rule.baseline is not None:
+        raise ValueError(f"inner={text} is a baseline, not a rule")
 
 
 def asked_about(text: str, updates: Tensor, kept: Tensor, view: ServerView) -> Aggregation:

@@ -121,8 +121,8 @@ class GAS(Aggregator):
         rule = inner_rule(self.inner, "inner")
         if asked := rule.needs - _PASSED_ON:
             raise ValueError(f"inner={self.inner} needs {', '.join(sorted(asked))}, which a chunk has not")
-        if rule.honest_only:
-            raise ValueError(f"inner={self.inner} is a yardstick, not a rule")
+        if rule.baseline is not None:
+            raise ValueError(f"inner={self.inner} is a baseline, not a rule")
 
     @property
     def needs(self) -> frozenset[Need]:

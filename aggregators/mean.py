@@ -33,7 +33,7 @@ def mean(updates: Tensor, counts: Tensor | None = None) -> Tensor:
 @register("mean", aliases=("fedavg", "average"), paper="McMahan 2017", year=2017, cost="nd")
 @dataclass(frozen=True, kw_only=True)
 class Mean(Aggregator):
-    """Average the updates: no defence, and the yardstick without an attack.
+    """Average the updates: no defence, and the measure without an attack.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -14,14 +14,14 @@ from robustbench_fl.api import OWN, Aggregation, Aggregator, ServerView, registe
 @register("oracle_mean", aliases=("oracle",), paper=OWN, year=2026, cost="nd")
 @dataclass(frozen=True, kw_only=True)
 class OracleMean(Aggregator):
-    """Average the honest updates only: a yardstick, labelled and never ranked.
+    """Average the honest updates only: a baseline, labelled and never ranked.
 
     The rule is a plain mean of what it is given, and never learns who is malicious: the harness
     hands it the rows of the honest clients.
 
     Faithfulness
     ------------
-    Release: none: this project's yardstick.
+    Release: none: this project's baseline.
     Compared: nothing to compare with.
     Difference: not measured.
     On purpose: nothing.
@@ -29,7 +29,7 @@ class OracleMean(Aggregator):
 
     coordinatewise: ClassVar[bool] = True
     robust: ClassVar[bool] = False
-    honest_only: ClassVar[bool] = True
+    baseline: ClassVar[Literal["honest"]] = "honest"
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean of the rows given."""

@@ -73,8 +73,8 @@ def aggregate(
 
     method = make("aggregators", rule)
     beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS}
-    if beyond or method.honest_only:
-        told = ", ".join(sorted(beyond)) or "who is honest"
+    if beyond or method.baseline:
+        told = ", ".join(sorted(beyond)) or "clients that train"
         raise UsageError(f"{rule} needs {told}, which a matrix does not hold. Use run_cell or a sweep.")
     if Need.F in method.needs and f is None:
         raise UsageError(

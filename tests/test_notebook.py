@@ -43,7 +43,7 @@ def test_rows_with_nan_are_dropped() -> None:
         ("krum", ROWS, None, "needs f"),
         ("fltrust", ROWS, None, "needs root_data"),
         ("fedredefense", ROWS, None, "needs model"),
-        ("oracle_mean", ROWS, None, "who is honest"),
+        ("oracle_mean", ROWS, None, "clients that train"),
         ("median", ROWS[0], None, "matrix"),
         ("median", ROWS.astype(int), None, "floating-point"),
         ("median", np.full((2, 2), np.nan), None, "nothing is left"),

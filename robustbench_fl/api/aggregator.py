@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -200,8 +200,13 @@ class Aggregator(ABC):
     """Whether adding a vector to all updates adds it to the aggregate."""
     scale: ClassVar[bool] = True
     """Whether multiplying all updates by c > 0 multiplies the aggregate."""
-    honest_only: ClassVar[bool] = False
-    """A baseline: the harness hands it the honest rows only, and never ranks it."""
+    baseline: ClassVar[Literal["honest", "root", "local"] | None] = None
+    """What a baseline shows; ``None`` for every rule that is compared. A baseline is never ranked.
+
+    ``"honest"``: it is given the honest rows only. ``"root"``: nothing but the root set is learned from;
+    no client trains, and the aggregate is the server's step. ``"local"``: every client trains on its own,
+    no update is sent, and the mean honest client is evaluated.
+    """
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -116,17 +116,23 @@ _FOUND = (
     Group(
         "aggregators",
         "@all",
-        "All rules, and the yardstick, which is never ranked; no pre-aggregators.",
-        lambda rule: True,
+        "All rules, and the baseline oracle_mean; no other baselines, no pre-aggregators.",
+        lambda rule: rule.baseline in (None, "honest"),
     ),
     Group(
         "aggregators", "@detectors", "Rules that accuse clients (TPR and FPR).", lambda rule: rule.detector
     ),
     Group(
         "aggregators",
+        "@baselines",
+        "What rules are compared with, never ranked: honest clients only, root set only, clients alone.",
+        lambda rule: rule.baseline is not None,
+    ),
+    Group(
+        "aggregators",
         "@needs-nothing",
         "Rules that know nothing but the updates: no f, root data, model, client identity or history.",
-        lambda rule: not rule.needs and not rule.honest_only,
+        lambda rule: not rule.needs and rule.baseline is None,
     ),
     Group("attacks", "@all", "All attacks, and none, the clean setting.", lambda attack: True),
     Group(

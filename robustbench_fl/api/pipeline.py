@@ -53,7 +53,7 @@ class Pipeline(Aggregator):
 
     def infeasible(self, n_clients: int, f: int) -> str | None:
         """Ask each stage with the number of rows that reaches it."""
-        if self.rule.honest_only:
+        if self.rule.baseline is not None:
             return "a baseline takes no pre-aggregator"
         for stage in self.stages:
             if reason := stage.infeasible(n_clients, f):

@@ -192,12 +192,12 @@ def _aggregator_row(entry: Entry) -> dict[str, Any]:
 
     pre = issubclass(entry.cls, PreAggregator)
     rule = _made(entry)
-    baseline = getattr(entry.cls, "honest_only", False)
+    baseline = getattr(entry.cls, "baseline", None)
     needs = [need.value for need in sorted(rule.needs)] if rule else None
     return {
         "name": entry.name,
         "kind": "pre-aggregator" if pre else "baseline" if baseline else "rule",
-        "needs": ["who is malicious"] if baseline else needs,
+        "needs": ["who is malicious"] if baseline == "honest" else needs,
         "detector": False if pre or not rule else rule.detector,
         "cost": entry.cost,
         **_source(entry),

@@ -43,7 +43,7 @@ def check_scale(forms: tuple[Aggregator, ...]) -> None:
     _require_fact(forms, "scale", _scale_error)
 
 
-@check("aggregators")
+@check("aggregators", applies=lambda rule: rule.baseline in (None, "honest"))
 def check_identical_updates(rule: Aggregator) -> None:
     """If all clients, or the only one, send the same update, that is the aggregate."""
     for n in (1, world.N_CLIENTS):

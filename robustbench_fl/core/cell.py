@@ -127,7 +127,7 @@ class World:
     partition: str
     seed: int
     clients: int
-    root_size: int
+    root_size: int | None
     validation: float
 
     @classmethod

@@ -107,8 +107,12 @@ class Settings:
     ] = 5
     validation: Annotated[Decay, About("Share of the training data held out for validation.")] = 0.1
     root_size: Annotated[
-        int, Ge(0), Le(LARGEST), About("Training samples held out for the server's root set.", unit="samples")
-    ] = 100
+        Annotated[int, Ge(0), Le(LARGEST)] | None,
+        About(
+            "Training samples held out for the server's root set; one client's share by default.",
+            unit="samples",
+        ),
+    ] = None
     lr_schedule: Annotated[
         str,
         About(

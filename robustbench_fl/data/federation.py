@@ -138,7 +138,7 @@ def make_federation(
     partition_text: str,
     n_clients: int,
     seed: int,
-    root_size: int = Settings.root_size,
+    root_size: int | None = Settings.root_size,
     validation: float = Settings.validation,
     device: str | torch.device = "cpu",
 ) -> Federation:
@@ -159,8 +159,8 @@ def make_federation(
         Number of clients.
     seed : int
         The cell's seed.
-    root_size : int
-        Samples of the root set.
+    root_size : int, optional
+        Samples of the root set; by default one client's share: as many as a client holds on average.
     validation : float
         Share of the training data in the validation split, in [0, 1).
     device : str or torch.device
@@ -175,6 +175,8 @@ def make_federation(
     """
     labels, n_classes = arrays.train_labels, arrays.n_classes
     n_validation = round(validation * len(labels))
+    if root_size is None:
+        root_size = (len(labels) - n_validation) // (n_clients + 1)
     if n_validation + root_size + n_clients > len(labels):
         raise UsageError(
             f"{dataset_text} has {len(labels)} training images: too few for a validation split of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +40,9 @@ class Evaluation:
         Whether all logits are.
     confusion : int64 array [n_classes, n_classes] or None
         Images by class (row) and by what they were classified as (column); ``None`` if not
-        `finite`.
+        `finite`, or of several models.
     correct : bool array [N] or None
-        Whether each image was classified as its class; ``None`` if not `finite`.
+        Whether each image was classified as its class; ``None`` likewise.
     """
 
     accuracy: float
@@ -100,6 +100,32 @@ def evaluate(
         confusion=confusion,
         correct=(taken_for == labels).cpu().numpy(),
     )
+
+
+def averaged(results: Sequence[Evaluation]) -> Evaluation:
+    """Return what a model reaches on average, of several; one of one is that one.
+
+    Parameters
+    ----------
+    results : sequence of Evaluation
+        On the same images; not finite if one of them is not. The average says nothing of single images.
+    """
+    if len(results) == 1:
+        return results[0]
+    return Evaluation(
+        accuracy=float(np.mean([result.accuracy for result in results])),
+        class_accuracy=[_mean(of) for of in zip(*(r.class_accuracy for r in results), strict=True)],
+        loss=_mean([result.loss for result in results]),
+        finite=all(result.finite for result in results),
+        confusion=None,
+        correct=None,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean, ``None`` if a value is missing."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def attack_success(
@@ -185,17 +211,34 @@ class ScoreBoard:
 
     def evaluate(self, params: Tensor, round: int) -> None:
         """Evaluate the global model `params` after `round` rounds."""
+        self._evaluate([params], round)
+
+    def evaluate_alone(self, models: Tensor, round: int) -> None:
+        """Evaluate the mean client of `models` [k, d], where it is one of the last evaluations.
+
+        Each costs as much as k of a global model.
+        """
+        if self._counts(round):
+            self._evaluate(list(models.unbind()), round)
+
+    def _evaluate(self, models: Sequence[Tensor], round: int) -> None:
         federation = self._federation
-        result = evaluate(self._model, params, federation.test_images, federation.test_labels)
+        results = [evaluate(self._model, m, federation.test_images, federation.test_labels) for m in models]
+        rates = [self._success(params, result) for params, result in zip(models, results, strict=True)]
+        result = averaged(results)
         self.rounds.append(round)
         self.accuracy.append(result.accuracy)
         self.loss.append(result.loss)
-        self.attack_success.append(self._success(params, result))
+        self.attack_success.append(_mean(rates))
         self.last.append(result)
-        evaluations_left = (self._settings.rounds - round) / self._settings.eval_every
-        if len(federation.validation) and evaluations_left < self._settings.eval_last:
+        if len(federation.validation) and self._counts(round):
             images, labels = federation.validation_data()
-            self.last_validation.append(evaluate(self._model, params, images, labels).accuracy)
+            found = [evaluate(self._model, params, images, labels).accuracy for params in models]
+            self.last_validation.append(float(np.mean(found)))
+
+    def _counts(self, round: int) -> bool:
+        """Whether an evaluation after `round` rounds is among the last, over which figures are means."""
+        return (self._settings.rounds - round) / self._settings.eval_every < self._settings.eval_last
 
     def _success(self, params: Tensor, result: Evaluation) -> float | None:
         """Return how often the backdoor opens, or the flipped class is taken for its target."""

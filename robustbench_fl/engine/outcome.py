@@ -47,20 +47,22 @@ def outcome(simulation: Simulation, peak_memory_mb: float | None) -> dict[str, A
             evaluate_seconds=seconds["evaluate"],
             peak_memory_mb=peak_memory_mb,
         ),
-        "counts": Counts(rounds=simulation.round, **simulation.counts),
+        "counts": Counts(rounds=simulation.round, **simulation.ledger.counts),
         "federation": _federation(simulation),
         "image_counts": _image_counts(simulation),
-        "diagnostics": simulation.diagnostics or None,
+        "diagnostics": simulation.ledger.diagnostics or None,
     }
 
 
-def _image_counts(simulation: Simulation) -> ImageCounts:
+def _image_counts(simulation: Simulation) -> ImageCounts | None:
+    if simulation.own_models is not None:
+        return None  # one model a client: an image is neither right nor wrong
     counts, evaluations = simulation.scores.image_counts(), len(simulation.scores.last)
     return ImageCounts(images=len(counts), evaluations=evaluations, packed=packed(counts, evaluations))
 
 
 def _metrics(simulation: Simulation) -> Metrics:
-    scores, tally = simulation.scores, simulation.tally
+    scores, tally = simulation.scores, simulation.ledger.tally
     accuracy, deviation = scores.final_accuracy()
     classes = scores.final_classes()
     detected = tally.cumulative() if simulation.rule.detector else None
@@ -82,12 +84,12 @@ def _metrics(simulation: Simulation) -> Metrics:
 def _detection(simulation: Simulation) -> Detection | None:
     if not simulation.rule.detector:
         return None
-    rounds = simulation.tally.per_round
+    rounds = simulation.ledger.tally.per_round
     return Detection(
         tpr=[r.tpr for r in rounds],
         fpr=[r.fpr for r in rounds],
         dacc=[r.dacc for r in rounds],
-        lost_clients=simulation.tally.lost_clients(),
+        lost_clients=simulation.ledger.tally.lost_clients(),
     )
 
 

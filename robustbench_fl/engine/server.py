@@ -73,6 +73,11 @@ class Verdict:
     f: int | None
     capped: bool
 
+    @property
+    def keeps_model(self) -> bool:
+        """Whether the model is left as it was: nothing was aggregated, or nothing came of it."""
+        return self.aggregation is None or not bool(self.aggregation.aggregate.any())
+
 
 def serve(
     rule: Aggregator,

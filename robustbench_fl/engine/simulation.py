@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from time import process_time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from robustbench_fl.api import (
-    Aggregation,
     Aggregator,
     Attack,
     AttackerView,
     AttackSpec,
-    ClientRecipe,
     Knowledge,
     Need,
     Poison,
-    RootData,
     ServerSpec,
 )
 from robustbench_fl.api.build import content_text
 from robustbench_fl.api.model import Model
-from robustbench_fl.api.recipes import Schedule, ServerOptimiser, choice
+from robustbench_fl.api.recipes import ServerOptimiser, choice
 from robustbench_fl.api.returned import checked_poison, checked_rows
 from robustbench_fl.core.cell import Cell
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation
-from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.defence import SimulatedDefence
-from robustbench_fl.engine.detection import Tally
 from robustbench_fl.engine.evaluation import ScoreBoard
-from robustbench_fl.engine.jobs import Jobs, Recipe, Work
+from robustbench_fl.engine.ledger import Ledger
+from robustbench_fl.engine.local_training import LocalTraining, rows_among
 from robustbench_fl.engine.optimiser import direction, initial_state
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
-from robustbench_fl.engine.training import Engine, train
-from robustbench_fl.engine.virtual_clients import MadeData, virtual_jobs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@dataclass
-class Timers:
-    """CPU seconds of this process by phase."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def of(self, phase: str) -> Iterator[None]:
-        """Add the time inside the block to `phase`."""
-        before = process_time()
-        try:
-            yield
-        finally:
-            self.seconds[phase] += process_time() - before
+from robustbench_fl.engine.timers import Timers
+from robustbench_fl.engine.training import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +75,14 @@ class Simulation:
         self.settings = cell.settings
         self.federation = federation
         self.model, self.rule, self.attack = methods.model, methods.rule, methods.attack
-        self.engine, self.chunk_divisor = engine, chunk_divisor
-        padding = getattr(choice("augment", self.settings.augment), "padding", None)
-        self.recipe = Recipe(**vars(self.settings), padding=padding)
-        self.schedule: Schedule = choice("lr_schedule", self.settings.lr_schedule)
+        self.training = LocalTraining(
+            model=self.model,
+            federation=federation,
+            settings=self.settings,
+            seed=cell.seed,
+            engine=engine,
+            chunk_divisor=chunk_divisor,
+        )
         self.optimiser: ServerOptimiser = choice("server", self.settings.server)
         order = federation.malicious_order(
             content_text("datasets", cell.dataset),
@@ -117,6 +95,10 @@ class Simulation:
         device = federation.device
         self.params = self.model.init(stream("init", cell.model, cell.seed)).to(device)
         self.initial_params = self.params
+        self.own_models: Tensor | None = None
+        """What each client has learned alone [n_clients, d], for ``local_only``."""
+        if self.rule.baseline == "local":
+            self.own_models = self.params.repeat(self.settings.clients, 1)
         self.last_step: Tensor | None = None
         self.round = 0
         sizes = [len(indices) for indices in federation.clients]
@@ -140,11 +122,7 @@ class Simulation:
         self.attack_state = self.attack.init_state(self.attack_spec)
         self.optimiser_state = initial_state(self.optimiser, self.params)
         self.timers = Timers()
-        self.tally = Tally(self.malicious)
-        self.counts = dict.fromkeys(
-            ("non_finite_rows", "capped_rounds", "underestimated_rounds", "kept_model_rounds"), 0
-        )
-        self.diagnostics: dict[str, list[dict[str, float | None]]] = {}
+        self.ledger = Ledger(self.malicious, self.rule.detector)
         self.scores = ScoreBoard(self.model, federation, self.attack, self.attack_spec, self.settings)
 
     def run(self, after_round: Callable[[int], None] | None = None) -> None:
@@ -156,46 +134,43 @@ class Simulation:
 
     def step(self) -> None:
         """Run one server round, and evaluate if it is due."""
-        work = self.begin_round()
-        with self.timers.of("train"):
-            trained = self._trained(work.jobs, work.recipe)
-        self.end_round(work, trained)
-
-    def begin_round(self) -> Work:
-        """Return what the round's clients have to train."""
         clients = self._participants()
-        positions = np.flatnonzero(self.malicious[clients])
-        active = len(positions) > 0 and self.attack.active(self.round)
+        if self.own_models is not None:
+            with self.timers.of("train"):
+                self.own_models = self._trained_alone(self.own_models, clients)
+        else:
+            self._federate(clients)
+        self.round += 1
+        if self.round % self.settings.eval_every == 0 or self.round == self.settings.rounds:
+            with self.timers.of("evaluate"):
+                self._evaluate()
+
+    def _federate(self, clients: np.ndarray) -> None:
+        """Train, attack, aggregate, and take the step."""
+        malicious = self.malicious[clients]
+        # Nobody's updates matter to a server that learns from its own data.
+        active = self.attack.active(self.round) and self.rule.baseline != "root"
+        attacking = np.flatnonzero(malicious & active)
+        hidden = malicious if self.rule.baseline == "honest" else None
         with self.timers.of("train"):
-            return self._work(clients, positions, active)
-
-    def end_round(self, work: Work, trained: Tensor) -> None:
-        """Attack, aggregate, step, and evaluate if it is due.
-
-        Parameters
-        ----------
-        work : Work
-            What :meth:`begin_round` gave.
-        trained : Tensor [k, d]
-            What came of its jobs.
-        """
-        clients, updates = work.clients, work.rows_of(trained)
-        hidden = self.malicious[clients] if self.rule.honest_only else None
-        if work.active:
+            updates = self._updates(clients, attacking)
+        if len(attacking):
             with self.timers.of("attack"):
-                updates = self._attacked(updates, clients, work.malicious, hidden)
+                updates = self._attacked(updates, clients, attacking, hidden)
         with self.timers.of("aggregate"):
             verdict, self.rule_state = serve(
                 self.rule, self.rule_state, updates, self._context(clients), self._server_stream, hidden
             )
-        self._record(clients, verdict, hidden)
-        step = self._step_of(verdict)
-        self.params = self.params + step
-        self.last_step = step
-        self.round += 1
-        if self.round % self.settings.eval_every == 0 or self.round == self.settings.rounds:
-            with self.timers.of("evaluate"):
-                self.scores.evaluate(self.params, self.round)
+        self.ledger.add(self.round, clients, verdict, hidden)
+        self.last_step = self._step_of(verdict)
+        self.params = self.params + self.last_step
+
+    def _evaluate(self) -> None:
+        if self.own_models is None:
+            self.scores.evaluate(self.params, self.round)
+        else:
+            honest = torch.from_numpy(~self.malicious).to(self.own_models.device)
+            self.scores.evaluate_alone(self.own_models[honest], self.round)
 
     def _participants(self) -> np.ndarray:
         n, k = self.settings.clients, self.settings.participants
@@ -205,42 +180,33 @@ class Simulation:
         chosen: np.ndarray = np.sort(rng.choice(n, size=k, replace=False))
         return chosen
 
-    def _work(self, clients: np.ndarray, positions: np.ndarray, active: bool) -> Work:
+    def _updates(self, clients: np.ndarray, attacking: np.ndarray) -> Tensor:
+        """Return what local training makes of each of `clients`; zeros for those who need none."""
         ids = [int(c) for c in clients]
-        attacking = positions if active else positions[:0]
         poisoned = [ids[i] for i in attacking]
         poison = self._poison(clients, attacking) if poisoned else None
         idle = set(poisoned) if self.attack.knowledge == Knowledge.NOTHING and poison is None else set()
+        idle = set(ids) if self.rule.baseline == "root" else idle
         rows = [row for row, client in enumerate(ids) if client not in idle]
-        recipe, trainees = self._recipe_now(), [ids[row] for row in rows]
-        jobs = make_jobs(self.federation, trainees, recipe, self.cell.seed, self.round, poison, poisoned)
-        return Work(clients=clients, malicious=positions, active=active, rows=rows, jobs=jobs, recipe=recipe)
+        trainees = [ids[row] for row in rows]
+        trained = self.training.updates(self.params, self.round, trainees, poison, poisoned)
+        return rows_among(trained, rows, len(ids))
+
+    def _trained_alone(self, models: Tensor, clients: np.ndarray) -> Tensor:
+        """Return `models` [n_clients, d] after one more round of training of `clients`, each on its own."""
+        rows = torch.from_numpy(clients).to(models.device)
+        start = models[rows]
+        ids = [int(c) for c in clients]
+        return models.index_copy(0, rows, start + self.training.updates(start, self.round, ids))
 
     def _poison(self, clients: np.ndarray, positions: np.ndarray) -> Poison | None:
         asked = self.attack.poison(self._attacker_view(clients, positions, "poison"))
         return checked_poison(self.attack, asked, self.attack_spec)
 
-    def _trained(self, jobs: Jobs, recipe: Recipe) -> Tensor:
-        return train(
-            self.model,
-            self.federation,
-            self.params,
-            jobs,
-            recipe,
-            self.engine,
-            chunk_divisor=self.chunk_divisor,
-        )
-
     def _trained_by(self, clients: list[int], poison: Poison | None) -> Tensor:
         """Return the updates [k, d] of `clients`, all malicious, if they trained as `poison` says."""
-        recipe, poison = self._recipe_now(), checked_poison(self.attack, poison, self.attack_spec)
-        jobs = make_jobs(self.federation, clients, recipe, self.cell.seed, self.round, poison, clients)
-        return self._trained(jobs, recipe)
-
-    def _recipe_now(self) -> Recipe:
-        """Return the recipe with this round's learning rate."""
-        factor = self.schedule.at(self.round, self.settings.rounds)
-        return replace(self.recipe, lr=factor * self.recipe.lr)
+        poison = checked_poison(self.attack, poison, self.attack_spec)
+        return self.training.updates(self.params, self.round, clients, poison, clients)
 
     def _attacked(
         self,
@@ -312,86 +278,29 @@ class Simulation:
         return stream("server", self.cell.aggregator, self.cell.seed, self.round)
 
     def _context(self, clients: np.ndarray) -> ServerRound:
+        needs = self.rule.needs
+        counts = self.sample_counts[torch.from_numpy(clients).to(self.sample_counts.device)]
         return ServerRound(
             round=self.round,
             assumed_f=self.cell.assumed(len(clients)),
             client_ids=tuple(int(c) for c in clients),
-            sample_counts=self.sample_counts[torch.from_numpy(clients).to(self.sample_counts.device)],
+            sample_counts=counts,
             model=self.model,
             params=self.params,
             last_step=self.last_step,
-            root=self._root() if Need.ROOT_DATA in self.rule.needs else None,
-            recipe=self._client_recipe(clients) if Need.RECIPE in self.rule.needs else None,
+            root=self.training.root(self.params, self.round) if Need.ROOT_DATA in needs else None,
+            recipe=self.training.client_recipe(self.params, self.round, int(counts.median()))
+            if Need.RECIPE in needs
+            else None,
         )
-
-    def _client_recipe(self, clients: np.ndarray) -> ClientRecipe:
-        """Return the clients' training of this round, from where the model is now."""
-        params, recipe, round = self.params, self._recipe_now(), self.round
-
-        def train_on(images: Tensor, labels: Tensor) -> Tensor:
-            data = MadeData(images, labels, self.federation)
-            jobs = virtual_jobs(data, recipe, self.cell.seed, round)
-            return train(
-                self.model, data, params, jobs, recipe, self.engine, chunk_divisor=self.chunk_divisor
-            )
-
-        samples = int(self.sample_counts[torch.from_numpy(clients).to(params.device)].median())
-        return ClientRecipe(samples=samples, train=train_on)
-
-    def _root(self) -> RootData:
-        """Return the server's data; its update is trained once a round, when it is asked for."""
-        cache: list[Tensor] = []
-
-        def update() -> Tensor:
-            if not cache:
-                recipe = self._recipe_now()
-                jobs = make_root_jobs(self.federation, recipe, self.cell.seed, self.round)
-                cache.append(self._trained(jobs, recipe)[0])
-            return cache[0]
-
-        images, labels = self.federation.root_data()
-        return RootData(images=images, labels=labels, train=update)
-
-    def _record(self, clients: np.ndarray, verdict: Verdict, hidden: np.ndarray | None) -> None:
-        """Count what happened and book the rule's verdicts."""
-        visible = len(clients) if hidden is None else int((~hidden).sum())
-        self.counts["non_finite_rows"] += visible - int(verdict.seen.sum())
-        self.counts["capped_rounds"] += verdict.capped
-        malicious_seen = int(self.malicious[clients][verdict.seen].sum())
-        self.counts["underestimated_rounds"] += verdict.f is not None and malicious_seen > verdict.f
-        outcome = verdict.aggregation
-        self.counts["kept_model_rounds"] += _keeps_model(outcome)
-        seen = clients[verdict.seen]
-        if self.rule.detector:
-            rejected = _numpy(outcome.rejected) if outcome else None
-            self.tally.add(seen, rejected, _numpy(outcome.scores) if outcome else None)
-        self._record_diagnostics(seen, outcome)
-
-    def _record_diagnostics(self, seen: np.ndarray, outcome: Aggregation | None) -> None:
-        if outcome is None:
-            return
-        for name, values in outcome.diagnostics.items():
-            rounds = self.diagnostics.setdefault(name, [])
-            rounds.extend({} for _ in range(self.round + 1 - len(rounds)))
-            numbers = values.detach().cpu().double().tolist()
-            rounds[self.round] = {
-                str(int(client)): float(f"{number:.6g}") if np.isfinite(number) else None
-                for client, number in zip(seen, numbers, strict=True)
-            }
 
     def _step_of(self, verdict: Verdict) -> Tensor:
         """Return the change of the global parameters; a rule that keeps the model stops the optimiser too."""
-        if _keeps_model(verdict.aggregation):
+        if verdict.keeps_model:
             return torch.zeros_like(self.params)
         assert verdict.aggregation is not None
         aggregate = verdict.aggregation.aggregate.detach().to(self.params.dtype)
+        if self.rule.baseline == "root":
+            return aggregate  # plain training on the root set: no server's step to speak of
         move, self.optimiser_state = direction(self.optimiser, aggregate, self.optimiser_state)
         return self.settings.server_lr * move
-
-
-def _keeps_model(outcome: Aggregation | None) -> bool:
-    return outcome is None or not bool(outcome.aggregate.any())
-
-
-def _numpy(values: Tensor | None) -> np.ndarray | None:
-    return None if values is None else values.detach().cpu().numpy()

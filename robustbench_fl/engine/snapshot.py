@@ -19,6 +19,7 @@ from robustbench_fl.engine.evaluation import Evaluation
 from robustbench_fl.engine.simulation import Simulation
 
 _STATES = ("rule_state", "attack_state", "optimiser_state")
+_TENSORS = ("last_step", "own_models")
 _CURVES = ("rounds", "accuracy", "loss", "attack_success")
 
 
@@ -31,18 +32,17 @@ def snapshot(simulation: Simulation) -> tuple[dict[str, Tensor], dict[str, Any]]
         Between two rounds.
     """
     tensors = {"params": simulation.params}
-    if simulation.last_step is not None:
-        tensors["last_step"] = simulation.last_step
+    tensors |= {name: value for name in _TENSORS if (value := getattr(simulation, name)) is not None}
     for name in _STATES:
         state: State | None = getattr(simulation, name)
         if state is not None:
             tensors |= {f"{name}/{part}": tensor for part, tensor in state.to_tensors().items()}
-    tally, scores = simulation.tally, simulation.scores
+    ledger, tally, scores = simulation.ledger, simulation.ledger.tally, simulation.scores
     facts = {
         "round": simulation.round,
         "seconds": dict(simulation.timers.seconds),
-        "counts": simulation.counts,
-        "diagnostics": simulation.diagnostics,
+        "counts": ledger.counts,
+        "diagnostics": ledger.diagnostics,
         "verdicts": {name: part.tolist() for name, part in tally.verdicts().items()},
         "rates": [[rates.tpr, rates.fpr, rates.dacc] for rates in tally.per_round],
         "aucs": tally.aucs,
@@ -71,7 +71,8 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
     device = simulation.params.device
     placed = {name: tensor.to(device) for name, tensor in tensors.items()}
     simulation.params = placed["params"]
-    simulation.last_step = placed.get("last_step")
+    for name in _TENSORS:
+        setattr(simulation, name, placed.get(name))
     for name in _STATES:
         fresh: State | None = getattr(simulation, name)
         if fresh is not None:
@@ -79,10 +80,10 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
             parts = {n.removeprefix(prefix): t for n, t in placed.items() if n.startswith(prefix)}
             setattr(simulation, name, fresh.from_tensors(parts))
     simulation.timers.seconds.update(facts["seconds"])
-    simulation.counts = dict(facts["counts"])
-    simulation.diagnostics = {name: list(rounds) for name, rounds in facts["diagnostics"].items()}
+    simulation.ledger.counts = dict(facts["counts"])
+    simulation.ledger.diagnostics = {name: list(rounds) for name, rounds in facts["diagnostics"].items()}
     verdicts = {name: np.array(part, dtype=bool) for name, part in facts["verdicts"].items()}
-    simulation.tally.resume(verdicts, [Rates(*rates) for rates in facts["rates"]], facts["aucs"])
+    simulation.ledger.tally.resume(verdicts, [Rates(*rates) for rates in facts["rates"]], facts["aucs"])
     for name in _CURVES:
         setattr(simulation.scores, name, list(facts["curves"][name]))
     simulation.scores.last.extend(_evaluation(values) for values in facts["last"])

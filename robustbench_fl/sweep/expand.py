@@ -166,7 +166,7 @@ def _facts(aggregator: str, attack: str) -> dict[str, Any]:
     return {
         "needs": sorted(need.value for need in rule.needs),
         "detector": rule.detector,
-        "ranked": not rule.honest_only,
+        "ranked": rule.baseline is None,
         "knowledge": threat.knowledge.name.lower(),
         "knows_defence": threat.knows_defence,
         "adaptive": threat.adaptive,
@@ -198,7 +198,7 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
     f = cell.assumed(n)
     if Need.F in rule.needs and f is None:
         return "the rule needs f, and the server assumes none"
-    if Need.ROOT_DATA in rule.needs and not cell.settings.root_size:
+    if Need.ROOT_DATA in rule.needs and cell.settings.root_size == 0:
         return "the rule needs root data, and root_size is 0"
     if reason := rule.infeasible(n, f or 0):
         return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"

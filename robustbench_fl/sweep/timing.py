@@ -41,7 +41,7 @@ def kind_of(labels: Mapping[str, str], settings: Settings) -> Kind:
     """Return the kind of a cell: its methods but the partition, and what decides the work of a round."""
     methods = (labels["dataset"], labels["model"], labels["aggregator"], labels["attack"])
     local = (settings.local_epochs, settings.local_steps, settings.batch_size)
-    extra = (settings.server, settings.augment, bool(settings.proximal_mu), bool(settings.root_size))
+    extra = (settings.server, settings.augment, bool(settings.proximal_mu), settings.root_size != 0)
     return (*methods, settings.clients, settings.participation, *local, *extra)
 
 

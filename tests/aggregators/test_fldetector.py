@@ -298,7 +298,7 @@ def test_what_the_inner_rule_needs():
     for inner, said in (
         ("centered_clipping", "history"),
         ("fltrust", "root_data"),
-        ("oracle_mean", "yardstick"),
+        ("oracle_mean", "baseline"),
     ):
         with pytest.raises(ValueError, match=said):
             FLDetector(inner=inner)

@@ -63,7 +63,7 @@ def test_rules_that_cannot_be_asked_about_a_chunk():
     for inner, what in [
         ("centered_clipping", "history"),
         ("fltrust", "root_data"),
-        ("oracle_mean", "yardstick"),
+        ("oracle_mean", "baseline"),
     ]:
         with pytest.raises(UsageError, match=what):
             make("aggregators", f"gas(inner={inner})")

@@ -32,8 +32,8 @@ def test_needs_counts_only_if_weighted():
     assert {str(need) for need in make("aggregators", "mean(weighted=true)").needs} == {"sample_counts"}
 
 
-def test_the_yardstick_is_a_plain_mean_of_what_it_is_given(aggregate):
+def test_the_oracle_is_a_plain_mean_of_what_it_is_given(aggregate):
     rule = make("aggregators", "oracle_mean")
-    assert rule.honest_only
+    assert rule.baseline == "honest"
     assert not rule.needs
     assert aggregate("oracle_mean", [[1.0], [5.0]]).aggregate.tolist() == [3]

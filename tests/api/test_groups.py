@@ -38,7 +38,10 @@ def test_attacks_fall_into_none_untargeted_targeted_and_adaptive() -> None:
 
 def test_rules() -> None:
     everything = members("aggregators", "@all")
-    assert set(registry.names("aggregators")) - everything == {"arc", "bucketing", "clip", "nnm"}
+    assert set(registry.names("aggregators")) - everything == {
+        "arc", "bucketing", "clip", "nnm", "root_only", "local_only",
+    }  # fmt: skip
+    assert members("aggregators", "@baselines") == {"oracle_mean", "root_only", "local_only"}
     assert members("aggregators", "@detectors") == {
         "alignins", "class_sum_test", "deepsight", "fedredefense", "flame", "fldetector", "freqfed", "rflbat",
         "safefl", "signguard", "skymask",

@@ -39,12 +39,18 @@ GOLDEN = {
     },
     "clean": {"aggregator": "mean", "attack": "none", "malicious": 0, "seeds": [1000]},
 }
-KEYS = {"simple": "26b078537bd23397", "composed": "d6f800b4d02cc3d4", "clean": "5d93a3d9e2004791"}
+KEYS = {"simple": "720914b3d3942528", "composed": "d6f800b4d02cc3d4", "clean": "5d93a3d9e2004791"}
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_keys(name):
-    assert cell(**GOLDEN[name]).key == KEYS[name]
+    assert cell(**GOLDEN[name], root_size=100).key == KEYS[name]
+
+
+def test_a_root_set_of_one_clients_share_has_a_key_of_its_own_that_needs_no_data():
+    # Before it was the default, 100 was: a sweep that says so keeps its keys.
+    assert cell().identity["root_size"] is None
+    assert cell(attack="none").key == "b0ed7d49190ce2cf" != cell(attack="none", root_size=100).key
 
 
 @pytest.mark.parametrize(

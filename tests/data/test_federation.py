@@ -26,7 +26,7 @@ def test_everything_is_used_once() -> None:
     world = digits()
     parts = [*world.clients, world.validation, world.root]
     assert sorted(np.concatenate(parts).tolist()) == list(range(1438))
-    assert (len(world.validation), len(world.root)) == (144, 100)
+    assert (len(world.validation), len(world.root)) == (144, 117)  # (1438 - 144) // 11, one client's share
     for part in (world.validation, world.root):
         counts = np.bincount(DIGITS.train_labels[part], minlength=10)
         assert counts.max() - counts.min() <= 1
@@ -34,7 +34,7 @@ def test_everything_is_used_once() -> None:
 
 def test_holdouts_do_not_depend_on_the_partition_nor_validation_on_the_root_size() -> None:
     base = digits()
-    other = digits("dirichlet(alpha=1.0)", n_clients=4)
+    other = digits("dirichlet(alpha=1.0)", n_clients=4, root_size=117)
     assert np.array_equal(base.validation, other.validation)
     assert np.array_equal(base.root, other.root)
     assert np.array_equal(base.validation, digits(root_size=17).validation)

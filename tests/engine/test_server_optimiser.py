@@ -76,7 +76,7 @@ def test_a_cell_steps_as_the_optimiser_says_and_shows_attackers_that_step(server
     optimiser, params = choice("server", server), ours.params
     state = initial_state(optimiser, params)
     for round in range(2):
-        recipe = ours._recipe_now()
+        recipe = ours.training.recipe(round)
         assert recipe.lr == 0.05 * 0.5**round
         assert recipe.proximal_mu == 0.2
         jobs = make_jobs(ours.federation, range(6), recipe, 0, round)
@@ -94,11 +94,11 @@ def test_a_rule_that_keeps_the_model_keeps_it_whatever_the_optimiser(server):
     ours = simulation(server=server, aggregator="mean", attack="none")
     ours.step()
     before, state = ours.params, ours.optimiser_state
-    ours._trained = lambda jobs, recipe: torch.full((6, len(before)), torch.nan)  # no row reaches the rule
+    ours._updates = lambda *_: torch.full((6, len(before)), torch.nan)  # no row reaches the rule
     ours.step()
     assert torch.equal(ours.params, before)
     assert ours.optimiser_state is state
-    assert ours.counts["kept_model_rounds"] == 1
+    assert ours.ledger.counts["kept_model_rounds"] == 1
 
 
 def test_the_state_of_an_optimiser_goes_through_a_checkpoint():
@@ -113,7 +113,6 @@ def test_the_state_of_an_optimiser_goes_through_a_checkpoint():
 def test_the_proximal_term_keeps_clients_near_the_model():
     def spread(mu: float) -> float:
         ours = simulation(proximal_mu=mu, local_epochs=3)
-        work = ours.begin_round()
-        return float(ours._trained(work.jobs, work.recipe).norm(dim=1).mean())
+        return float(ours.training.updates(ours.params, 0, range(6)).norm(dim=1).mean())
 
     assert spread(5.0) < 0.8 * spread(0.0)

@@ -47,7 +47,7 @@ def test_fedredefense_is_foreseen_exactly(attacked: tuple[Simulation, list[Any]]
         foreseen = view.defence.aggregate(rows)
         for row, client in enumerate(view.client_ids):
             for name, values in foreseen.diagnostics.items():
-                stored = simulation.diagnostics[name][view.round][str(client)]
+                stored = simulation.ledger.diagnostics[name][view.round][str(client)]
                 if stored is None:
                     assert values[row].isnan()
                 else:

@@ -50,7 +50,7 @@ def test_a_cell_equals_a_plain_loop_with_torch_modules_and_optimisers() -> None:
     from robustbench_fl.engine.client_jobs import make_jobs
 
     for round in range(3):
-        jobs = make_jobs(federation, list(range(8)), ours.recipe, 0, round)
+        jobs = make_jobs(federation, list(range(8)), ours.training.recipe(round), 0, round)
         updates = []
         for client in range(8):
             nn.utils.vector_to_parameters(weights.clone(), net.parameters())
@@ -131,7 +131,7 @@ def test_partial_participation_has_rounds_of_every_kind() -> None:
         drawn.append(int(run.malicious[run._participants()].sum()))
     assert 0 in drawn
     assert max(drawn) >= 1
-    assert run.tally.cumulative().fpr is not None
+    assert run.ledger.tally.cumulative().fpr is not None
 
 
 def test_attacks_outside_their_rounds_are_honest() -> None:

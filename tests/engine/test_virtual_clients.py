@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,13 +19,21 @@ from robustbench_fl.sweep.runner.execute import prepared
 
 
 def simulation(**settings: Any) -> Simulation:
-    point = {"aggregator": "mean", "attack": "none", "dataset": "digits", "clients": 60, **settings}
+    point = {
+        "aggregator": "mean",
+        "attack": "none",
+        "dataset": "digits",
+        "clients": 60,
+        "root_size": 100,
+        **settings,
+    }
     cell = expand(canonical(make_sweep({}, {"seeds": [0], **point}, "test")))[0].cell
     return prepared(cell, Environment(data_dir=Path("unused")))
 
 
 def recipe_of(at: Simulation, clients: list[int]) -> ClientRecipe:
-    return at._client_recipe(np.array(clients))
+    counts = at.sample_counts[torch.tensor(clients)]
+    return at.training.client_recipe(at.params, at.round, int(counts.median()))
 
 
 def by_hand(at: Simulation, images: Tensor, labels: Tensor) -> Tensor:
@@ -50,8 +57,7 @@ def test_one_batch_is_one_step() -> None:
 def test_on_a_clients_own_data_it_does_what_the_client_does(settings: dict[str, Any]) -> None:
     at = simulation(batch_size=64, **settings)  # one batch a pass: the order of the samples is no matter
     at.round = 3
-    work = at.begin_round()
-    expected = at._trained(work.jobs, work.recipe)[4]
+    expected = at.training.updates(at.params, 3, range(6))[4]
     own = torch.from_numpy(at.federation.clients[4])
     found = recipe_of(at, [4]).train(at.federation.images(own)[None], at.federation.labels(own)[None])
     torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-6)

@@ -113,7 +113,7 @@ class Checkpoint:
             "key": self._simulation.cell.key,
             "sources": _sources(),
             "versions": provenance()["versions"],
-            "engine": self._simulation.engine,
+            "engine": self._simulation.training.engine,
             "device": self._simulation.params.device.type,
         }
 

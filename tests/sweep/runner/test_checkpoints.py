@@ -87,13 +87,13 @@ def test_execute_goes_on_from_a_checkpoint_and_the_watcher_removes_it(
     class Stop(BaseException):
         pass
 
-    def stopping(self: Simulation, work: Any, trained: Any, step: Any = Simulation.end_round) -> None:
-        step(self, work, trained)
+    def stopping(self: Simulation, step: Any = Simulation.step) -> None:
+        step(self)
         if self.round == 5:
             raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(Simulation, "end_round", stopping)
+        patch.setattr(Simulation, "step", stopping)
         with pytest.raises(Stop):
             execute(plan, place, RunPolicy(checkpoint_every=2))
     path = checkpoint_path(tmp_path, plan.cell.key)
@@ -101,11 +101,11 @@ def test_execute_goes_on_from_a_checkpoint_and_the_watcher_removes_it(
 
     rounds: list[int] = []
 
-    def counting(self: Simulation, work: Any, trained: Any, step: Any = Simulation.end_round) -> None:
+    def counting(self: Simulation, step: Any = Simulation.step) -> None:
         rounds.append(self.round)
-        step(self, work, trained)
+        step(self)
 
-    monkeypatch.setattr(Simulation, "end_round", counting)
+    monkeypatch.setattr(Simulation, "step", counting)
     record = execute(plan, place, RunPolicy(checkpoint_every=2))
     assert rounds == [4, 5, 6]
     assert (record.metrics, record.curves) == (whole.metrics, whole.curves)
