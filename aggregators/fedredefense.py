@@ -203,6 +203,7 @@ class FedREDefense(Aggregator):
     longest: Annotated[float, Gt(1)] | None = None
 
     detector: ClassVar[bool] = True
+    trajectories: ClassVar[bool] = True
     translation: ClassVar[bool] = False
     scale: ClassVar[bool] = False
 

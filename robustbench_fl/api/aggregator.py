@@ -200,6 +200,11 @@ class Aggregator(ABC):
     """Whether adding a vector to all updates adds it to the aggregate."""
     scale: ClassVar[bool] = True
     """Whether multiplying all updates by c > 0 multiplies the aggregate."""
+    trajectories: ClassVar[bool] = False
+    """Whether it takes an update for the way of a training that began at the global model.
+
+    Worker momentum, which mixes the updates of many rounds, is none: the rule is not run with it.
+    """
     baseline: ClassVar[Literal["honest", "root", "local"] | None] = None
     """What a baseline shows; ``None`` for every rule that is compared. A baseline is never ranked.
 

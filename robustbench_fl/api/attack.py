@@ -177,7 +177,8 @@ class AttackerView:
     last_step : Tensor [d] or None
         Change of the global model in the round before, ``None`` in round 0.
     own : Tensor [m, d]
-        The update of each malicious client's own training (``Knowledge.OWN`` and above).
+        The update of each malicious client's own training (``Knowledge.OWN`` and above). With worker
+        momentum, here and below: what is sent in place of an update.
     train : callable
         ``train(poison)`` returns what the malicious clients' training by the round's recipe gives
         if they poison it so, Tensor [m, d]; ``train(None)`` is ``own`` where :meth:`Attack.poison`

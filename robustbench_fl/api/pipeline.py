@@ -46,6 +46,11 @@ class Pipeline(Aggregator):
         return self.rule.detector
 
     @property
+    def trajectories(self) -> bool:  # type: ignore[override]
+        """As the rule."""
+        return self.rule.trajectories
+
+    @property
     def needs(self) -> frozenset[Need]:
         """The needs of all stages. Raw rows are never mixed: one NaN would reach every row."""
         everything = frozenset[Need]().union(*(s.needs for s in self.stages), self.rule.needs)

@@ -141,6 +141,14 @@ class Settings:
     """μ of μ/2 ‖w − w_t‖² in the clients' loss (T. Li et al., "Federated Optimization in Heterogeneous
     Networks", MLSys 2020, Equation 2)."""
 
+    worker_momentum: Annotated[
+        Decay, About("Clients send a momentum of their updates over rounds with this factor.", added=True)
+    ] = 0.0
+    """β of m_t = β m_{t−1} + (1 − β) g_t, m₀ = 0, kept by every client across rounds (E. M. El Mhamdi,
+    R. Guerraoui and S. Rouault, "Distributed Momentum for Byzantine-resilient Stochastic Gradient Descent",
+    ICLR 2021; P. Karimireddy, L. He and M. Jaggi, "Learning from History for Byzantine Robust Optimization",
+    ICML 2021)."""
+
     @property
     def participants(self) -> int:
         """Clients in one round."""

@@ -99,6 +99,10 @@ class Simulation:
         """What each client has learned alone [n_clients, d], for ``local_only``."""
         if self.rule.baseline == "local":
             self.own_models = self.params.repeat(self.settings.clients, 1)
+        self.momenta: Tensor | None = None
+        """Each client's worker momentum [n_clients, d] of what it learned a unit of learning rate."""
+        if self.settings.worker_momentum:
+            self.momenta = self.params.new_zeros(self.settings.clients, len(self.params))
         self.last_step: Tensor | None = None
         self.round = 0
         sizes = [len(indices) for indices in federation.clients]
@@ -152,11 +156,12 @@ class Simulation:
         active = self.attack.active(self.round) and self.rule.baseline != "root"
         attacking = np.flatnonzero(malicious & active)
         hidden = malicious if self.rule.baseline == "honest" else None
+        momenta = self.momenta
         with self.timers.of("train"):
             updates = self._updates(clients, attacking)
         if len(attacking):
             with self.timers.of("attack"):
-                updates = self._attacked(updates, clients, attacking, hidden)
+                updates = self._attacked(updates, clients, attacking, hidden, momenta)
         with self.timers.of("aggregate"):
             verdict, self.rule_state = serve(
                 self.rule, self.rule_state, updates, self._context(clients), self._server_stream, hidden
@@ -190,7 +195,23 @@ class Simulation:
         rows = [row for row, client in enumerate(ids) if client not in idle]
         trainees = [ids[row] for row in rows]
         trained = self.training.updates(self.params, self.round, trainees, poison, poisoned)
+        if self.momenta is not None:
+            trained, self.momenta = self._with_momentum(trained, self.momenta, trainees)
         return rows_among(trained, rows, len(ids))
+
+    def _with_momentum(self, updates: Tensor, momenta: Tensor, clients: list[int]) -> tuple[Tensor, Tensor]:
+        """Return what `clients` send in place of their updates [k, d], and everybody's momenta [n, d] then.
+
+        In place of the gradient stands the update over the learning rate, negated: the sum of a round's
+        gradients. Those who do not train in a round keep their momentum as it is.
+        """
+        lr = self.training.recipe(self.round).lr
+        if lr < torch.finfo(updates.dtype).tiny:  # nothing was learned, and the gradient is not known
+            return updates, momenta
+        beta = self.settings.worker_momentum
+        rows = torch.tensor(clients, device=momenta.device, dtype=torch.int64)
+        mixed = beta * momenta[rows] + (1 - beta) / lr * updates
+        return lr * mixed, momenta.index_copy(0, rows, mixed)
 
     def _trained_alone(self, models: Tensor, clients: np.ndarray) -> Tensor:
         """Return `models` [n_clients, d] after one more round of training of `clients`, each on its own."""
@@ -203,10 +224,14 @@ class Simulation:
         asked = self.attack.poison(self._attacker_view(clients, positions, "poison"))
         return checked_poison(self.attack, asked, self.attack_spec)
 
-    def _trained_by(self, clients: list[int], poison: Poison | None) -> Tensor:
-        """Return the updates [k, d] of `clients`, all malicious, if they trained as `poison` says."""
+    def _trained_by(self, clients: list[int], poison: Poison | None, momenta: Tensor | None) -> Tensor:
+        """Return what `clients`, all malicious, would send [k, d] had they trained as `poison` says.
+
+        Their worker momenta before the round are `momenta` [n_clients, d].
+        """
         poison = checked_poison(self.attack, poison, self.attack_spec)
-        return self.training.updates(self.params, self.round, clients, poison, clients)
+        trained = self.training.updates(self.params, self.round, clients, poison, clients)
+        return trained if momenta is None else self._with_momentum(trained, momenta, clients)[0]
 
     def _attacked(
         self,
@@ -214,6 +239,7 @@ class Simulation:
         clients: np.ndarray,
         positions: np.ndarray,
         hidden: np.ndarray | None,
+        momenta: Tensor | None,
     ) -> Tensor:
         """Return the round's updates with the malicious rows replaced by what the attack sends."""
         rows = torch.from_numpy(positions).to(updates.device)
@@ -221,7 +247,7 @@ class Simulation:
         attackers = [int(clients[p]) for p in positions]
         own = updates[rows]
         seen: dict[str, Any] = {"own": own, "colluders": own}
-        seen["train"] = lambda poison: self._trained_by(attackers, poison)
+        seen["train"] = lambda poison: self._trained_by(attackers, poison, momenta)
         seen["own_data"] = lambda j: self.federation.client_data(attackers[j])
         if self.attack.knowledge >= Knowledge.ALL:
             seen["honest"] = updates[torch.from_numpy(honest).to(updates.device)]

@@ -19,7 +19,7 @@ from robustbench_fl.engine.evaluation import Evaluation
 from robustbench_fl.engine.simulation import Simulation
 
 _STATES = ("rule_state", "attack_state", "optimiser_state")
-_TENSORS = ("last_step", "own_models")
+_TENSORS = ("last_step", "momenta", "own_models")
 _CURVES = ("rounds", "accuracy", "loss", "attack_success")
 
 

@@ -200,6 +200,11 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
         return "the rule needs f, and the server assumes none"
     if Need.ROOT_DATA in rule.needs and cell.settings.root_size == 0:
         return "the rule needs root data, and root_size is 0"
+    if rule.trajectories and cell.settings.worker_momentum:
+        return (
+            f"with worker_momentum = {cell.settings.worker_momentum:g} an update mixes many rounds; the rule "
+            f"takes it for a training that began at the global model"
+        )
     if reason := rule.infeasible(n, f or 0):
         return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"
     model = _model(cell.dataset, cell.model)

@@ -111,6 +111,7 @@ OTHER = {
     "server": "momentum",
     "augment": "crop_flip",
     "proximal_mu": 0.1,
+    "worker_momentum": 0.9,
 }
 
 
@@ -136,7 +137,13 @@ def test_identity_is_complete_plain_json():
 
 def test_settings_added_later_enter_the_identity_where_they_differ_from_before():
     assert not {*ADDED} & {*cell().identity}
-    same = {"lr_schedule": "constant", "server": "sgd", "augment": "none", "proximal_mu": 0}
+    same = {
+        "lr_schedule": "constant",
+        "server": "sgd",
+        "augment": "none",
+        "proximal_mu": 0,
+        "worker_momentum": 0,
+    }
     assert cell(**same).key == cell().key
     assert cell(server="fedavgm").identity["server"] == "momentum(beta=0.9)"
     assert cell(server="fedavgm").key == cell(server="momentum( beta = 0.90 )").key
