@@ -11,8 +11,7 @@ from typing import Any
 from robustbench_fl.core.cell import key_of
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import Store
-from robustbench_fl.store.packing import PACKED, write_lines
-from robustbench_fl.store.sealed import seal
+from robustbench_fl.store.codec import PACKED, seal, write_lines
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "results" / "quickstart"
 FIRST_SEED = 1000

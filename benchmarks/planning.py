@@ -15,7 +15,7 @@ from pathlib import Path
 
 from robustbench_fl.core.record import Costs, Counts, Curves, Metrics
 from robustbench_fl.store import Store
-from robustbench_fl.store.sealed import seal
+from robustbench_fl.store.codec import seal
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.run import plan_row

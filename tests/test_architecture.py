@@ -239,7 +239,7 @@ MAIN_PROCESS = rb(
     "core", "sweep.plan", "sweep.run", "cli.curves", "cli.running", "sweep.runner.attempts",
     "sweep.runner.processes",
     "sweep.runner.backend", "sweep.runner.events",
-    "sweep.runner.local", "sweep.runner.logs", "sweep.runner.observers",
+    "sweep.runner.local", "sweep.runner.observers",
     "sweep.runner.policy", "sweep.runner.ray_backend", "sweep.runner.ray_cluster", "sweep.runner.ray_task",
     "sweep.runner.stopping", "sweep.runner.worker",
 )  # fmt: skip

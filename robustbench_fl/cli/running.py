@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.run import Prepared
     from robustbench_fl.sweep.runner.backend import Event
-    from robustbench_fl.sweep.runner.logs import Logs
-    from robustbench_fl.sweep.runner.observers import Observer
+    from robustbench_fl.sweep.runner.observers import Logs, Observer
     from robustbench_fl.sweep.runner.policy import Existing, RunPolicy
     from robustbench_fl.sweep.runner.stopping import Stop
 
@@ -174,10 +173,8 @@ class Watch:
     ) -> None:
         from robustbench_fl.cli.curves import Curves
         from robustbench_fl.cli.progress import Progress
-        from robustbench_fl.sweep.runner.checkpoints import SpentCheckpoints
         from robustbench_fl.sweep.runner.events import EventLog
-        from robustbench_fl.sweep.runner.logs import Logs
-        from robustbench_fl.sweep.runner.observers import FailureLimit, Pace
+        from robustbench_fl.sweep.runner.observers import FailureLimit, Logs, Pace, SpentCheckpoints
         from robustbench_fl.sweep.runner.stopping import Stop
 
         pace = Pace(weights)

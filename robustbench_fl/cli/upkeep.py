@@ -13,7 +13,7 @@ from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.store.cleaning import Rubbish
+    from robustbench_fl.store.cleaning import Removable
 
 _SHOWN = 20
 
@@ -25,7 +25,7 @@ def failures(folder: Path, format_: str) -> None:
     """List the cells of a sweep that failed: one line each, with the reason and the log."""
     from robustbench_fl.core.status import FINAL
     from robustbench_fl.store import Store
-    from robustbench_fl.sweep.runner.logs import log_path
+    from robustbench_fl.sweep.runner.observers import log_path
 
     rows = []
     for record in Store.existing(folder).summaries():
@@ -64,15 +64,15 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
             "Say what to remove: --stale or --failed." if not stale else "Give --stale or --failed, not both."
         )
     store = Store.existing(folder)
-    rubbish = cleaning.stale(store) if stale else cleaning.failures(store)
-    if not rubbish.cells and not rubbish.files:
+    removable = cleaning.stale(store) if stale else cleaning.failures(store)
+    if not removable.cells and not removable.files:
         click.echo("Nothing to remove.")
         return
-    _show(rubbish, folder)
+    _show(removable, folder)
     if not yes:
         click.confirm("Remove them?", abort=True)
-    cleaning.remove(store, rubbish)
-    click.echo(f"Removed: {_counted(rubbish)}.")
+    cleaning.remove(store, removable)
+    click.echo(f"Removed: {_counted(removable)}.")
 
 
 @click.command()
@@ -151,14 +151,14 @@ def verify(
         raise click.exceptions.Exit(1)
 
 
-def _show(rubbish: Rubbish, folder: Path) -> None:
-    lines = [f"cell {key} {why}" for key, why in rubbish.cells.items()]
-    lines += [f"{path.relative_to(folder)} {why}" for path, why in rubbish.files.items()]
+def _show(removable: Removable, folder: Path) -> None:
+    lines = [f"cell {key} {why}" for key, why in removable.cells.items()]
+    lines += [f"{path.relative_to(folder)} {why}" for path, why in removable.files.items()]
     for line in lines[:_SHOWN]:
         click.echo(line)
     if len(lines) > _SHOWN:
         click.echo(f"… and {len(lines) - _SHOWN} more")
 
 
-def _counted(rubbish: Rubbish) -> str:
-    return f"{len(rubbish.cells)} records, {len(rubbish.files)} files"
+def _counted(removable: Removable) -> str:
+    return f"{len(removable.cells)} records, {len(removable.files)} files"

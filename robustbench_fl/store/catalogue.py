@@ -16,11 +16,10 @@ from pydantic_core import from_json, to_json
 
 from robustbench_fl.core.files import read_regular
 from robustbench_fl.core.intact import KEY
+from robustbench_fl.store.codec import PACKED as PACK
+from robustbench_fl.store.codec import read_lines, unseal
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
-from robustbench_fl.store.index import LOOSE, PACKED, Head, Index, IndexDamaged, Stat
-from robustbench_fl.store.packing import PACKED as PACK
-from robustbench_fl.store.packing import read_lines
-from robustbench_fl.store.sealed import unseal
+from robustbench_fl.store.index import LOOSE, PACKED, Index, IndexDamaged, IndexEntry, Stat
 
 INDEX = ".index.sqlite"
 LARGE = 500
@@ -174,14 +173,14 @@ class Catalogue:
             raise StoreError(f"Cannot read {str(self.cells)!r}: {error.strerror or error}.") from None
         return files, sorted(foreign)
 
-    def _read_all(self, keys: Iterable[str], pack: Stat | None) -> Iterator[tuple[Head, bytes]]:
+    def _read_all(self, keys: Iterable[str], pack: Stat | None) -> Iterator[tuple[IndexEntry, bytes]]:
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
                 yield self._read(key)
         if pack is not None:
             yield from self._read_pack(pack)
 
-    def _read(self, key: str) -> tuple[Head, bytes]:
+    def _read(self, key: str) -> tuple[IndexEntry, bytes]:
         path = f"{self.cells}/{key}.json"
         found = None
         try:
@@ -191,10 +190,10 @@ class Catalogue:
             raise StoreError(f"cells/{key}.json: {error}") from None
         except Damaged as error:
             found = found or Stat.of(os.lstat(path))
-            return Head(LOOSE, key, found, None), str(error).encode()
-        return Head(LOOSE, key, found, record["status"]), _brief(record)
+            return IndexEntry(LOOSE, key, found, None), str(error).encode()
+        return IndexEntry(LOOSE, key, found, record["status"]), _brief(record)
 
-    def _read_pack(self, pack: Stat) -> Iterator[tuple[Head, bytes]]:
+    def _read_pack(self, pack: Stat) -> Iterator[tuple[IndexEntry, bytes]]:
         seen = set()
         for number, line in enumerate(read_lines(self.folder / PACK), 1):
             try:
@@ -202,11 +201,11 @@ class Catalogue:
             except NewerSchema as error:
                 raise StoreError(f"{PACK}, line {number}: {error}") from None
             except Damaged as error:
-                yield Head(PACKED, f"line {number}", pack, None), str(error).encode()
+                yield IndexEntry(PACKED, f"line {number}", pack, None), str(error).encode()
                 continue
             if record["key"] not in seen:
                 seen.add(record["key"])
-                yield Head(PACKED, record["key"], pack, record["status"]), _brief(record)
+                yield IndexEntry(PACKED, record["key"], pack, record["status"]), _brief(record)
 
 
 def read_file(path: Path | str) -> tuple[bytes, Stat]:

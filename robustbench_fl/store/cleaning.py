@@ -21,7 +21,7 @@ _ASIDE = re.compile(r".+\.damaged-[0-9]+")
 
 
 @dataclass(frozen=True)
-class Rubbish:
+class Removable:
     """What can be removed.
 
     Parameters
@@ -36,7 +36,7 @@ class Rubbish:
     files: dict[Path, str]
 
 
-def stale(store: Store) -> Rubbish:
+def stale(store: Store) -> Removable:
     """Return what nothing reads any more: cells of no plan, and what killed processes left.
 
     Raises
@@ -60,10 +60,10 @@ def stale(store: Store) -> Rubbish:
         files[path] = "is a claim of a process that ended"
     for _, path in runs_in(store.folder / CLAIMS):
         files[path] = "is of a process that ended"
-    return Rubbish(cells, files)
+    return Removable(cells, files)
 
 
-def failures(store: Store) -> Rubbish:
+def failures(store: Store) -> Removable:
     """Return the records of cells that failed or ran out of time: without them they are missing.
 
     Raises
@@ -72,19 +72,21 @@ def failures(store: Store) -> Rubbish:
         If a sweep is running into the folder.
     """
     refuse_running(store.folder, "clean it")
-    return Rubbish({key: f"is {status}" for key, status in store.statuses().items() if status in RETRIED}, {})
+    return Removable(
+        {key: f"is {status}" for key, status in store.statuses().items() if status in RETRIED}, {}
+    )
 
 
-def remove(store: Store, rubbish: Rubbish) -> None:
-    """Remove `rubbish`.
+def remove(store: Store, removable: Removable) -> None:
+    """Remove `removable`.
 
     Raises
     ------
     WriteError
         If something cannot be removed.
     """
-    store.drop(rubbish.cells)
-    _unlink(rubbish.files)
+    store.drop(removable.cells)
+    _unlink(removable.files)
     for folder in (CLAIMS, "cells"):
         try:
             (store.folder / folder).rmdir()

@@ -26,11 +26,20 @@ from robustbench_fl.core.intact import is_planned
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
 from robustbench_fl.store.claims import refuse_running
+from robustbench_fl.store.codec import (
+    PACKED,
+    RESTORE,
+    canonical_line,
+    damaged,
+    read_lines,
+    renewed,
+    seal,
+    unseal,
+    write_lines,
+)
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
 from robustbench_fl.store.index import LOOSE, Stat
 from robustbench_fl.store.index import PACKED as IN_PACK
-from robustbench_fl.store.packing import PACKED, RESTORE, damaged, read_lines, write_lines
-from robustbench_fl.store.sealed import canonical_line, renewed, seal, unseal
 
 PLAN = "plan.jsonl.gz"
 SWEEP = "sweep.toml"

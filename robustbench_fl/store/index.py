@@ -47,7 +47,7 @@ class Stat(NamedTuple):
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-class Head(NamedTuple):
+class IndexEntry(NamedTuple):
     """One record of the index, without its body.
 
     Parameters
@@ -86,7 +86,7 @@ class Index:
         self._database: sqlite3.Connection | None = None
         self._private = True
 
-    def heads(self) -> Iterator[tuple[int, Head]]:
+    def heads(self) -> Iterator[tuple[int, IndexEntry]]:
         """Yield all rows with their numbers, by place and key.
 
         Raises
@@ -97,7 +97,7 @@ class Index:
         for number, place, key, *numbers, status, body, seal in self._connection().execute(
             "SELECT * FROM heads ORDER BY place, key"
         ):
-            head = Head(place, key, Stat(*numbers), status)
+            head = IndexEntry(place, key, Stat(*numbers), status)
             if seal != _seal(head, body):
                 raise IndexDamaged
             yield number, head
@@ -118,14 +118,14 @@ class Index:
                 return body
         raise IndexDamaged
 
-    def change(self, gone: Iterable[int], new: Iterable[tuple[Head, bytes]], *, keep: bool) -> None:
+    def change(self, gone: Iterable[int], new: Iterable[tuple[IndexEntry, bytes]], *, keep: bool) -> None:
         """Remove rows and add others, all or nothing.
 
         Parameters
         ----------
         gone : iterable of int
             Numbers of rows.
-        new : iterable of (Head, bytes)
+        new : iterable of (IndexEntry, bytes)
             Rows with their bodies, read one by one.
         keep : bool
             Whether the folder is large enough for a file; one that is there is kept up to date anyway.
@@ -248,11 +248,11 @@ def _is_ours(database: sqlite3.Connection) -> bool:
     return bool(version == _VERSION and made == set(_SCHEMA))
 
 
-def _row(number: int, head: Head, body: int) -> tuple[object, ...]:
+def _row(number: int, head: IndexEntry, body: int) -> tuple[object, ...]:
     return (number, head.place, head.key, *head.stat, head.status, body, _seal(head, body))
 
 
-def _seal(head: Head, body: object) -> int:
+def _seal(head: IndexEntry, body: object) -> int:
     return zlib.crc32(repr((*head, body)).encode(errors="backslashreplace"))
 
 

@@ -17,8 +17,7 @@ from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.record import FINAL
 from robustbench_fl.store import Store, StoreError
-from robustbench_fl.store.packing import PACKED, write_lines
-from robustbench_fl.store.sealed import seal
+from robustbench_fl.store.codec import PACKED, seal, write_lines
 from robustbench_fl.sweep.config import GROWABLE, Sweep, make_sweep, settings_apart, to_toml, united
 
 _SHOWN = 20

@@ -17,11 +17,11 @@ from robustbench_fl.core.record import CellRecord
 from robustbench_fl.notebook import run_cell
 from robustbench_fl.store import Store
 from robustbench_fl.store.claims import Claims
-from robustbench_fl.store.sealed import seal, unseal
+from robustbench_fl.store.codec import seal, unseal
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.run import plan_row
-from robustbench_fl.sweep.runner.logs import log_path
+from robustbench_fl.sweep.runner.observers import log_path
 
 Call = Callable[..., tuple[int, str, str]]
 

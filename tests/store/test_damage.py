@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import StoreError
+from robustbench_fl.store.codec import STEPS, seal, unseal
 from robustbench_fl.store.errors import Damaged
-from robustbench_fl.store.migrations import STEPS
-from robustbench_fl.store.sealed import seal, unseal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Its cell counts as missing")
 

@@ -10,7 +10,7 @@ import pytest
 from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.files import WriteError, write_atomically
 from robustbench_fl.store import Store, StoreError
-from robustbench_fl.store.sealed import seal
+from robustbench_fl.store.codec import seal
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.run import plan_row
 

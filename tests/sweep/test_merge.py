@@ -9,7 +9,7 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.record import CellRecord, Metrics
 from robustbench_fl.store import Store, StoreError
-from robustbench_fl.store.sealed import seal
+from robustbench_fl.store.codec import seal
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.merge import MergeConflict, Merged, merge

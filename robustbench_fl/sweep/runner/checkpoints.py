@@ -6,7 +6,6 @@ that is damaged, of another cell or of other code is left alone, and the cell be
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
@@ -20,23 +19,16 @@ from typing import TYPE_CHECKING, Any
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.files import WriteError, read_regular, write_atomically
 from robustbench_fl.core.provenance import SIMULATION, digest_of_sources
-from robustbench_fl.core.record import FINAL, CellRecord
-from robustbench_fl.sweep.runner.observers import Observer
+from robustbench_fl.sweep.runner.observers import checkpoint_path
 
 if TYPE_CHECKING:
     from robustbench_fl.engine.simulation import Simulation
 
-FOLDER = "checkpoints"
 LONG = 600.0
 """Seconds that a cell must be expected to take, for checkpoints without being asked for."""
 APART = 60.0
 """Seconds between the checkpoints of such a cell."""
 _FORMAT = 1
-
-
-def checkpoint_path(folder: Path, key: str) -> Path:
-    """Return where the checkpoint of the cell `key` lies in a sweep's folder, if there is one."""
-    return folder / FOLDER / f"{key}.pt"
 
 
 class Checkpoint:
@@ -142,27 +134,6 @@ class Checkpoint:
 
     def _left_alone(self, why: str) -> None:
         warnings.warn(f"Checkpoint {self.path.name} {why}; the cell begins anew.", stacklevel=2)
-
-
-class SpentCheckpoints(Observer):
-    """Removes the checkpoints of cells that have a result, or failed in a way that going on would repeat.
-
-    Parameters
-    ----------
-    folder : Path
-        The sweep's folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def finished(self, record: CellRecord) -> None:
-        """Remove what is spent."""
-        if record.status in FINAL or record.status == "failed":
-            path = checkpoint_path(self.folder, record.key)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-                path.parent.rmdir()
 
 
 @cache

@@ -37,7 +37,7 @@ from robustbench_fl.sweep.runner.recording import record
 LONGEST_REASON = 500
 """Characters of a failure's first line that tables show; the traceback holds the rest."""
 
-_FEWER = 8
+_CHUNK_DIVISOR = 8
 """Divides the clients trained as one batch where memory did not suffice."""
 
 
@@ -118,7 +118,7 @@ def _simulated(
     if environment.device == "cuda":
         torch.cuda.empty_cache()
     listener.retrying(f"{why} With fewer clients a batch.")
-    return simulate(cell, environment, after_round, fewer=_FEWER, every=every)
+    return simulate(cell, environment, after_round, chunk_divisor=_CHUNK_DIVISOR, every=every)
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def simulate(
     cell: Cell,
     environment: Environment,
     after_round: Callable[[int], None] | None = None,
-    fewer: int = 1,
+    chunk_divisor: int = 1,
     every: int | None = None,
 ) -> Simulation:
     """Return the finished simulation of `cell`, begun where its checkpoint is, if there is one.
@@ -185,12 +185,12 @@ def simulate(
         Where.
     after_round : callable, optional
         Called with the rounds finished.
-    fewer : int
+    chunk_divisor : int
         Divides how many clients are trained as one batch.
     every : int, optional
         Rounds between checkpoints, as in :class:`~robustbench_fl.sweep.runner.checkpoints.Checkpoint`.
     """
-    simulation = prepared(cell, environment, fewer)
+    simulation = prepared(cell, environment, chunk_divisor)
     if environment.folder is None:
         simulation.run(after_round)
         return simulation
@@ -200,7 +200,7 @@ def simulate(
     return simulation
 
 
-def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation:
+def prepared(cell: Cell, environment: Environment, chunk_divisor: int = 1) -> Simulation:
     """Return the simulation of `cell` before its first round."""
     federation = federation_of(World.of(cell), environment)
     methods = Methods(
@@ -208,7 +208,7 @@ def prepared(cell: Cell, environment: Environment, fewer: int = 1) -> Simulation
         rule=build.make("aggregators", cell.aggregator),
         attack=build.make("attacks", cell.attack),
     )
-    return Simulation(cell, federation, methods, engine=environment.engine, chunk_divisor=fewer)
+    return Simulation(cell, federation, methods, engine=environment.engine, chunk_divisor=chunk_divisor)
 
 
 @lru_cache(maxsize=2)

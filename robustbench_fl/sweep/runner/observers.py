@@ -1,11 +1,14 @@
-"""Who watches a run: the progress bar, the event file, the logs … each sees the same."""
+"""Who watches a run: the pace, the failure limit, logs, spent checkpoints. Each sees the same."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.files import write_atomically
+from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.sweep.runner.backend import Event
 from robustbench_fl.sweep.runner.policy import FAILURES
 from robustbench_fl.sweep.runner.stopping import Stop
@@ -89,3 +92,69 @@ class Pace(Observer):
         if not self._done:
             return None if self._done < self._all else 0.0
         return self.elapsed / self._done * max(0.0, self._all - self._done)
+
+
+def log_path(folder: Path, key: str) -> Path:
+    """Return where the log of the cell `key` lies in a sweep's folder, if there is one."""
+    return folder / "logs" / f"{key}.log"
+
+
+class Logs(Observer):
+    """The logs of one sweep's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    keep_all : bool
+        Whether logs of cells with a final status stay.
+    """
+
+    def __init__(self, folder: Path, *, keep_all: bool = False) -> None:
+        self.folder = folder
+        self.keep_all = keep_all
+
+    def keep(self, key: str, output: bytes) -> None:
+        """Write the log of a cell.
+
+        Raises
+        ------
+        WriteError
+            If it cannot be written.
+        """
+        if output:
+            write_atomically(log_path(self.folder, key), output)
+
+    def finished(self, record: CellRecord) -> None:
+        """Remove the log of an earlier failure of a cell that has a result now."""
+        if record.status in FINAL and not self.keep_all:
+            path = log_path(self.folder, record.key)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()
+
+
+def checkpoint_path(folder: Path, key: str) -> Path:
+    """Return where the checkpoint of the cell `key` lies in a sweep's folder, if there is one."""
+    return folder / "checkpoints" / f"{key}.pt"
+
+
+class SpentCheckpoints(Observer):
+    """Removes the checkpoints of cells that have a result, or failed in a way that going on would repeat.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def finished(self, record: CellRecord) -> None:
+        """Remove what is spent."""
+        if record.status in FINAL or record.status == "failed":
+            path = checkpoint_path(self.folder, record.key)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()

@@ -21,9 +21,10 @@ from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner import checkpoints
-from robustbench_fl.sweep.runner.checkpoints import Checkpoint, SpentCheckpoints, checkpoint_path
+from robustbench_fl.sweep.runner.checkpoints import Checkpoint
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.execute import execute, prepared
+from robustbench_fl.sweep.runner.observers import SpentCheckpoints, checkpoint_path
 from robustbench_fl.sweep.runner.policy import RunPolicy
 
 PLACE = Environment(data_dir=Path("none"))

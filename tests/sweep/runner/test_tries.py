@@ -114,9 +114,9 @@ def test_out_of_memory_twice_is_oom(small: Planned, monkeypatch: pytest.MonkeyPa
     asked: list[int] = []
 
     def starved(
-        cell: object, environment: object, after_round: object, fewer: int = 1, **more: object
+        cell: object, environment: object, after_round: object, chunk_divisor: int = 1, **more: object
     ) -> None:
-        asked.append(fewer)
+        asked.append(chunk_divisor)
         raise MemoryError
 
     monkeypatch.setattr(runner, "simulate", starved)

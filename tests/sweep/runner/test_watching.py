@@ -17,8 +17,7 @@ from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.runner.events import EventLog
-from robustbench_fl.sweep.runner.logs import Logs, log_path
-from robustbench_fl.sweep.runner.observers import Pace
+from robustbench_fl.sweep.runner.observers import Logs, Pace, log_path
 
 DEFAULTS: dict[str, Any] = {
     "timeout": None, "retry_timeouts": 0, "fail_fast": False, "max_failures": None, "existing": "missing",
