@@ -22,7 +22,7 @@ from robustbench_fl.aggregators._reconstruction_memory import (
     starts_anew,
 )
 from robustbench_fl.aggregators._reconstruction_paths import Distance
-from robustbench_fl.aggregators._reconstruction_screen import class_sums, goes_back, too_long, unlike_training
+from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
 from robustbench_fl.aggregators._reconstruction_virtual import LONGEST, SLACK
 from robustbench_fl.api import LayerShapes
 
@@ -134,8 +134,8 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     virtual = cache(given.virtual) if given.virtual else None
     known = torch.tensor([not starts_anew(state, c, test.retest) for c in clients], device=device)
     candidates = ~banned & ~empty
-    if virtual and bool((candidates & ~known).any()):
-        state = replace(state, slack=_slack(virtual(), given.layer_shapes, len(_drawn(state))))
+    if virtual and test.class_sums == "zero" and bool((candidates & ~known).any()):
+        state = replace(state, slack=SLACK * float(common(virtual(), given.layer_shapes).max()))
     odd = _odd(test, given, state, lengths, candidates)
     rows = (candidates & ~odd).nonzero().flatten()
     who = [clients[i] for i in rows.tolist()]
@@ -176,19 +176,12 @@ def _drawn(state: FedREDefenseState) -> Tensor:
     return state.initial
 
 
-def _slack(virtual: Tensor, layer_shapes: LayerShapes, n_classes: int) -> float:
-    """Return the class sums that updates may have: what training leaves of them, with room."""
-    sums = class_sums(virtual, layer_shapes, n_classes)
-    return 0.0 if sums is None else SLACK * float(sums.max())
-
-
 def _odd(test: Test, given: Round, state: FedREDefenseState, lengths: Tensor, candidates: Tensor) -> Tensor:
     """Return whose update need not be reconstructed to see that no client trained it [n]."""
     odd = torch.zeros_like(candidates)
     if test.class_sums == "zero":
-        sums = class_sums(given.updates, given.layer_shapes, len(_drawn(state)))
-        if sums is not None:
-            odd |= candidates & unlike_training(sums, lengths, state.slack)
+        sums = common(given.updates, given.layer_shapes)
+        odd |= candidates & unlike_training(sums, lengths, state.slack)
     if given.travelled is not None:
         odd |= candidates & goes_back(given.updates, lengths, given.travelled)
     if test.longest is not None:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from robustbench_fl.aggregators.class_sum_test import class_sums
 from robustbench_fl.api import LayerShapes
 
 _SHARE = 1e-3
@@ -20,43 +21,31 @@ _NORMAL = 1.4826
 """Standard deviations of a normal distribution in median absolute deviations."""
 
 
-def class_sums(updates: Tensor, layer_shapes: LayerShapes, n_classes: int) -> Tensor | None:
-    """Return how much of each update raises or lowers the logits of all classes together.
+def common(updates: Tensor, layer_shapes: LayerShapes) -> Tensor:
+    """Return how long the part of each update is that raises or lowers all classes' logits together.
 
-    The gradient of a softmax cross-entropy with respect to the logits sums to zero over the classes,
-    so those of the last layer's weight and bias do, and so does whatever SGD makes of them: momentum,
-    a proximal term, clipping and any labels included. It is a part of the update that no
-    reconstruction reaches, the square root of a floor of E times the update's length.
+    It is the part that neither training by softmax cross-entropy nor any reconstruction reaches: its
+    square, in squared lengths of the update, is a floor of E.
 
     Parameters
     ----------
     updates : Tensor [n, P]
         One row a client.
     layer_shapes : tuple of (str, tuple of int)
-        Names and shapes of the parameter tensors in flattening order.
-    n_classes : int
-        C.
+        Names and shapes of the parameter tensors, those of a linear last layer at the end.
 
     Returns
     -------
-    float64 Tensor [n] or None
-        Length of the projection on updates that are the same for all classes; ``None`` unless the
-        network ends with a weight [C, h] and a bias [C].
+    float64 Tensor [n]
+        Lengths.
 
     Examples
     --------
     >>> shapes = (("weight", (2, 1)), ("bias", (2,)))
-    >>> class_sums(torch.tensor([[1.0, -1.0, 2.0, -2.0], [3.0, 3.0, 4.0, 4.0]]), shapes, 2)
+    >>> common(torch.tensor([[1.0, -1.0, 2.0, -2.0], [3.0, 3.0, 4.0, 4.0]]), shapes)
     tensor([0.0000, 7.0711], dtype=torch.float64)
     """
-    if len(layer_shapes) < 2:
-        return None
-    (_, weight), (_, bias) = layer_shapes[-2:]
-    if len(weight) != 2 or weight[0] != n_classes or bias != (n_classes,):
-        return None
-    last = updates[:, -n_classes * (weight[1] + 1) :].double()
-    weights, biases = last[:, :-n_classes].view(-1, *weight), last[:, -n_classes:]
-    sums = torch.cat([weights.sum(1), biases.sum(1, keepdim=True)], 1)
+    sums, _, n_classes = class_sums(updates, layer_shapes)
     lengths: Tensor = torch.linalg.vector_norm(sums, dim=1)
     return lengths / math.sqrt(n_classes)
 

@@ -41,9 +41,9 @@ def class_sum_energies(updates: Tensor, layer_shapes: LayerShapes, params: Tenso
     UsageError
         If the shapes do not fill an update.
     """
-    sums, squares, n_classes = _class_sums(updates, layer_shapes)
+    sums, squares, n_classes = class_sums(updates, layer_shapes)
     if params is not None:
-        own = _class_sums(params[None], layer_shapes)[0][0]
+        own = class_sums(params[None], layer_shapes)[0][0]
         length = own.square().sum()
         if length > 0:
             sums = sums - ((sums @ own) / length).clamp(-1, 0)[:, None] * own
@@ -114,8 +114,23 @@ class ClassSumTest(Aggregator):
         return Aggregation(step, weights=weights, selected=kept, rejected=~kept, scores=shares), None
 
 
-def _class_sums(updates: Tensor, layer_shapes: LayerShapes) -> tuple[Tensor, Tensor, int]:
-    """Return class sums [n, h + 1], squared lengths [n] and the number of classes of the last layer."""
+def class_sums(updates: Tensor, layer_shapes: LayerShapes) -> tuple[Tensor, Tensor, int]:
+    """Return what the last layers have in common for all classes, and how long they are.
+
+    Parameters
+    ----------
+    updates, layer_shapes
+        As for :func:`class_sum_energies`.
+
+    Returns
+    -------
+    float64 Tensor [n, h + 1]
+        Sums of weights and bias over the classes.
+    float64 Tensor [n]
+        Squared lengths of the last layers.
+    int
+        The number of classes.
+    """
     *_, (weights, shape), (biases, _) = layer_columns(updates, layer_shapes, "class_sum_test")
     n_classes = shape[0]
     weight = updates[:, weights].double().view(len(updates), n_classes, -1)

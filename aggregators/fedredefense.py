@@ -270,7 +270,10 @@ class FedREDefense(Aggregator):
             travelled=view.params - state.origin if looks_back and state.origin is not None else None,
             virtual=(lambda: self._virtual(updates, view)) if self._measures else None,
         )
-        verdict = judge(self._test(math.prod(model.input_shape)), given, state)
+        test = self._test(math.prod(model.input_shape))
+        if not model.ends_linear:
+            test = replace(test, class_sums="any")
+        verdict = judge(test, given, state)
         outcome, rest_state = aggregate_rest(
             rule_for_rest(self.rest), updates, view, ~verdict.rejected, state.rest
         )
