@@ -1,9 +1,9 @@
-"""Two attacks on FedREDefense: poison that is genuine training, and the strongest blend that passes."""
+"""Attacks on FedREDefense: genuine training, the strongest blend that passes, and on what it measures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval, Lt
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ONLY = {
     "reconstructible": ("steps", "iterations", "rate"),
     "blend": ("blended", "evaluations"),
+    "calibration": ("blended", "evaluations", "pull"),
 }
 """Parameters that have a meaning in one mode alone."""
 
@@ -45,11 +46,14 @@ class SyntheticState(State):
         Their label logits.
     step : float
         Step size.
+    rounds : int
+        Rounds attacked so far.
     """
 
     images: Tensor | None = None
     labels: Tensor | None = None
     step: float = 0.0
+    rounds: int = 0
 
 
 @register(
@@ -65,15 +69,19 @@ class AdaptiveFedREDefense(Attack):
     This project's own attack, from no paper. FedREDefense accepts what a few gradient steps on a
     few synthetic samples re-create. So the attacker either makes the poison in just that way
     (``reconstructible``), or mixes as much of a hand-made poison into its honest update as the
-    simulated server lets through (``blend``).
+    simulated server lets through (``blend``), or first pulls the model to where honest training is hard
+    to re-create, so that the budget that the server measures there grows (``calibration``).
 
     Parameters
     ----------
-    mode : {"reconstructible", "blend"}
+    mode : {"reconstructible", "blend", "calibration"}
         ``reconstructible``: one image a class and its soft labels are learned such that `steps`
         gradient steps from the global model give an update with the smallest cosine to x̄, the
         mean of the malicious clients' honest updates, no longer than the median of theirs. All
         send it. ``blend``: each client sends (1 − β)·own + β·poison with the largest β that passes.
+        ``calibration``: for `pull` rounds each sends own + β·w with the largest β up to 1 that passes, w
+        being the global parameters without their class sums, as long as own: the larger the weights,
+        the farther virtual clients train and the longer their reconstruction takes. Then as ``blend``.
     steps : int
         Gradient steps T of the reconstructible poison; FedREDefense itself unrolls five.
     iterations : int
@@ -87,7 +95,9 @@ class AdaptiveFedREDefense(Attack):
         server its whole budget of iterations.
     evaluations : int
         Simulations of the server in the search for β, which is found to within
-        2^(1 − evaluations); only for ``blend``.
+        2^(1 − evaluations); for ``blend`` and ``calibration``, as is `blended`.
+    pull : int
+        Rounds that go into the budget; only for ``calibration``.
     margin : float
         How far below the threshold the simulated reconstruction error must stay.
 
@@ -112,24 +122,30 @@ class AdaptiveFedREDefense(Attack):
        PMLR 235:54460-54474: the rule that is attacked.
     """
 
-    mode: Literal["reconstructible", "blend"] = "reconstructible"
+    mode: Literal["reconstructible", "blend", "calibration"] = "reconstructible"
     steps: Annotated[int, Interval(ge=1, le=5)] = 5
     iterations: Annotated[int, Ge(1)] = 40
     rate: Annotated[float, Gt(0)] = 0.1
     blended: Literal["reverse", "min_max"] = "reverse"
     evaluations: Annotated[int, Ge(1)] = 5
+    pull: Annotated[int, Ge(1)] = 3
     margin: Annotated[float, Ge(0), Lt(1)] = 0.05
 
     knows_defence: ClassVar[bool] = True
     adaptive: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse parameters of the other mode."""
+        """Refuse parameters of another mode."""
         defaults = {field.name: field.default for field in fields(self)}
         for mode, names in _ONLY.items():
-            given = [name for name in names if getattr(self, name) != defaults[name]]
-            if given and mode != self.mode:
+            strange = [name for name in names if name not in _ONLY[self.mode]]
+            given = [name for name in strange if getattr(self, name) != defaults[name]]
+            if given:
                 raise ValueError(f"{given[0]} is a parameter of mode={mode}, and mode is {self.mode}")
+
+    def as_stored(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as they stand in keys; cells are older than `pull`."""
+        return {n: v for n, v in values.items() if n != "pull" or self.mode == "calibration"}
 
     @property
     def knowledge(self) -> Knowledge:
@@ -143,26 +159,30 @@ class AdaptiveFedREDefense(Attack):
     def craft(self, view: AttackerView, state: SyntheticState) -> tuple[Tensor, SyntheticState]:
         """Return the poison that passes, and the samples behind it."""
         own: Tensor = view.own
-        rows = known_rows(view, 2 if self.mode == "blend" and self.blended == "min_max" else 1)
+        blends = self.mode != "reconstructible"
+        rows = known_rows(view, 2 if blends and self.blended == "min_max" else 1)
         if rows is None or len(rows) < len(own):
             return own, state
         mean, radius = rows.double().mean(0), float(rows.double().norm(dim=1).median())
         if mean.norm() == 0:
             return own, state
         accepted = acceptance(view.defence, self.margin)
-        if self.mode == "blend":
-            poison = self._blended(rows, mean, radius).to(own)
+        if blends:
+            if self.mode == "calibration" and state.rounds < self.pull:
+                poison = own + _heavier(own, view)
+            else:
+                poison = self._blended(rows, mean, radius).to(own)
 
             def mixed(shares: Tensor) -> Tensor:
                 return torch.lerp(own, poison.expand_as(own), shares.to(own)[:, None])
 
             shares = largest_shares(lambda tried: accepted(mixed(tried)), self.evaluations, len(own))
-            return mixed(shares), state
+            return mixed(shares), replace(state, rounds=state.rounds + 1)
         update, samples = self._trained(view, state, mean.to(own), radius)
         if update.norm() == 0:
             return own, SyntheticState()
         crafted = repeated(update, view)
-        learned = SyntheticState(images=samples.images, labels=samples.labels, step=samples.step)
+        learned = replace(state, images=samples.images, labels=samples.labels, step=samples.step)
         return torch.where(accepted(crafted)[:, None], crafted, own), learned
 
     def _blended(self, rows: Tensor, mean: Tensor, radius: float) -> Tensor:
@@ -187,3 +207,13 @@ class AdaptiveFedREDefense(Attack):
             steps=self.steps, iterations=self.iterations, rate=self.rate,
         )  # fmt: skip
         return within(view.model, view.params, radius, samples, self.steps)
+
+
+def _heavier(own: Tensor, view: AttackerView) -> Tensor:
+    """Return the global parameters without class sums, as long as each client's own update [m, d]."""
+    weights: Tensor = view.params.clone()
+    *_, weight, bias = view.model.split(weights)
+    if view.model.ends_linear:
+        for part in (weight, bias):
+            part -= part.mean(0)
+    return weights * (own.norm(dim=1, keepdim=True) / weights.norm())

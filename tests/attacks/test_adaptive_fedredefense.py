@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from robustbench_fl.aggregators.fedredefense import FedREDefense
 from robustbench_fl.api import Aggregation, AttackerView, AttackSpec, Knowledge, build
+from robustbench_fl.api.params import resolved
 from robustbench_fl.attacks._acceptance import acceptance, largest_shares
 from robustbench_fl.attacks._synthetic_poison import Samples, fresh_samples, trained_on, within
 from robustbench_fl.attacks.adaptive_fedredefense import SyntheticState
@@ -256,7 +257,34 @@ def test_it_declares_what_it_uses() -> None:
     assert "This project's own attack" in type(attack).__doc__
 
 
-@pytest.mark.parametrize("text", ["mode=blend, steps=3", "evaluations=9", "mode=blend, rate=1.0"])
+def test_calibration_makes_the_weights_heavier_first_and_blends_then() -> None:
+    attack = build.make("attacks", "adaptive_fedredefense(mode=calibration, pull=2)")
+    view = real_view(attack, Server(None, accuses=False))
+    state = attack.init_state(view.spec)
+    for _ in range(2):
+        rows, state = attack.craft(view, state)
+        added = rows - view.own
+        torch.testing.assert_close(added.norm(dim=1), view.own.norm(dim=1))
+        *body, weight, bias = view.model.split(added[0])
+        for part, start in zip(body, view.model.split(view.params), strict=False):
+            assert functional.cosine_similarity(part.flatten(), start.flatten(), dim=0) > 0.999
+        assert weight.sum(0).abs().max() < 1e-5
+        assert bias.sum().abs() < 1e-5
+    rows, state = attack.craft(view, state)
+    blend = build.make("attacks", BLEND)
+    torch.testing.assert_close(rows, blend.craft(view, blend.init_state(view.spec))[0])
+    assert state.rounds == 3
+
+
+def test_cells_from_before_the_third_mode_keep_their_keys() -> None:
+    for text in ("adaptive_fedredefense", BLEND):
+        assert "pull" not in resolved(build.make("attacks", text))
+    assert resolved(build.make("attacks", "adaptive_fedredefense(mode=calibration)"))["pull"] == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["mode=blend, steps=3", "evaluations=9", "mode=blend, rate=1.0", "mode=blend, pull=2"]
+)
 def test_parameters_of_the_other_mode_are_refused(text: str) -> None:
     with pytest.raises(Exception, match="is a parameter of mode="):
         build.make("attacks", f"adaptive_fedredefense({text})")
