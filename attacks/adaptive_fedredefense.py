@@ -216,4 +216,5 @@ def _heavier(own: Tensor, view: AttackerView) -> Tensor:
     if view.model.ends_linear:
         for part in (weight, bias):
             part -= part.mean(0)
-    return weights * (own.norm(dim=1, keepdim=True) / weights.norm())
+    scales: Tensor = own.norm(dim=1, keepdim=True) / weights.norm()
+    return scales * weights

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from robustbench_fl.api.build import make
+from robustbench_fl.cli.main import cli
 from robustbench_fl.core.cell import World
 from robustbench_fl.sweep.config import make_sweep, read_sweep
 from robustbench_fl.sweep.expand import expand
@@ -51,7 +53,17 @@ def test_the_reduced_sweeps_compare_the_same_methods(name):
     names = [{p.cell.aggregator.replace("(start=5, window=5)", "") for p in cells} for cells in (plan, full)]
     assert names[0] == names[1]
     assert {(p.cell.settings.clients, p.cell.settings.rounds) for p in plan} == {(20, 20)}
-    assert {p.cell.dataset for p in plan} == {f"{name}(train=6000, test=2000)"}
+    subset = "npz(path=cifar10_subset.npz, train=6000, test=2000, digest=486fac88e00421df)"
+    assert {p.cell.dataset for p in plan} == {
+        subset if name == "cifar10" else f"{name}(train=6000, test=2000)"
+    }
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_sweep_plans_as_it_stands_beside_the_committed_results(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(SWEEPS.parent)
+    outcome = CliRunner().invoke(cli, ["plan", f"sweeps/{path.name}", "--data-dir", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
 
 
 @pytest.mark.parametrize("name", SETS)
