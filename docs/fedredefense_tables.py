@@ -22,6 +22,9 @@ TABLES = {
     ),
 }
 """Per marker in the page: folder under ``results/`` and the columns that tell rows apart."""
+GRID = "fedredefense-calibrated-grid"
+SETTING = ["aggregator", "dataset", "model", "partition", "lr", "local_epochs"]
+"""What makes a row of the table of all settings."""
 
 
 def table(folder: str, by: list[str]) -> str:
@@ -53,6 +56,30 @@ def table(folder: str, by: list[str]) -> str:
     return "\n".join(lines)
 
 
+def settings_table() -> str:
+    """Return one row a setting of the grid: false bans, clean and attacked, and the attack found least."""
+    cells = frame(Store.existing(ROOT / "results" / GRID).records())
+    cells = cells[cells.status == "done"].sort_values([*SETTING, "attack", "seed"])
+    lines = [
+        "| rule | data, network | partition | lr × epochs | seeds | FPR, clean | attacks | FPR, attacked "
+        "| smallest TPR |",
+        "|" + "---|" * 9,
+    ]
+    for (rule, dataset, model, partition, lr, epochs), rows in cells.groupby(SETTING, sort=False):
+        clean, attacked = rows[rows.attack == "none"], rows[rows.attack != "none"]
+        found = attacked.groupby("attack").tpr.mean()
+        worst = attacked[attacked.attack == found.idxmin()] if len(found) else attacked
+        least = f"{_rate(worst.tpr, worst.malicious_clients)} {found.idxmin()}" if len(found) else "–"
+        values = [
+            _short(rule), f"{_short(dataset)}, {model}", _short(partition), f"{lr:g} × {epochs}",
+            str(rows.seed.nunique()), _rate(clean.fpr, clean.honest_clients), str(len(found)),
+            _rate(attacked.fpr, attacked.honest_clients),
+            "1 for each" if len(found) and found.min() == 1 else least,
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
 def _rate(rates: pd.Series, sizes: pd.Series) -> str:
     total = int(sizes[rates.notna()].sum())
     if not total:
@@ -63,14 +90,18 @@ def _rate(rates: pd.Series, sizes: pd.Series) -> str:
 
 
 def _short(value: object) -> str:
-    return re.sub(r"^balanced_dirichlet\((alpha=[0-9.]+)\)$", r"\1", str(value))
+    text = re.sub(r"^balanced_dirichlet\((alpha=[0-9.]+)\)$", r"\1", str(value))
+    text = re.sub(r"^npz\(path=(\w+)\.npz.*\)$", r"\1", text)
+    text = re.sub(r"^fedredefense\(preset=calibrated(, )?(.*)\)$", r"calibrated \2", text)
+    return text.strip()
 
 
 def main() -> None:
     """Replace what stands between the page's markers."""
     page = PAGE.read_text()
-    for name, (folder, by) in TABLES.items():
-        marked = f"<!-- {name} -->\n{table(folder, by)}\n<!-- /{name} -->"
+    tables = {name: table(folder, by) for name, (folder, by) in TABLES.items()}
+    for name, text in {**tables, "calibrated": settings_table()}.items():
+        marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         page = re.sub(
             f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, text=marked: text, page, flags=re.DOTALL
         )
