@@ -38,6 +38,8 @@ BASELINE = "baseline"
 ROOT_ONLY, LOCAL_ONLY = "root_only", "local_only"
 """Baselines without federation: trained on the root set alone, and each client alone."""
 BELOW_ROOT = f"not above {ROOT_ONLY}"
+FLAG = "Flag: "
+"""How the sentence of a flag begins."""
 NOBODY_HURT = "no attack hurts a rule"
 COLUMNS = (
     "track",
@@ -179,7 +181,7 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     check_worst_below_mean(table)
     doubts = flags(frame)
     sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
-    sentences = (*sentences, *(f"Flag: {flag.text}" for flag in doubts))
+    sentences = (*sentences, *(f"{FLAG}{flag.text}" for flag in doubts))
     said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
     return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
 

@@ -90,7 +90,8 @@ def test_it_holds_what_the_tables_hold(grid):
         table = board.of_track(track).table
         assert [row["aggregator"] for row in shown["rows"]] == list(table["aggregator"])
         assert [row["worst_accuracy"] for row in shown["rows"]] == list(table["worst_accuracy"])
-    assert whole["caption"] == board.caption
+    said = [whole["caption"], *(f"Flag: {text}" for text in whole["flags"])]
+    assert " ".join(said) == board.caption
     assert data["cells"]["key"] == [record["key"] for record in cells]
     assert data["details"]["command"]["values"] == [command(record) for record in cells]
     assert data["cells"]["accuracy"] == [record["metrics"]["accuracy"] for record in cells]

@@ -12,7 +12,7 @@ from robustbench_fl.analysis.blocks import CLEAN, completed
 from robustbench_fl.analysis.columns import bounds, column, without_bounds
 from robustbench_fl.analysis.coverage import Missing, only_counted
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
+from robustbench_fl.analysis.leaderboard import FLAG, Leaderboard, leaderboard
 from robustbench_fl.analysis.matrix import Matrix, matrix
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.report.page.details import details
@@ -138,7 +138,8 @@ def _view(view: View, board: Leaderboard | None, missing: Missing) -> dict[str, 
             for track, part in zip(board.tracks or [""], parts, strict=True)
         ],
         "columns": [_column(board.table, name) for name in without_bounds(board.table) if name not in _MARKS],
-        "caption": board.caption,
+        "caption": " ".join(text for text in board.sentences if not text.startswith(FLAG)),
+        "flags": [flag.text for flag in board.flags],
         "order": order,
         "unranked": list(board.table.loc[board.table["note"] != "", "aggregator"]),
         "worst": numbers(pd.Series([worst[rule] for rule in order])),
@@ -189,6 +190,7 @@ def _column(table: pd.DataFrame, name: str) -> dict[str, Any]:
         "kind": "percent" if known.is_percent else "number" if numeric else "text",
         "interval": low.removesuffix("_low") if low in table else None,
         "first": "ascending" if few else "descending",
+        "wide": known.wide,
     }
 
 

@@ -115,6 +115,10 @@ class Page:
         while not self.run("return document.documentElement.dataset.ready"):
             assert time.monotonic() < deadline, self.run("return document.body.innerText.slice(0, 500)")
             time.sleep(0.02)
+        self.show_all_columns()
+
+    def show_all_columns(self):
+        self.run("document.querySelector('[name=wide]:not(:checked)')?.click()")
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -124,6 +128,7 @@ class Page:
         self.run("document.querySelector('#filters [type=reset]').click()")
         # The page draws after the form is reset: this answers after that.
         self.driver.execute_async_script("setTimeout(arguments[0])")
+        self.show_all_columns()
         for name, text in choices.items():
             self.run(
                 "const s = document.querySelector(`[name='${arguments[0]}']`);"

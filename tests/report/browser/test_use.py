@@ -34,6 +34,16 @@ def test_sorting_by_click_and_by_key(browser, opened, several_seeds):
     assert all(list(rows) == sorted(rows) for rows in shown.boards())
 
 
+def test_columns_for_specialists_are_shown_on_demand(opened, several_seeds):
+    shown = opened("several", several_seeds)
+    heads = "return [...document.querySelectorAll('#boards table')][0].tHead.innerText"
+    assert "IQM" in shown.run(heads)
+    shown.run("document.querySelector('[name=wide]').click()")
+    assert "IQM" not in shown.run(heads)
+    assert "Server" in shown.run(heads)
+    assert "Few seeds (3)" in shown.run("return document.getElementById('flags').innerText")
+
+
 def test_a_cell_opens_with_curves_configuration_provenance_and_command(opened):
     from selenium.webdriver.common.keys import Keys
 

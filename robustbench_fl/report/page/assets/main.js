@@ -18,7 +18,8 @@ function drawForm(data, form) {
     form.append(el("label", {}, el("span", {}, "Tracks"),
       el("select", { name: "track" }, ...options([["", `all ${tracks.length}`], ...tracks.map((title) => [title, title])]))));
   }
-  form.append(el("button", { type: "reset" }, "Reset"));
+  form.append(el("label", { class: "box" }, el("input", { type: "checkbox", name: "wide" }), " All columns"),
+    el("button", { type: "reset" }, "Reset"));
 }
 
 function legendFor(better) {
@@ -35,8 +36,9 @@ function legendFor(better) {
 function draw(data, form) {
   const view = data.views[Number(form.elements.view.value)], track = form.elements.track?.value ?? "";
   const known = view.tracks.some(({ title }) => title === track) ? track : "";
-  drawBoards(view, known, () => draw(data, form));
+  drawBoards(view, known, form.elements.wide.checked, () => draw(data, form));
   byId("board-caption").replaceChildren(view.caption);
+  byId("flags").replaceChildren(...view.flags.map((text) => el("li", {}, text)));
   const select = byId("value");
   for (const option of select.options) option.disabled = !(option.value in view.matrices);
   if (!(select.value in view.matrices)) select.value = Object.keys(view.matrices)[0] ?? "";

@@ -33,9 +33,9 @@ function boardTable(columns, rows, title, draw) {
   return el("table", { class: "board", "data-board": title }, el("thead", {}, head), el("tbody", {}, ...body));
 }
 
-function drawBoards(view, track, draw) {
+function drawBoards(view, track, wide, draw) {
   const shown = view.tracks.filter(({ title }) => !track || title === track);
-  const columns = (rows) => view.columns.filter(({ name }) => rows.some((row) => !missing(row[name])));
+  const columns = (rows) => view.columns.filter((column) => wide || !column.wide).filter(({ name }) => rows.some((row) => !missing(row[name])));
   byId("boards").replaceChildren(...shown.flatMap(({ title, rows }) => [
     el("h3", {}, title),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, boardTable(columns(rows), rows, title, draw)),
