@@ -27,6 +27,11 @@ FLOATS = (
     "fpr",
     "dacc",
     "auc",
+    "success_after_10",
+    "success_after_20",
+    "recovery_rounds",
+    "client_accuracy",
+    "worst_client_accuracy",
     "round_tpr",
     "round_fpr",
     "lost_clients",
@@ -51,7 +56,7 @@ COLUMNS = (*IDENTITY, "status", *FLOATS[2:], *FACTS, "reason", *ORIGIN)
 """Columns that every frame has; the other settings of the cells follow."""
 
 _NOT_SETTINGS = frozenset(COLUMNS) - {*LABELS, "malicious"}
-_METRICS = FLOATS[2:12]
+_METRICS = FLOATS[2 : FLOATS.index("round_tpr")]
 _COSTS = ("train_seconds", "attack_seconds", "aggregate_seconds", "evaluate_seconds", "peak_memory_mb")
 _COUNTS = ("non_finite_rows", "capped_rounds", "underestimated_rounds", "kept_model_rounds")
 

@@ -13,6 +13,8 @@ _SAME = ("versions", "hardware", "engine", "device")
 _OUTCOME = ("status", "metrics", "curves", "detection", "counts", "federation")
 _ADDED = ("image_counts",)
 """Of the outcome too, where both records have it: those of older programs do not."""
+_LATER = frozenset({"metrics.client_accuracy", "metrics.worst_client_accuracy"})
+"""Metrics that records of older schemas lack: compared where both have them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         for part in parts
         for difference in _walk(part, first.get(part), second.get(part))
         if difference.size > allowed
+        and not (difference.what in _LATER and None in (difference.first, difference.second))
     ]
     return sorted(found, key=lambda difference: -difference.size)
 

@@ -14,7 +14,7 @@ from robustbench_fl.core.image_counts import content
 from robustbench_fl.core.status import FINAL as FINAL
 from robustbench_fl.core.status import Status as Status
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when the meaning of a stored key changes, with a step in ``store/migrations.py``."""
 
 
@@ -72,6 +72,14 @@ class Metrics(_Strict):
     """Detection accuracy, 1 − (m·FNR + (1 − m)·FPR), of the cumulative verdicts."""
     auc: float | None
     """Area under the ROC of the scores, mean over rounds with both kinds of clients."""
+    success_after_10: float | None = None
+    """For an attack that ends: its success at the first evaluation ten rounds after the last poisoned one."""
+    success_after_20: float | None = None
+    recovery_rounds: int | None = None
+    """Rounds from the last poisoned one until accuracy is within 2 points of what it was before."""
+    client_accuracy: float | None = None
+    """Mean over the honest clients of the accuracy on each one's own mix of classes."""
+    worst_client_accuracy: float | None = None
 
 
 class Curves(_Strict):

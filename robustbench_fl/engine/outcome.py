@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from robustbench_fl.core.durability import durability
 from robustbench_fl.core.image_counts import packed
 from robustbench_fl.core.record import (
     Costs,
@@ -16,6 +18,7 @@ from robustbench_fl.core.record import (
     ImageCounts,
     Metrics,
 )
+from robustbench_fl.data.heterogeneity import label_counts
 from robustbench_fl.engine.simulation import Simulation
 
 
@@ -78,7 +81,35 @@ def _metrics(simulation: Simulation) -> Metrics:
         fpr=detected.fpr if detected else None,
         dacc=detected.dacc if detected else None,
         auc=float(np.mean(tally.aucs)) if tally.aucs else None,
+        **durability(
+            scores.rounds,
+            scores.accuracy,
+            scores.attack_success,
+            start=simulation.attack.start,
+            stop=simulation.attack.stop,
+        ),
+        **_by_client(simulation, classes),
     )
+
+
+def _by_client(simulation: Simulation, classes: Sequence[float | None]) -> dict[str, Any]:
+    """Return mean and worst accuracy of the global model on the honest clients' own mixes of classes.
+
+    A client's accuracy is the mean of the classes' accuracies, weighed by its samples of each; classes
+    without test images are left out.
+    """
+    federation = simulation.federation
+    if simulation.own_models is not None:
+        return {"client_accuracy": None, "worst_client_accuracy": None}
+    counts = label_counts(federation.arrays.train_labels, federation.clients, federation.n_classes)
+    known = np.array([value is not None for value in classes])
+    weights = counts[~simulation.malicious][:, known].astype(float)
+    weights = weights[weights.sum(axis=1) > 0]
+    if not len(weights):
+        return {"client_accuracy": None, "worst_client_accuracy": None}
+    values = np.array([value for value in classes if value is not None])
+    found = weights @ values / weights.sum(axis=1)
+    return {"client_accuracy": float(found.mean()), "worst_client_accuracy": float(found.min())}
 
 
 def _detection(simulation: Simulation) -> Detection | None:

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from robustbench_fl.core.cell import key_of
+from robustbench_fl.core.durability import durability
 from robustbench_fl.core.files import atomic, open_regular
 from robustbench_fl.core.intact import is_record
 from robustbench_fl.core.record import SCHEMA
@@ -45,7 +46,24 @@ def _two_to_three(record: Record) -> Record:
     return {**record, "image_counts": None}
 
 
-STEPS: Mapping[int, Callable[[Record], Record]] = {1: _one_to_two, 2: _two_to_three}
+def _three_to_four(record: Record) -> Record:
+    """Schema 4 adds what is left of an attack that ended, which the curves tell, and accuracy by client."""
+    metrics, curves = record.get("metrics"), record.get("curves") or {}
+    if metrics is None:
+        return record
+    added: Record = {"client_accuracy": None, "worst_client_accuracy": None}
+    attack = record["cell"]["attack"]["params"]
+    added |= durability(
+        curves.get("round", ()),
+        curves.get("accuracy", ()),
+        curves.get("attack_success", ()),
+        start=attack.get("start", 0),
+        stop=attack.get("stop"),
+    )
+    return {**record, "metrics": {**metrics, **added}}
+
+
+STEPS: Mapping[int, Callable[[Record], Record]] = {1: _one_to_two, 2: _two_to_three, 3: _three_to_four}
 """From each older schema, the step to the next."""
 
 

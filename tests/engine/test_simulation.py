@@ -306,3 +306,29 @@ def test_a_slip_of_a_plug_in_fails_the_cell(tmp_path: Path) -> None:
         record = stored(aggregator=aggregator, attack=attack)
         assert record["status"] == "failed"
         assert record["reason"].startswith(said)
+
+
+def test_what_is_left_of_an_attack_that_ends_is_stored() -> None:
+    record = stored(aggregator="mean", attack="scaling(start=2, stop=4)", rounds=26, malicious=0.5)
+    metrics, curves = record["metrics"], record["curves"]
+    assert metrics["success_after_10"] == curves["attack_success"][13]  # after 14 rounds
+    assert metrics["success_after_20"] == curves["attack_success"][23]
+    back = next(
+        r for r, a in enumerate(curves["accuracy"], 1) if r >= 4 and a >= curves["accuracy"][1] - 0.02
+    )
+    assert metrics["recovery_rounds"] == back - 4
+    assert stored(aggregator="mean", attack="scaling")["metrics"]["success_after_10"] is None
+
+
+def test_accuracy_by_client_weighs_classes_by_the_clients_own() -> None:
+    run = simulated(aggregator="mean", attack="ipm", eval_last=1)
+    metrics = stored(aggregator="mean", attack="ipm", eval_last=1)["metrics"]
+    classes = np.array(run.scores.final_classes())
+    labels = run.federation.arrays.train_labels
+    own = [
+        np.mean(classes[labels[indices]])
+        for client, indices in enumerate(run.federation.clients)
+        if not run.malicious[client]
+    ]
+    assert metrics["client_accuracy"] == pytest.approx(np.mean(own))
+    assert metrics["worst_client_accuracy"] == pytest.approx(min(own))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import StoreError
-from robustbench_fl.store.codec import STEPS, seal, unseal
+from robustbench_fl.store.codec import STEPS, migrated, seal, unseal
 from robustbench_fl.store.errors import Damaged
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Its cell counts as missing")
@@ -131,6 +131,18 @@ def test_a_record_of_schema_2_has_no_counts_per_image(store, plan, record):
     old = {**record(plan[0]).model_dump(mode="json"), "schema_version": 2}
     del old["image_counts"]
     assert unseal(seal(old)) == {**old, "image_counts": None, "schema_version": SCHEMA}
+
+
+def test_the_curves_of_a_record_of_schema_3_tell_what_was_left_of_an_attack_that_ended():
+    curves = {"round": [1, 2, 11, 12, 22], "accuracy": [0.9, 0.1, 0.2, 0.89, 0.9], "loss": [1.0] * 5}
+    curves["attack_success"] = [0.0, 1.0, 0.9, 0.8, 0.3]
+    cell = {"attack": {"name": "scaling", "version": 1, "params": {"start": 1, "stop": 2}}}
+    old = {"schema_version": 3, "cell": cell, "metrics": {"accuracy": 0.9}, "curves": curves}
+    assert migrated(old)["metrics"] == {
+        "accuracy": 0.9, "success_after_10": 0.8, "success_after_20": 0.3, "recovery_rounds": 10,
+        "client_accuracy": None, "worst_client_accuracy": None,
+    }  # fmt: skip
+    assert migrated({**old, "metrics": None})["metrics"] is None
 
 
 def test_every_older_schema_has_its_step():
