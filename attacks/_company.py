@@ -6,7 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State
+from robustbench_fl.api import AttackerView, Knowledge, State
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._statistics import known_rows
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatisticsAttack(Attack):
+class StatisticsAttack(CraftedAttack):
     """Base of attacks that need several honest updates, at least two.
 
     With fewer (one colluder in the round and ``knows="colluders"``, or hardly an honest client
@@ -26,6 +27,8 @@ class StatisticsAttack(Attack):
     knows : {"colluders", "all"}
         Whose honest updates the statistics are of: the malicious clients' own, or those of
         all honest clients.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
     """
 
     knows: Literal["colluders", "all"] = "colluders"
@@ -38,7 +41,7 @@ class StatisticsAttack(Attack):
         """As `knows` says."""
         return Knowledge.ALL if self.knows == "all" else Knowledge.COLLUDERS
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the crafted rows, or the honest ones where there are no statistics."""
         rows = known_rows(view, self.least)
         if rows is None:

@@ -84,6 +84,8 @@ class PerturbedMean(StatisticsAttack):
         Closed form of γ, or the published halving search.
     initial_gamma : float, optional
         First γ of the published search, 10 by default; only with ``search="paper"``.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
     """
 
     perturbation: Perturbation = "std"

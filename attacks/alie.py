@@ -34,6 +34,8 @@ class Alie(StatisticsAttack):
     knows : {"all", "colluders"}
         Whose honest updates the statistics are of: those of all honest clients, or the
         malicious clients' own.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -75,6 +77,7 @@ class Alie(StatisticsAttack):
         "alie(z=0.5, sign=1)",
         "alie(z=1.5, sign=1)",
         "alie(z=3, sign=1)",
+        "alie(projected=true)",
     )
     strength_parameter: ClassVar[str] = "z"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
+from robustbench_fl.api import AttackerView, Knowledge, State, register
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._shift import Z_MIN, alie_z
 from robustbench_fl.attacks._statistics import column_moments, known_rows
 
@@ -44,7 +45,7 @@ def byzmean_rows(honest_mean: Tensor, n_honest: int, wanted: Tensor, m: int) -> 
 
 @register("byzmean", paper="Xu 2022", year=2022, version=2, cost="hd")
 @dataclass(frozen=True, kw_only=True)
-class ByzMean(Attack):
+class ByzMean(CraftedAttack):
     """Let half of the malicious clients send ALIE's update, the others steer the mean onto it.
 
     Parameters
@@ -54,6 +55,8 @@ class ByzMean(Attack):
     z_min : float
         Number used, with a warning, where the formula's is less (few malicious clients); only
         where `z` is not given.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -93,7 +96,7 @@ class ByzMean(Attack):
         """All honest updates."""
         return Knowledge.ALL
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return both kinds of rows."""
         rows = known_rows(view)
         if rows is None:

@@ -106,6 +106,8 @@ class FangKrum(StatisticsAttack):
         picks one.
     radius : float
         ε, how far the other clients' updates lie from the first one at most.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----

@@ -89,6 +89,8 @@ class FangTrimmedMean(StatisticsAttack):
     b : float
         With ``knows="all"``: the range ends at b times, or one b-th of, the extreme value,
         whichever lies beyond it.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -106,6 +108,7 @@ class FangTrimmedMean(StatisticsAttack):
     strengths: ClassVar[tuple[str, ...]] = (
         "fang_trimmed_mean",
         "fang_trimmed_mean(knows=all)",
+        "fang_trimmed_mean(projected=true)",
     )
 
     def __post_init__(self) -> None:

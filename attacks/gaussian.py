@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, State, register, torch_generator
+from robustbench_fl.api import AttackerView, State, register, torch_generator
+from robustbench_fl.attacks._projection import CraftedAttack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,13 +39,15 @@ def gaussian_rows(norms: Tensor, n_params: int, generator: torch.Generator) -> T
 
 @register("gaussian", paper="Blanchard 2017", year=2017, cost="d")
 @dataclass(frozen=True, kw_only=True)
-class Gaussian(Attack):
+class Gaussian(CraftedAttack):
     """Send a Gaussian vector, each malicious client its own.
 
     Parameters
     ----------
     scale : float
         Its norm as a multiple of the norm of the client's honest update.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -66,7 +69,7 @@ class Gaussian(Attack):
     )
     strength_parameter: ClassVar[str] = "scale"
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return one random vector a client."""
         own: Tensor = view.own
         norms = self.scale * own.norm(dim=1)

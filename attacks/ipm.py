@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
+from robustbench_fl.api import AttackerView, Knowledge, State, register
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._statistics import column_moments, known_rows, repeated
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @register("ipm", paper="Xie 2020", year=2020, cost="hd")
 @dataclass(frozen=True, kw_only=True)
-class InnerProductManipulation(Attack):
+class InnerProductManipulation(CraftedAttack):
     """Send −ε times the mean of the honest updates.
 
     Parameters
@@ -24,6 +25,8 @@ class InnerProductManipulation(Attack):
     epsilon : float
         ε. Small values hide among the honest updates (0.1 and 0.5 are published), large ones
         (2, 100) turn an average round.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -51,7 +54,7 @@ class InnerProductManipulation(Attack):
         """All honest updates."""
         return Knowledge.ALL
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the negated mean once for every malicious client."""
         rows = known_rows(view)
         if rows is None:

@@ -75,6 +75,8 @@ class MinMax(PerturbedMean):
         cannot pass twice its start.
     initial_gamma : float, optional
         First γ of the published search, 10 by default; only with ``search="paper"``.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -94,6 +96,7 @@ class MinMax(PerturbedMean):
         "min_max(knows=all)",
         "min_max(knows=all, perturbation=unit)",
         "min_max(knows=all, perturbation=sign)",
+        "min_max(projected=true)",
     )
 
     def gamma(self, rows: Tensor, direction: Tensor) -> float:

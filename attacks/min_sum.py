@@ -76,6 +76,8 @@ class MinSum(PerturbedMean):
         cannot pass twice its start.
     initial_gamma : float, optional
         First γ of the published search, 10 by default; only with ``search="paper"``.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -97,6 +99,7 @@ class MinSum(PerturbedMean):
         "min_sum(knows=all)",
         "min_sum(knows=all, perturbation=unit)",
         "min_sum(knows=all, perturbation=sign)",
+        "min_sum(projected=true)",
     )
 
     def gamma(self, rows: Tensor, direction: Tensor) -> float:

@@ -10,7 +10,6 @@ import torch
 from annotated_types import Gt
 
 from robustbench_fl.api import (
-    Attack,
     AttackerView,
     AttackSpec,
     Knowledge,
@@ -19,6 +18,7 @@ from robustbench_fl.api import (
     register,
     torch_generator,
 )
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._statistics import repeated
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class MpafState(State):
 
 @register("mpaf", paper="Cao 2022", year=2022, cost="d")
 @dataclass(frozen=True, kw_only=True)
-class Mpaf(Attack):
+class Mpaf(CraftedAttack):
     """Send a multiple of the way from the global model to a bad one.
 
     Parameters
@@ -66,6 +66,8 @@ class Mpaf(Attack):
         Towards the initial model (FedREDefense's form; exactly zero in the first round) or
         towards a random one, drawn like it in the first round of the attack and kept. The
         paper has a random one with a large λ, such as 1e6.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -89,6 +91,7 @@ class Mpaf(Attack):
         "mpaf(target=random)",
         "mpaf(scale=10, target=random)",
         "mpaf(scale=1000000, target=random)",
+        "mpaf(target=random, projected=true)",
     )
     strength_parameter: ClassVar[str] = "scale"
 
@@ -101,7 +104,7 @@ class Mpaf(Attack):
         """Return room for the random target."""
         return MpafState() if self.target == "random" else None
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the same step for every malicious client."""
         target = view.initial_params
         if self.target == "random":

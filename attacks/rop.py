@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from annotated_types import Gt, Interval
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
+from robustbench_fl.api import AttackerView, Knowledge, State, register
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._statistics import column_moments, known_rows, repeated
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _unit(vector: Tensor) -> Tensor:
 
 @register("rop", paper="Özfatura 2024", year=2024, version=2, cost="hd")
 @dataclass(frozen=True, kw_only=True)
-class RelocatedOrthogonalPerturbation(Attack):
+class RelocatedOrthogonalPerturbation(CraftedAttack):
     """Send the last global step with a perturbation at an angle to where the model is heading.
 
     With g the last step of the model and x̄ the honest mean, r = λg + (1 − λ)x̄ is the
@@ -59,6 +60,8 @@ class RelocatedOrthogonalPerturbation(Attack):
         λ, the share of the last step in the reference, in [0, 1].
     location : float
         π, the share of the last step in what is perturbed, in [0, 1].
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -98,7 +101,7 @@ class RelocatedOrthogonalPerturbation(Attack):
         """All honest updates."""
         return Knowledge.ALL
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the perturbed step once for every malicious client."""
         rows = known_rows(view)
         if rows is None:

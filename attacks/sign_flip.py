@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt
 
-from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
+from robustbench_fl.api import AttackerView, Knowledge, State, register
+from robustbench_fl.attacks._projection import CraftedAttack
 from robustbench_fl.attacks._statistics import column_moments, known_rows, repeated
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @register("sign_flip", paper="Li 2019", year=2019, cost="d")
 @dataclass(frozen=True, kw_only=True)
-class SignFlip(Attack):
+class SignFlip(CraftedAttack):
     """Send the negative of an honest update.
 
     Parameters
@@ -25,6 +26,8 @@ class SignFlip(Attack):
         Factor of the negated update.
     of : {"own", "mean"}
         Whose update is negated: each client's own, or the mean of all honest clients.
+    projected : bool
+        Whether the class sums of the last layer's update are removed from what is sent.
 
     Notes
     -----
@@ -56,7 +59,7 @@ class SignFlip(Attack):
         """Own data, or all honest updates for their mean."""
         return Knowledge.OWN if self.of == "own" else Knowledge.ALL
 
-    def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
+    def sent(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the negated updates."""
         own: Tensor = view.own
         if self.of == "own":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AttackSpec,
         Defence,
         Poison,
+        RareImages,
         Trigger,
     )
     from robustbench_fl.api.build import make
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from robustbench_fl.api.fast_paths import FromDistances, FromLengths, FromOrder, SortedRows, Trial
     from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
     from robustbench_fl.api.needs import Knowledge, Need
-    from robustbench_fl.api.params import Place, Shown
+    from robustbench_fl.api.params import Added, Place, Shown
     from robustbench_fl.api.partition import Partition, Samples
     from robustbench_fl.api.registry import OWN, register
     from robustbench_fl.api.state import StageStates, State
@@ -58,14 +59,14 @@ _HOMES = {
         "ServerSpec",
         "ServerView",
     ),
-    "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "Trigger"),
+    "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "RareImages", "Trigger"),
     "api.build": ("make",),
     "api.client_recipe": ("ClientRecipe",),
     "api.dataset": ("Arrays", "Dataset"),
     "api.fast_paths": ("FromDistances", "FromLengths", "FromOrder", "SortedRows", "Trial"),
     "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
     "api.needs": ("Knowledge", "Need"),
-    "api.params": ("Place", "Shown"),
+    "api.params": ("Added", "Place", "Shown"),
     "api.partition": ("Partition", "Samples"),
     "api.registry": ("OWN", "register"),
     "api.state": ("StageStates", "State"),
@@ -76,6 +77,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "OWN",
+    "Added",
     "Aggregation",
     "Aggregator",
     "Arrays",
@@ -101,6 +103,7 @@ __all__ = [
     "Place",
     "Poison",
     "PreAggregator",
+    "RareImages",
     "RootData",
     "Samples",
     "ServerSpec",

@@ -66,6 +66,26 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RareImages:
+    """A backdoor without a pattern: the rarest images of a class take the place of others.
+
+    How rare an image is, its density under a Gaussian of the class's training images says; the
+    rarest are looked for in all training data, whoever holds them, and success is measured on the
+    rarest test images by the same Gaussian.
+
+    Parameters
+    ----------
+    source : int
+        The class.
+    share : float
+        Share of its images that is rare, in (0, 1]; never fewer than ten, or all there are.
+    """
+
+    source: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Poison:
     """How the malicious clients of a round train, where they do not train honestly.
 
@@ -73,7 +93,7 @@ class Poison:
     ----------
     label_map : tuple of int, optional
         Class y is learned as ``label_map[y]``.
-    triggers : tuple of Trigger
+    triggers : tuple of Trigger or RareImages
         Client number j among the round's malicious ones uses ``triggers[j % len]``; empty for
         no backdoor.
     target : int
@@ -95,7 +115,7 @@ class Poison:
     """
 
     label_map: tuple[int, ...] | None = None
-    triggers: tuple[Trigger, ...] = ()
+    triggers: tuple[Trigger | RareImages, ...] = ()
     target: int = 0
     share: float = 1.0
     passes: Literal["all", "odd"] = "all"
@@ -317,7 +337,7 @@ class Attack(ABC):
         """What the attacker sees; may depend on the parameters."""
         return Knowledge.OWN
 
-    def test_trigger(self, spec: AttackSpec) -> tuple[Trigger, int] | None:
+    def test_trigger(self, spec: AttackSpec) -> tuple[Trigger | RareImages, int] | None:
         """Return the full trigger and its target class, for measuring attack success."""
         return None
 

@@ -69,8 +69,8 @@ def ungrouped(kind: str, text: str, where: str = "") -> list[str]:
 
     Examples
     --------
-    >>> ungrouped("attacks", "@backdoor")
-    ['dba', 'neurotoxin', 'scaling']
+    >>> ungrouped("attacks", "@backdoor")[:3]
+    ['badnets', 'dba', 'edge_case']
     """
     chain = parse_chain(text, where)
     place = f" in {where}" if where else ""

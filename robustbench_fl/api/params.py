@@ -31,6 +31,11 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
+class Added:
+    """Marks a parameter that came after cells were stored: no part of the identity at its default."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Parameter:
     """One parameter of a method, for people: name, type, range and default as text."""
 
@@ -44,6 +49,7 @@ class Parameter:
     shown: bool
     takes_list: bool
     place: bool
+    added: bool
 
 
 @cache
@@ -112,7 +118,9 @@ def resolved(method: Any) -> dict[str, Value]:
     cells from before have them, so that their keys stay.
     """
     cls: type = type(method)
-    values = {p.name: _plain(getattr(method, p.name)) for p in parameters(cls) if not p.place}
+    defaults = _defaults(cls)
+    deciding = {p: getattr(method, p.name) for p in parameters(cls) if not p.place}
+    values = {p.name: _plain(v) for p, v in deciding.items() if not (p.added and v == defaults[p.name])}
     as_stored = getattr(method, "as_stored", None)
     return as_stored(values) if as_stored else values
 
@@ -183,6 +191,7 @@ def _parameter(cls: type, name: str, hint: Any) -> Parameter:
         shown=any(isinstance(mark, Shown) for _, marks in members for mark in marks),
         takes_list=any(_is_list(member) for member, _ in members),
         place=any(isinstance(mark, Place) for _, marks in members for mark in marks),
+        added=any(isinstance(mark, Added) for _, marks in members for mark in marks),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from robustbench_fl.api import Attack, AttackSpec, Poison, Trigger
+from robustbench_fl.api import Attack, AttackSpec, Poison, RareImages, Trigger
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads, WatchedView, specs_of_tasks
 from robustbench_fl.conformance.checks import check, require
@@ -47,6 +47,8 @@ def check_success_is_measurable(attack: Attack) -> None:
         )
         if test is not None:
             _require_inside(test[0], spec)
+            source = test[0].source if isinstance(test[0], RareImages) else None
+            require(source != test[1], f"rare images of class {source} are to be taken for what they are")
             require(0 <= test[1] < spec.n_classes, f"target {test[1]} of {spec.n_classes} classes")
         if flip is not None:
             source, target = flip
@@ -101,7 +103,11 @@ def _require_valid(poison: Poison, spec: AttackSpec) -> None:
         require(torch.isfinite(mask).all(), "the gradient mask is not finite")
 
 
-def _require_inside(trigger: Trigger, spec: AttackSpec) -> None:
+def _require_inside(trigger: Trigger | RareImages, spec: AttackSpec) -> None:
+    if isinstance(trigger, RareImages):
+        fits = 0 <= trigger.source < spec.n_classes and 0 < trigger.share <= 1
+        require(fits, f"{trigger} with {spec.n_classes} classes")
+        return
     _, height, width = spec.image_shape
     require(trigger.pixels, "a trigger has no pixels")
     outside = [p for p in trigger.pixels if not (0 <= p[0] < height and 0 <= p[1] < width)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.api import Poison
+from robustbench_fl.api import Poison, RareImages
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -141,7 +141,12 @@ def _poisoned(images: Tensor, labels: Tensor, poison: Poison, rank: int) -> tupl
     if poison.triggers:
         images, labels = images.clone(), labels.clone()
         hit = round(poison.share * len(images))
-        rows, columns = zip(*poison.triggers[rank % len(poison.triggers)].pixels, strict=True)
-        images[:hit, :, list(rows), list(columns)] = BRIGHT
+        trigger = poison.triggers[rank % len(poison.triggers)]
+        if isinstance(trigger, RareImages):
+            rare = images[labels == trigger.source]
+            images[:hit] = rare[torch.arange(hit) % len(rare)]
+        else:
+            rows, columns = zip(*trigger.pixels, strict=True)
+            images[:hit, :, list(rows), list(columns)] = BRIGHT
         labels[:hit] = poison.target
     return images, labels

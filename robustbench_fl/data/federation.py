@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -19,6 +19,7 @@ from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_rep
 from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.data.malicious_clients import placed_order
 from robustbench_fl.data.partitions._deal import nobody_empty
+from robustbench_fl.data.rare import rarest
 from robustbench_fl.data.strata import Strata
 
 Indices = NDArray[np.int64]
@@ -54,6 +55,7 @@ class Federation:
     clients: tuple[Indices, ...]
     validation: Indices
     root: Indices
+    _rare: dict[tuple[int, float], tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     @property
     def n_classes(self) -> int:
@@ -108,6 +110,28 @@ class Federation:
         """Return images [k, channels, height, width], normalised, and classes [k] of one client's data."""
         positions = self._positions(self.clients[client])
         return self.images(positions), self.labels(positions)
+
+    def rare(self, source: int, share: float) -> tuple[Tensor, Tensor]:
+        """Return the positions of the rarest images of class `source` in training and test data.
+
+        Both by the density of the class's training images; see :mod:`robustbench_fl.data.rare`.
+
+        Parameters
+        ----------
+        source : int
+            The class; empty positions for one without training images.
+        share : float
+            Share of its images that is rare.
+        """
+        if (source, share) not in self._rare:
+            train = (self.train_labels == source).nonzero().flatten()
+            test = (self.test_labels == source).nonzero().flatten()
+            if len(train):
+                fitted = self.images(train).flatten(1)
+                train = train[rarest(fitted, fitted, share)]
+                test = test[rarest(self.test_images[test].flatten(1), fitted, share)]
+            self._rare[source, share] = train, test
+        return self._rare[source, share]
 
     def root_data(self) -> tuple[Tensor, Tensor]:
         """Return the root set: normalised images [r, ...] and labels [r]."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_fl.api import Poison, Trigger
+from robustbench_fl.api import Poison, RareImages, Trigger
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import Label, stream
 from robustbench_fl.data.federation import Federation
@@ -68,8 +68,10 @@ def make_jobs(
     on = (ranks >= 0)[:, None] & ((passes % 2 == 1) if poison.passes == "odd" else True)
     label_maps, mapped = _label_maps(federation, poison, on)
     triggered, triggers, targets = _backdoor(federation, poison, samples, ranks, on)
+    swapped = _with_rare_images(federation, poison, jobs.samples, triggered, ranks, seed, round, client_ids)
     return replace(
         jobs,
+        samples=swapped,
         label_maps=label_maps,
         mapped=mapped,
         triggered=triggered,
@@ -190,8 +192,35 @@ def _backdoor(
     return _tensor(triggered, federation.device), triggers, targets
 
 
-def trigger_pixels(trigger: Trigger, image_shape: tuple[int, int, int]) -> Tensor:
-    """Return a trigger as a bool mask [height, width].
+def _with_rare_images(
+    federation: Federation,
+    poison: Poison,
+    samples: Tensor,
+    triggered: Tensor | None,
+    ranks: NDArray[np.int64],
+    seed: int,
+    round: int,
+    client_ids: Sequence[int],
+) -> Tensor:
+    """Return the samples, the triggered ones of clients whose trigger is rare images replaced by these."""
+    if triggered is None or not any(isinstance(t, RareImages) for t in poison.triggers):
+        return samples
+    samples = samples.clone()
+    for row, (rank, client) in enumerate(zip(ranks.tolist(), client_ids, strict=True)):
+        trigger = poison.triggers[rank % len(poison.triggers)]
+        if rank < 0 or not isinstance(trigger, RareImages):
+            continue
+        rare, _ = federation.rare(trigger.source, trigger.share)
+        count = int(triggered[row].sum())
+        if not len(rare):
+            raise UsageError(f"Class {trigger.source} has no training images, so none of them are rare.")
+        drawn = stream("rare", seed, round, int(client)).integers(0, len(rare), count)
+        samples[row, triggered[row]] = rare[torch.from_numpy(drawn).to(rare.device)]
+    return samples
+
+
+def trigger_pixels(trigger: Trigger | RareImages, image_shape: tuple[int, int, int]) -> Tensor:
+    """Return a trigger as a bool mask [height, width]; empty for one without pixels.
 
     Raises
     ------
@@ -200,6 +229,8 @@ def trigger_pixels(trigger: Trigger, image_shape: tuple[int, int, int]) -> Tenso
     """
     _, height, width = image_shape
     mask = torch.zeros(height, width, dtype=torch.bool)
+    if isinstance(trigger, RareImages):
+        return mask
     for row, column in trigger.pixels:
         if not (0 <= row < height and 0 <= column < width):
             raise UsageError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.api import Attack, AttackSpec, Trigger
+from robustbench_fl.api import Attack, AttackSpec, RareImages, Trigger
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.settings import Settings
 from robustbench_fl.data.federation import Federation
@@ -129,9 +129,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def attack_success(
-    model: Model, params: Tensor, federation: Federation, trigger: Trigger, target: int
+    model: Model, params: Tensor, federation: Federation, trigger: Trigger | RareImages, target: int
 ) -> float | None:
     """Return the share of triggered test images of other classes that are classified as `target`.
+
+    Where the trigger is rare images, it is the share of these among the test images.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ def attack_success(
         Its parameters, on the federation's device.
     federation : Federation
         Holds the test images.
-    trigger : Trigger
+    trigger : Trigger or RareImages
         The full trigger.
     target : int
         What the backdoor is to yield.
@@ -152,6 +154,9 @@ def attack_success(
         In [0, 1]; chance, 1 / n_classes, if a logit is not finite; ``None`` if all test images
         are of the target class.
     """
+    if isinstance(trigger, RareImages):
+        _, rare = federation.rare(trigger.source, trigger.share)
+        return _share_of(target, _logits(model, params, federation.test_images[rare])) if len(rare) else None
     others = federation.test_labels != target
     if not bool(others.any()):
         return None
@@ -159,8 +164,13 @@ def attack_success(
     logits = _logits(
         model, params, federation.test_images, lambda images: stamped(images, pixels, federation.bright)
     )[others]
+    return _share_of(target, logits)
+
+
+def _share_of(target: int, logits: Tensor) -> float:
+    """Return the share of the rows that are classified as `target`, chance if a logit is not finite."""
     if not bool(torch.isfinite(logits).all()):
-        return 1 / federation.n_classes
+        return 1 / logits.shape[1]
     return float((logits.argmax(dim=1) == target).double().mean())
 
 

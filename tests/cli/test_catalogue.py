@@ -64,7 +64,7 @@ def test_the_committed_catalogue_is_current() -> None:
 def test_groups_are_listed() -> None:
     assert "@needs-nothing" in said("list", "aggregators", "--groups")
     assert "@needs-nothing" not in said("list", "attacks", "--groups")
-    assert "dba, neurotoxin, scaling" in said("list", "--groups")
+    assert "badnets, dba, edge_case" in said("list", "--groups")
 
 
 def test_the_short_list_of_everything_keeps_kinds_apart() -> None:

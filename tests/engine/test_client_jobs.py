@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.api import Poison, Trigger
+from robustbench_fl.api import Poison, RareImages, Trigger
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.data import rare
+from robustbench_fl.engine.batches import Batches
 from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs, trigger_pixels
 from robustbench_fl.engine.jobs import Recipe
 
@@ -146,3 +148,38 @@ def test_the_honest_may_go_as_far_as_they_like(world) -> None:
     poison = Poison(radius=torch.tensor([2.0, 3.0]))
     jobs = make_jobs(world(*WORLD), [2, 6, 7], Recipe(batch_size=16), 0, 0, poison, [7, 2])
     assert jobs.radii.tolist() == [3, torch.inf, 2]
+
+
+def test_rare_images_take_the_place_of_the_triggered_ones(world) -> None:
+    federation = world(*WORLD)
+    poison = Poison(triggers=(RareImages(source=3, share=0.1), TRIGGERS[0]), target=5, share=0.5)
+    recipe = Recipe(batch_size=16)
+    jobs = make_jobs(federation, [2, 6, 1], recipe, 0, 0, poison, [1, 2])
+    honest = make_jobs(federation, [2, 6, 1], recipe, 0, 0)
+    rare, _ = federation.rare(3, 0.1)
+    hit = jobs.triggered[2]
+    assert torch.isin(jobs.samples[2][hit], rare).all()
+    assert len(jobs.samples[2][hit].unique()) > 3
+    assert torch.equal(jobs.samples[2][~hit], honest.samples[2][~hit])
+    # The other attacker has a pattern, the honest client nothing; pixels of rare images are as they are.
+    assert torch.equal(jobs.samples[:2], honest.samples[:2])
+    assert not jobs.triggers[2].any()
+    labels = Batches(federation, jobs).labels
+    assert (labels[2][hit] == 5).all()
+    assert torch.equal(labels[2][~hit], Batches(federation, honest).labels[2][~hit])
+    again = make_jobs(federation, [1], recipe, 0, 0, poison, [1])
+    assert torch.equal(again.samples[0], jobs.samples[2, : len(again.samples[0])])
+
+
+def test_a_federation_finds_them_in_both_splits_by_the_training_images(world) -> None:
+    federation = world(*WORLD)
+    train, test = federation.rare(3, 0.1)
+    assert (federation.train_labels[train] == 3).all()
+    assert (federation.test_labels[test] == 3).all()
+    of_class = (federation.train_labels == 3).nonzero().flatten()
+    assert len(train) == max(10, round(0.1 * len(of_class)))
+    pixels = federation.images(of_class).flatten(1)
+    scores = rare.rarity(pixels, pixels)
+    rest = scores[~torch.isin(of_class, train)]
+    assert scores[torch.isin(of_class, train)].min() >= rest.max()
+    assert federation.rare(3, 0.1)[0] is train
