@@ -39,7 +39,7 @@ class BadNets(CornerBackdoor):
     References
     ----------
     .. [1] T. Gu, B. Dolan-Gavitt, S. Garg, "BadNets: Identifying Vulnerabilities in the Machine
-       Learning Model Supply Chain", 2017, Section 4.
+       Learning Model Supply Chain", arXiv:1708.06733, 2017, Section 4.
     """
 
     share: Annotated[float, Interval(gt=0, le=1)] = 0.1

@@ -123,7 +123,7 @@ class Sparse(CraftedAttack):
     References
     ----------
     .. [1] E. Özfatura, K. Özfatura, A. Küpçü, D. Gündüz, "Aggressive or Imperceptible, or Both: Network
-       Pruning Assisted Hybrid Byzantines in Federated Learning", 2024.
+       Pruning Assisted Hybrid Byzantines in Federated Learning", arXiv:2404.06230, 2024.
     .. [2] P. de Jorge et al., "Progressive Skeletonization: Trimming More Fat from a Network at
        Initialization", ICLR 2021: FORCE.
     """

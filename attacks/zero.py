@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from robustbench_fl.api import Attack, AttackerView, Knowledge, State, register
 
@@ -21,6 +21,8 @@ class Zero(Attack):
     .. [1] Y. Fraboni, R. Vidal and M. Lorenzi, "Free-rider Attacks on Model Aggregation in
        Federated Learning", AISTATS 2021: plain free-riding.
     """
+
+    family: ClassVar[str] = "free_rider"
 
     @property
     def knowledge(self) -> Knowledge:

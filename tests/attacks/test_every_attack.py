@@ -112,7 +112,8 @@ def test_poisoning_needs_no_updates(random_round, text: str) -> None:
     view = random_round.view(attack)
     view._gated = {}
     poison = attack.poison(view)
-    assert (poison is not None) == (attack.category in ("data", "backdoor"))
+    honest_first = text in ("layer_poisoning", "pgd")
+    assert (poison is not None) == (attack.category in ("data", "backdoor") and not honest_first)
 
 
 @pytest.mark.parametrize("text", NEEDS_COMPANY)
