@@ -107,8 +107,10 @@ class FreqFed(Aggregator):
     Notes
     -----
     Assumes that more than half of the clients are honest. Models of one round are nearly parallel, so all
-    is done in float64. Without a cluster of more than half the model is kept. Time
-    O(n d log d + n² d), extra memory the kept coefficients: with `low` a half as large as the updates.
+    is done in float64. Without a cluster of more than half the model is kept. The two forms differ much:
+    on digits at alpha 0.1 with 30 % malicious, ``models`` ends at 71 % clean and at 24 % under ``ipm``,
+    ``updates`` at 88 and 85 % (one seed). Time O(n d log d + n² d), extra memory the kept coefficients: with
+    `low` a half as large as the updates.
 
     Faithfulness
     ------------
