@@ -146,8 +146,8 @@ class SkyMask(Aggregator):
     Difference: 5e-5 of the largest mask, in float32.
     On purpose: the loss is the cross-entropy over the classes; the release's networks end with a softmax over
         the batch (``dim = 0`` in ``models.py``). The mixture starts from the round's stream.
-    Elsewhere: CRYPTO-KU (``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca, ``aggregators/skymask.py``)
-        learns one number a client, not one a parameter.
+    Elsewhere: CRYPTO-KU (``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca,
+        ``aggregators/skymask.py``) learns one number a client, not one a parameter.
 
     References
     ----------
