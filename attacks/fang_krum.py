@@ -114,6 +114,13 @@ class FangKrum(StatisticsAttack):
     A λ below 1e-5 is sent although Krum does not pick it. With fewer than three known updates
     the malicious clients train honestly.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] M. Fang, X. Cao, J. Jia, N. Gong, "Local Model Poisoning Attacks to Byzantine-Robust

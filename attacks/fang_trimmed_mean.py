@@ -96,6 +96,13 @@ class FangTrimmedMean(StatisticsAttack):
     -----
     σ divides by h − 1. With fewer than two known updates the malicious clients train honestly.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``Client_Fang``; the authors' own was not read.
+    Compared: numbers, in the review; the partial form, read.
+    Difference: none found.
+    On purpose: alone in a round an attacker trains honestly; FedREDefense's sends zeros.
+
     References
     ----------
     .. [1] M. Fang, X. Cao, J. Jia, N. Gong, "Local Model Poisoning Attacks to Byzantine-Robust

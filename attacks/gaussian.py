@@ -54,6 +54,13 @@ class Gaussian(CraftedAttack):
     The paper's noise has a fixed standard deviation; measured in honest norms it means the same
     on every network.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: the noise is measured in honest norms; the paper's has a fixed standard deviation.
+
     References
     ----------
     .. [1] P. Blanchard, E. M. El Mhamdi, R. Guerraoui and J. Stainer, "Machine Learning with

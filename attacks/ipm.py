@@ -32,6 +32,13 @@ class InnerProductManipulation(CraftedAttack):
     -----
     With fewer than two honest clients in the round the malicious ones train honestly.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: updates in place of gradients, which changes nothing.
+
     References
     ----------
     .. [1] C. Xie, O. Koyejo, I. Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by

@@ -39,6 +39,13 @@ class LabelFlip(Attack):
         Class y is learned as (y + 1) mod C, or as C − 1 − y (which leaves the middle one of an
         odd number of classes as it is).
 
+    Faithfulness
+    ------------
+    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``train_op_flip``.
+    Compared: numbers, in the review; the map, read.
+    Difference: none found.
+    On purpose: nothing; the paper's map is ``map=mirror``.
+
     References
     ----------
     .. [1] M. Fang, X. Cao, J. Jia and N. Z. Gong, "Local Model Poisoning Attacks to

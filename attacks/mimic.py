@@ -83,6 +83,13 @@ class Mimic(Attack):
     -----
     With no honest client in the round the malicious ones train honestly.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: where the copied client is absent, the farthest of those present takes its place.
+
     References
     ----------
     .. [1] S. P. Karimireddy, L. He, M. Jaggi, "Byzantine-Robust Learning on Heterogeneous

@@ -73,6 +73,14 @@ class Mpaf(CraftedAttack):
     -----
     The clients are fake: they have no data and see the global model only.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``Client_MPAF``; the authors' own was not read.
+    Compared: numbers, in the review; formula, λ = 3 and target, read.
+    Difference: none found.
+    On purpose: the default is FedREDefense's form; the paper's is ``mpaf(target=random, scale=1e6)``. The
+        random model is the initial one with the entries of each tensor shuffled.
+
     References
     ----------
     .. [1] X. Cao, N. Gong, "MPAF: Model Poisoning Attacks to Federated Learning based on Fake

@@ -92,6 +92,13 @@ class Optimal(Attack):
     comparable; the server's real stream stays unknown. All malicious clients send the same.
     With fewer than two honest clients in the round the malicious ones train honestly.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: every evaluation meets the same random stream.
+
     References
     ----------
     .. [1] V. Shejwalkar, A. Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning

@@ -109,6 +109,13 @@ class PoisonedFL(Attack):
     The clients are fake: they have no data. In the first round there is no last step, and they
     send zeros.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none found.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] Y. Xie, M. Fang, N. Gong, "Model Poisoning Attacks to Federated Learning via

@@ -33,6 +33,13 @@ class SignFlip(CraftedAttack):
     -----
     With ``of="mean"`` and fewer than two honest clients the malicious ones train honestly.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/JianXu95/SignGuard`` at e1fcafc, ``signflip_attack``, of other authors.
+    Compared: the formula, read.
+    Difference: none.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] L. Li, W. Xu, T. Chen, G. B. Giannakis and Q. Ling, "RSA: Byzantine-Robust Stochastic

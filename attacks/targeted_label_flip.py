@@ -27,6 +27,13 @@ class TargetedLabelFlip(Attack):
     Success is the share of the source class's test images that are taken for the target; the
     source class's recall is its per-class accuracy.
 
+    Faithfulness
+    ------------
+    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``train_op_tr_flip``.
+    Compared: numbers, in the review; 0 → 2, read.
+    Difference: none found.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] V. Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems",

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 class Zero(Attack):
     """Send the zero update, as a client that does no work.
 
+    Faithfulness
+    ------------
+    Release: none was read.
+    Compared: numbers, in the review.
+    Difference: none.
+    On purpose: nothing.
+
     References
     ----------
     .. [1] Y. Fraboni, R. Vidal and M. Lorenzi, "Free-rider Attacks on Model Aggregation in
