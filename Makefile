@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test soak lint docs bench quickstart reference catalogue faithfulness clean
+.PHONY: demo test soak lint docs bench quickstart reference catalogue faithfulness rooms clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -60,6 +60,10 @@ catalogue: $(VENV)/.installed
 # The committed page on what rules and attacks were compared with.
 faithfulness: $(VENV)/.installed
 	$(BIN)/python docs/faithfulness_page.py
+
+# The table of rooms in docs/architecture.md.
+rooms: $(VENV)/bin/python
+	$(BIN)/python docs/rooms.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
