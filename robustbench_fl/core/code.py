@@ -16,6 +16,7 @@ from pathlib import Path
 _UNSTABLE = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields that say nothing of what runs, or that only some versions of Python have."""
 _WHOLE = "*"
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class _File:
     effects: list[ast.stmt] = field(default_factory=list)
 
 
-def digest_of_code(path: Path, name: str) -> str:
+def digest_of_code(path: Path, name: str, home: Path | None = None) -> str:
     """Return the digest of what `name` means in the Python file `path`.
 
     Parameters
@@ -35,6 +36,9 @@ def digest_of_code(path: Path, name: str) -> str:
         The file.
     name : str
         A class or function of its top level; for any other name, everything in the file counts.
+    home : Path, optional
+        Only files below this folder count. By default the outermost package that holds the file, or else
+        its folder; never this package, whose version tells.
 
     Returns
     -------
@@ -48,6 +52,13 @@ def digest_of_code(path: Path, name: str) -> str:
     """
     path = path.resolve()
     root = _root(path)
+    top = path.parent if root == path.parent else root / path.relative_to(root).parts[0]
+
+    def counts(file: Path) -> bool:
+        if home is not None:
+            return file.is_relative_to(home.resolve())
+        return file.is_relative_to(top) and not file.is_relative_to(_PACKAGE)
+
     todo = [(path, name if name in _read(path).bound else _WHOLE)]
     seen: set[tuple[Path, str]] = set()
     told: set[str] = set()
@@ -58,13 +69,13 @@ def digest_of_code(path: Path, name: str) -> str:
         seen.add(place)
         file, wanted = place
         read = _read(file)
-        home = "" if file == path else file.relative_to(root).as_posix()
+        module = "" if file == path else file.relative_to(root).as_posix()
         names = list(read.bound) if wanted == _WHOLE else [wanted]
         statements = read.effects + [one for known in names for one in read.bound.get(known, [])]
         for statement in statements:
-            told.add(f"{home}\0{_text(statement)}")
+            told.add(f"{module}\0{_text(statement)}")
             todo += [(file, used) for used in _names(statement) if used in read.bound]
-            todo += _imported(statement, wanted, file, root)
+            todo += [one for one in _imported(statement, file, root) if counts(one[0])]
     return hashlib.sha256("\n".join(sorted(told)).encode()).hexdigest()[:16]
 
 
@@ -134,7 +145,7 @@ def _names(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
 
 
-def _imported(statement: ast.stmt, wanted: str, file: Path, root: Path) -> Iterator[tuple[Path, str]]:
+def _imported(statement: ast.stmt, file: Path, root: Path) -> Iterator[tuple[Path, str]]:
     """Yield what the imports in a statement take from files beside this one; all of it if a module."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Import):

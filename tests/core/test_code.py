@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import robustbench_fl
+
 from robustbench_fl.core.code import digest_of_code, registered_in
 
 RULE = '''
@@ -110,3 +112,9 @@ def test_names_are_read_without_running_the_file(tmp_path):
     path = tmp_path / "plug.py"
     path.write_text(RULE + "raise SystemExit\n@api.register('other', version=2)\nclass Other: pass\n")
     assert registered_in(path) == {"my_rule": "MyRule", "other": "Other"}
+
+
+def test_this_package_does_not_count_for_a_plug_in_beside_it(tmp_path):
+    ours = Path(robustbench_fl.__file__).parent
+    (tmp_path / "robustbench_fl").symlink_to(ours)
+    assert digest(tmp_path) == "414dbb85bd4c0cd5"
