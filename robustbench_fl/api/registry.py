@@ -203,8 +203,11 @@ def load_plugin(path: Path) -> None:
         ]
         place = f" in line {lines[-1]}" if lines else ""
         raise UsageError(f"Plug-in {str(path)!r} failed{place}: {type(error).__name__}: {error}") from error
-    if not any(entry.cls.__module__ == module_name for kind in PACKAGES for entry in _entries[kind].values()):
+    made = [e for kind in PACKAGES for e in _entries[kind].values() if e.cls.__module__ == module_name]
+    if not made:
         raise UsageError(f"Plug-in {str(path)!r} registers no method. Put @register(name) above its class.")
+    for entry in made:
+        _ = entry.code  # of the file that was run, whatever becomes of it
     _plugins.add(resolved)
 
 

@@ -240,6 +240,7 @@ def _range(axis: Axis) -> click.IntRange | click.FloatRange:
 
 def _overrides(flags: dict[str, Any]) -> dict[str, Any]:
     given = {axis.name: _values(axis, flags[axis.name]) for axis in AXES.values() if flags[axis.name]}
+    given["plugins"] = [str(path) for path in flags.get("plugins", ())]
     if flags["alpha"]:
         if flags["partition"]:
             raise UsageError(

@@ -38,7 +38,13 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
 @folder_argument
 def pack(folder: Path) -> None:
     """Put a finished sweep's cell files into one compressed file."""
-    click.echo(f"{_store(folder).pack()} cells in {folder / 'cells.jsonl.gz'}")
+    store = _store(folder)
+    click.echo(f"{store.pack()} cells in {folder / 'cells.jsonl.gz'}")
+    for name, packed in store.pack_plugins().items():
+        if packed:
+            click.echo(f"Plug-in {packed}")
+        else:
+            click.echo(f"The plug-in {name} is not here as it was run, and is left out.", err=True)
 
 
 @click.command()
@@ -84,6 +90,7 @@ def command_of(record: dict[str, Any]) -> str:
         for name, v in cell.items()
         if name not in skipped and v is not None
     ]
+    flags += [("--plugin", name) for name in (record.get("provenance") or {}).get("plugins", {})]
     words = " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)
     return f"robustbench-fl sweep {words} --name again-{record['key']}"
 

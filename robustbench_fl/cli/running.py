@@ -36,6 +36,8 @@ class Running:
         What becomes of cells that have a record.
     retry_failed : bool
         Whether failed cells are missing ones too.
+    keep_stale : bool
+        Whether results of plug-ins that have been edited since are kept.
     events : str, optional
         Where events go.
     tensorboard : str, optional
@@ -45,6 +47,7 @@ class Running:
     policy: RunPolicy
     existing: Existing
     retry_failed: bool
+    keep_stale: bool
     events: str | None
     tensorboard: str | None
 
@@ -57,6 +60,7 @@ def _running(
     max_failures: int | None,
     existing: Existing,
     retry_failed: bool,
+    keep_stale: bool,
     keep_logs: bool,
     checkpoint_every: int | None,
     events: str | None,
@@ -90,7 +94,7 @@ def _running(
                 f"--tensorboard takes a folder, and {tensorboard!r} is a file. If it is the sweep file, "
                 "put it before --tensorboard."
             )
-    return Running(policy, existing, retry_failed, events, tensorboard)
+    return Running(policy, existing, retry_failed, keep_stale, events, tensorboard)
 
 
 def _removed(cells_per_batch: str | None) -> None:
@@ -128,6 +132,11 @@ run_options = add_as(
     click.option("--retry-failed", is_flag=True, help="Run failed cells and timeouts again too."),
     click.option(
         "--keep-logs", is_flag=True, help="Keep the output of all cells, not only of those that failed."
+    ),
+    click.option(
+        "--keep-stale",
+        is_flag=True,
+        help="Keep results of plug-ins that have been edited since, marked, instead of running them again.",
     ),
     click.option(
         "--checkpoint-every",

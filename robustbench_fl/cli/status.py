@@ -72,10 +72,9 @@ def _watch(store: Store) -> None:
 
 def _counts(store: Store) -> dict[str, Counter[str]]:
     """Return the number of cells by aggregator and status, all together last."""
-    statuses = store.statuses()
     counts: dict[str, Counter[str]] = {}
-    for row in store.planned():
-        counts.setdefault(row["labels"]["aggregator"], Counter())[statuses.get(row["key"], "missing")] += 1
+    for row in store.status_rows():
+        counts.setdefault(row["labels"]["aggregator"], Counter())[row["status"]] += 1
     counts["all"] = sum(counts.values(), Counter())
     return counts
 

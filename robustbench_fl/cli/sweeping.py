@@ -18,8 +18,8 @@ from robustbench_fl.cli.where import Where, environment_of, here_options, site_o
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
+    from robustbench_fl.sweep.config import Sweep
     from robustbench_fl.sweep.run import Prepared
-    from robustbench_fl.sweep.runner.policy import Existing
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
 
@@ -49,10 +49,10 @@ def sweep(
     from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.timing import expected, ordered
 
+    asked = sweep_of(file, {**flags, "plugins": plugins})
+    plugins = tuple(map(Path, asked.plugins))
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
-        prepared, store = _prepare(
-            file, out, methods, flags, where.data_dir, running.existing, running.retry_failed
-        )
+        prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir, running)
         click.echo(_headline(prepared, store))
         if dry_run and not calibrate:
             click.echo(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
@@ -96,8 +96,10 @@ def plan(
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     backend = None
+    asked = sweep_of(file, {**flags, "plugins": plugins})
+    plugins = tuple(map(Path, asked.plugins))
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
-        prepared, store = _prepare(file, out, methods, flags, where.data_dir)
+        prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir)
         if format_ == "table":
             click.echo(_headline(prepared, store))
         if calibrate:
@@ -107,26 +109,25 @@ def plan(
 
 
 def _prepare(
+    asked: Sweep,
     file: Path | None,
     out: Path | None,
     methods: MethodProcess,
     flags: dict[str, Any],
     data_dir: Path | None,
-    existing: Existing = "missing",
-    retry_failed: bool = False,
+    running: Running | None = None,
 ) -> tuple[Prepared, Store]:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.run import default_folder, prepare
 
-    asked = sweep_of(file, flags)
     store = Store(out or default_folder(asked.name))
-    source = file.name if file else ""
     prepared = prepare(
         asked,
         store,
-        source=source,
-        existing=existing,
-        retry_failed=retry_failed,
+        source=file.name if file else "",
+        existing=running.existing if running else "missing",
+        retry_failed=bool(running and running.retry_failed),
+        keep_stale=bool(running and running.keep_stale),
         choice=choice_of(flags),
         methods=methods,
         data_dir=data_dir,
@@ -143,4 +144,11 @@ def _headline(prepared: Prepared, store: Store) -> str:
     text += f", {due} to run"
     if infeasible:
         text += f", {infeasible} infeasible"
-    return f"{text} -> {store.folder}"
+    if prepared.stale:
+        changed = sorted({name for stale in prepared.stale.values() for name in stale.changed})
+        kept = " (kept)" if any(planned.kept_of for planned in prepared.plan) else ""
+        text += f", {len(prepared.stale)} stale: {', '.join(changed)} changed{kept}"
+    text = f"{text} -> {store.folder}"
+    if prepared.sweep.plugins:
+        text += f"\nPlug-ins that are run: {', '.join(prepared.sweep.plugins)}"
+    return text

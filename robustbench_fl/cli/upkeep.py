@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -13,6 +15,7 @@ from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from robustbench_fl.store import Store
     from robustbench_fl.store.cleaning import Removable
 
 _SHOWN = 20
@@ -131,24 +134,59 @@ def verify(
     stop = Stop()
     again: dict[str, dict[str, Any]] = {}
     with MethodProcess(plugins) as methods:
-        planned = methods.call(verifying.planned_again, records)
+        found = methods.call(verifying.planned_again, records)
+        planned = {key: cell for key, cell in found.items() if not isinstance(cell, str)}
         with site_of(where, list(planned.values()), plugins, methods) as site, stop.on_signals():
             for record in site.backend(site.environment, None, None).run(planned.values(), stop):
                 again[record.key] = record.model_dump(mode="json")
     if stop.requested:
         raise KeyboardInterrupt
-    rows = [verifying.row(record, again.get(record["key"])) for record in records]
+    rows = [verifying.row(r, again.get(r["key"]) or _reason(found, r["key"])) for r in records]
     print_rows(rows, format_)
     verdicts = [row["verdict"] for row in rows]
     same, differing = verdicts.count("same"), verdicts.count("differs")
-    click.echo(
-        f"{same} of {len(rows)} cells the same, {differing} different, "
-        f"{len(rows) - same - differing} made by another version of their methods; "
-        f"{len(damaged)} damaged files.",
-        err=True,
-    )
-    if differing or damaged or not same:
+    counts = [f"{same} of {len(rows)} cells the same, {differing} different"]
+    for verdict, words in _NOT_RUN.items():
+        if verdicts.count(verdict) or verdict == "other version":
+            counts.append(f"{verdicts.count(verdict)} {words}")
+    click.echo(f"{', '.join(counts)}; {len(damaged)} damaged files.", err=True)
+    wrong = _wrong_tables(store)
+    for name, why in wrong.items():
+        click.echo(f"{name} {why}.", err=True)
+    if wrong:
+        click.echo(f"Write the tables anew: robustbench-fl tables {shlex.quote(str(folder))}", err=True)
+    if differing or damaged or wrong or not same:
         raise click.exceptions.Exit(1)
+
+
+_NOT_RUN = {
+    "other version": "made by another version of their methods",
+    "other code": "made by other code of a plug-in",
+    "no plug-in": "of a plug-in that was not given (--plugin)",
+}
+
+
+def _wrong_tables(store: Store) -> dict[str, str]:
+    """Return the stored tables, and the page, that are not what the cells give."""
+    from robustbench_fl.analysis.coverage import Missing
+    from robustbench_fl.cli.results import command_of
+    from robustbench_fl.report.page.write import NAME, page
+    from robustbench_fl.report.write import forged
+
+    records = store.records()
+    wrong = forged(records, store.folder)
+    path = store.folder / NAME
+    if path.is_file():
+        title = str((store.read_sweep() or {}).get("name") or store.folder.resolve().name)
+        pages = (page(records, title, command_of, missing) for missing in get_args(Missing))
+        if path.read_text(errors="replace") not in pages:
+            wrong[NAME] = "is not what its cells give"
+    return wrong
+
+
+def _reason(found: Mapping[str, Any], key: str) -> str | None:
+    why = found.get(key)
+    return why if isinstance(why, str) else None
 
 
 def _show(removable: Removable, folder: Path) -> None:

@@ -112,11 +112,14 @@ class Planned:
         What tables say about its methods (:class:`~robustbench_fl.core.record.Facts`).
     infeasible : str, optional
         Why it cannot run.
+    kept_of : tuple of str
+        Methods that have been edited since its result, which the user wants to keep.
     """
 
     cell: Cell
     facts: Mapping[str, Any]
     infeasible: str | None = None
+    kept_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 _UNSTABLE = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields that say nothing of what runs, or that only some versions of Python have."""
@@ -97,6 +99,33 @@ def registered_in(path: Path) -> dict[str, str]:
             if word == "register" and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 found[first.value] = statement.name  # type: ignore[attr-defined]
     return found
+
+
+def code_in(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of plug-in methods in a cell's identity, by name.
+
+    Examples
+    --------
+    >>> code_in({"attack": {"name": "mine", "code": "0a1b"}, "aggregator": [{"name": "mean"}], "seed": 0})
+    {'mine': '0a1b'}
+    """
+    return {part["name"]: part["code"] for part in _parts(identity) if "code" in part}
+
+
+def without_code(identity: Mapping[str, Any]) -> str:
+    """Return a text that two cells share if they differ in nothing but the code of their methods."""
+    bare = json.loads(json.dumps(identity))
+    for part in _parts(bare):
+        part.pop("code", None)
+    return json.dumps(bare, sort_keys=True)
+
+
+def shown_file(path: Path) -> str:
+    """Return a plug-in's path as it may be stored: below the working directory, or its name alone."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.name
 
 
 def _root(path: Path) -> Path:
@@ -191,3 +220,11 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0]
     is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return body[1:] if is_text else body
+
+
+def _parts(identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a cell's identity says of each method."""
+    for value in identity.values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict) and "name" in part:
+                yield part

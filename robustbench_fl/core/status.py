@@ -10,6 +10,8 @@ from typing import Literal
 Status = Literal["done", "diverged", "infeasible", "failed", "timeout", "oom", "interrupted"]
 MISSING = "missing"
 """Said of a planned cell that has no record; never stored."""
+STALE = "stale"
+"""Said of a planned cell whose only record is of other code; never stored."""
 
 
 @dataclass(frozen=True, kw_only=True)

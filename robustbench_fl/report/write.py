@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.frame import frame
@@ -60,6 +60,45 @@ def write_reports(
         written.append(folder / name)
     _remove_stale(folder, set(written), figures)
     return written
+
+
+def forged(records: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Return the stored tables that are not what the cells give, and where they differ, by file name.
+
+    Parameters
+    ----------
+    records : iterable of mappings
+        As for :func:`write_reports`.
+    folder : path
+        Where the tables lie. Tables that were not written, and those of a policy for missing cells that
+        gives the same bytes, are no difference.
+    """
+    kept = list(records)
+    problems: dict[str, str] = {}
+    for number, policy in enumerate(get_args(Missing)):
+        made = dict(_files(kept, policy, False, tuple(_EXTENSIONS)))
+        found = {
+            name: _first_difference((folder / name).read_bytes(), data)
+            for name, data in made.items()
+            if (folder / name).is_file() and (folder / name).read_bytes() != data
+        }
+        patterns = [f"{name}.{kind}" for name in PATTERNS for kind in _EXTENSIONS.values()]
+        strange = {path.name for pattern in patterns for path in folder.glob(pattern)} - set(made)
+        found |= dict.fromkeys(sorted(strange), "is no table of these cells")
+        if not found:
+            return {}
+        problems = found if number == 0 or len(found) < len(problems) else problems
+    return problems
+
+
+def _first_difference(stored: bytes, made: bytes) -> str:
+    old, new = (text.decode(errors="backslashreplace").splitlines() for text in (stored, made))
+    for number, (one, other) in enumerate(zip(old, new), 1):
+        if one != other:
+            at = max(next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), 0) - 20, 0)
+            here, there = one[at : at + 60], other[at : at + 60]
+            return f"line {number} says {here!r} where its cells give {there!r}"
+    return f"has {len(old)} lines where its cells give {len(new)}"
 
 
 def _files(

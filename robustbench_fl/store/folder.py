@@ -7,13 +7,14 @@ import hashlib
 import os
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
+from robustbench_fl.core.code import code_in
 from robustbench_fl.core.files import (
     WriteError,
     atomic,
@@ -24,6 +25,7 @@ from robustbench_fl.core.files import (
 )
 from robustbench_fl.core.intact import is_planned
 from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.status import FINAL, MISSING, STALE
 from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
 from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.codec import (
@@ -40,6 +42,7 @@ from robustbench_fl.store.codec import (
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
 from robustbench_fl.store.index import LOOSE, Stat
 from robustbench_fl.store.index import PACKED as IN_PACK
+from robustbench_fl.store.stale import PLUGINS, Stale, by_all_but_code, changed_in, code_now, stale_by
 
 PLAN = "plan.jsonl.gz"
 SWEEP = "sweep.toml"
@@ -219,7 +222,7 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
         stored = {record["key"]: record for record in self.stored()}
-        return [stored.get(row["key"]) or {**row, "status": "missing"} for row in self.planned()]
+        return list(self._of_plan(lambda row: stored.get(row["key"])))
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """Return the record of `key` as :meth:`summaries` has it, as of the last look at the folder."""
@@ -228,10 +231,66 @@ class Store:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """Yield what :meth:`records` returns faster, without curves, diagnostics, images and tracebacks."""
         self._refresh()
+        yield from self._of_plan(lambda row: self.summary(row["key"]))
+
+    def status_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield every planned cell with its ``status``, reading no record."""
+        self._refresh()
         heads = self._catalogue.heads
+        yield from self._of_plan(
+            lambda row: {**row, "status": heads[row["key"]].status} if row["key"] in heads else None
+        )
+
+    def of_other_code(self, planned: Mapping[str, Mapping[str, Any]]) -> dict[str, Stale]:
+        """Return those of the `planned` identities, by key, that have a result of other code only."""
+        heads = self._catalogue.heads
+        without = {key: cell for key, cell in planned.items() if key not in heads and code_in(cell)}
+        results = self._results_of_plugins() if without else {}
+        found = {key: stale_by(cell, results) for key, cell in without.items()}
+        return {key: stale for key, stale in found.items() if stale}
+
+    def _results_of_plugins(self) -> dict[str, dict[str, Any]]:
+        """Return finished cells of plug-ins by all but their code; of several, one of the last plan."""
+        heads = self._catalogue.heads
+        keys = dict.fromkeys(key for key, head in heads.items() if head.status in FINAL)
+        if (self.folder / PLAN).is_file():
+            for row in self.planned():
+                if row["key"] in keys:
+                    keys[row["key"]] = keys.pop(row["key"])
+        return by_all_but_code(self._catalogue.summary(key) for key in keys)
+
+    def _of_plan(self, result: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
+        """Yield what is stored of each planned cell; `result` returns it, if there is one.
+
+        Of a cell whose plug-in has been edited since, nothing counts: it is ``stale``.
+        """
+        now: dict[str, str] | None = None
+        others: dict[str, dict[str, Any]] | None = None
         for row in self.planned():
-            key = row["key"]
-            yield self._catalogue.summary(key) if key in heads else {**row, "status": "missing"}
+            record = result(row)
+            changed: tuple[str, ...] = ()
+            if code_in(row["cell"]) and "kept_of" not in row:
+                if now is None:
+                    now = code_now(self.folder, self._plugins())
+                changed = changed_in(row["cell"], now)
+                if record is None and not changed:
+                    others = self._results_of_plugins() if others is None else others
+                    found = stale_by(row["cell"], others)
+                    changed = found.changed if found else ()
+            if changed:
+                yield {**row, "status": STALE, "reason": f"{', '.join(changed)} changed"}
+            elif record is None:
+                yield {**row, "status": MISSING}
+            else:
+                yield {**record, "kept_of": row["kept_of"]} if "kept_of" in row else record
+
+    def _plugins(self) -> list[str]:
+        """Return the plug-in files that ``sweep.toml`` names."""
+        try:
+            named = tomllib.loads(read_regular(self.folder / SWEEP)[0].decode()).get(PLUGINS, [])
+        except (OSError, ValueError, RecursionError):
+            return []
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
     def pack(self) -> int:
         """Put all cell files into one compressed file; return how many records it holds.
@@ -271,6 +330,25 @@ class Store:
         with contextlib.suppress(OSError):
             self.cells.rmdir()
         return packed_count
+
+    def pack_plugins(self) -> dict[str, Path | None]:
+        """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.
+
+        A file of other code than the plan's is left out.
+        """
+        planned: dict[str, str] = {}
+        for row in self.planned():
+            planned |= code_in(row["cell"])
+        packed: dict[str, Path | None] = {}
+        for name in self._plugins():
+            now = code_now(self.folder, [name])
+            same = now and all(planned.get(method, code) == code for method, code in now.items())
+            source, to = Path(name), self.folder / PLUGINS / Path(name).name
+            own_folder(to.parent)
+            if same and source.is_file():
+                self.write_bytes(f"{PLUGINS}/{to.name}", source.read_bytes())
+            packed[name] = to if same and to.is_file() else None
+        return packed
 
     def unpack(self) -> int:
         """Put every packed record back into a file of its own; return how many there are.

@@ -8,13 +8,12 @@ something else by now. The file is read, never run.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl.core.code import digest_of_code, registered_in
+from robustbench_fl.core.code import code_in, digest_of_code, registered_in, without_code
 
 PLUGINS = "plugins"
 """Key of ``sweep.toml`` that names the plug-in files, and the folder into which packing puts them."""
@@ -30,10 +29,13 @@ class Stale:
         Methods whose code is another.
     key : str
         Of the stored result.
+    methods : mapping
+        What the stored result says of its methods.
     """
 
     changed: tuple[str, ...]
     key: str
+    methods: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def reason(self) -> str:
@@ -41,49 +43,23 @@ class Stale:
         return f"{', '.join(self.changed)} changed"
 
 
-def code_in(identity: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of plug-in methods in a cell's identity, by name.
-
-    Examples
-    --------
-    >>> code_in({"attack": {"name": "mine", "code": "0a1b"}, "aggregator": [{"name": "mean"}], "seed": 0})
-    {'mine': '0a1b'}
-    """
-    return {part["name"]: part["code"] for part in _parts(identity) if "code" in part}
+def by_all_but_code(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return records of plug-in methods by their identity without code; of several, the last one counts."""
+    return {without_code(record["cell"]): record for record in records if code_in(record["cell"])}
 
 
-def without_code(identity: Mapping[str, Any]) -> str:
-    """Return a text that two cells share if they differ in nothing but the code of their methods."""
-    bare = json.loads(json.dumps(identity))
-    for part in _parts(bare):
-        part.pop("code", None)
-    return json.dumps(bare, sort_keys=True)
+def stale_by(identity: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> Stale | None:
+    """Return what other code made of a cell that has no result, if there is such a thing in `results`."""
+    if (record := results.get(without_code(identity))) is None:
+        return None
+    then = record["cell"]
+    methods = {axis: then[axis] for axis in record["labels"]}
+    return Stale(changed_in(identity, code_in(then)), record["key"], methods)
 
 
-def of_other_code(
-    planned: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]]
-) -> dict[str, Stale]:
-    """Return the planned cells of which only results of other code are stored, by key.
-
-    Parameters
-    ----------
-    planned : iterable of mapping
-        ``key`` and ``cell`` (the identity) of planned cells without a result.
-    stored : iterable of mapping
-        Records of cells that are not planned; of several that fit, the last one counts.
-    """
-    wanted = {without_code(row["cell"]): row for row in planned if code_in(row["cell"])}
-    found = {}
-    for record in stored if wanted else ():
-        if not code_in(record["cell"]) or (row := wanted.get(without_code(record["cell"]))) is None:
-            continue
-        found[row["key"]] = Stale(_changed(row["cell"], code_in(record["cell"])), record["key"])
-    return found
-
-
-def edited_since(identity: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the methods of a cell whose code, as the plug-in files have it `now`, is another."""
-    return _changed(identity, now) if now else ()
+def changed_in(identity: Mapping[str, Any], other: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the methods of a cell whose digest of code is another in `other`, by name."""
+    return tuple(name for name, code in code_in(identity).items() if other.get(name, code) != code)
 
 
 def code_now(folder: Path, plugins: Sequence[str]) -> dict[str, str]:
@@ -102,18 +78,8 @@ def code_now(folder: Path, plugins: Sequence[str]) -> dict[str, str]:
         for path in (Path(name), folder / PLUGINS / Path(name).name):
             if path.is_file():
                 with contextlib.suppress(OSError, SyntaxError, ValueError):
-                    digests |= {known: digest_of_code(path, cls) for known, cls in registered_in(path).items()}
+                    digests |= {
+                        known: digest_of_code(path, cls) for known, cls in registered_in(path).items()
+                    }
                 break
     return digests
-
-
-def _changed(identity: Mapping[str, Any], other: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(name for name, code in code_in(identity).items() if other.get(name, code) != code)
-
-
-def _parts(identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what a cell's identity says of each method."""
-    for value in identity.values():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, dict) and "name" in part:
-                yield part

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field
 from robustbench_fl.api.recipes import CHOICES, canonical_choice
 from robustbench_fl.api.spec import Value, format_chain, format_value, parse_chains
 from robustbench_fl.core.cell import ASSUMED_F
+from robustbench_fl.core.code import shown_file
 from robustbench_fl.core.errors import UsageError, did_you_mean
 from robustbench_fl.core.settings import AXES
 
@@ -85,6 +86,8 @@ class Sweep(BaseModel):
 
     name: str
     grids: tuple[Grid, ...]
+    plugins: tuple[str, ...] = ()
+    """Python files whose methods it uses, as paths that are known to whoever starts it."""
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
@@ -102,6 +105,8 @@ def read_sweep(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}.") from None
     table.setdefault("name", path.stem)
+    if "plugins" in table:
+        table["plugins"] = [str(_beside(path, name)) for name in _plugin_names(table["plugins"], path.name)]
     return table
 
 
@@ -122,7 +127,7 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     UsageError
         On unknown keys, wrong types and values out of range.
     """
-    base = {key: value for key, value in table.items() if key not in ("name", "grid")}
+    base = {key: value for key, value in table.items() if key not in ("name", "grid", "plugins")}
     grids = table.get("grid") or [{}]
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UsageError(f"'grid' in {where} must be [[grid]] tables.")
@@ -132,14 +137,16 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
             f"The sweep's name {name!r} must be letters, digits, '_', '-' and '.' (it names a folder). "
             "Give another with --name or as the file's key name."
         )
-    flags = {key: value for key, value in overrides.items() if key != "name"}
+    flags = {key: value for key, value in overrides.items() if key not in ("name", "plugins")}
     made = [
         _grid(
             _merged(_merged(base, grid), flags), f"{where}, [[grid]] #{number}" if len(grids) > 1 else where
         )
         for number, grid in enumerate(grids, 1)
     ]
-    return Sweep(name=name, grids=_unique(made))
+    named = _plugin_names(table.get("plugins", []), where)
+    plugins = dict.fromkeys([*named, *overrides.get("plugins", ())])
+    return Sweep(name=name, grids=_unique(made), plugins=tuple(plugins))
 
 
 def parse_seeds(value: Any) -> list[int]:
@@ -164,11 +171,14 @@ def to_toml(sweep: Sweep) -> dict[str, Any]:
     """Return the sweep as a TOML table that :func:`make_sweep` reads back to the same sweep."""
     tables = [{name: _toml_value(name, values) for name, values in grid} for grid in sweep.grids]
     tables = [{name: value for name, value in table.items() if value is not None} for table in tables]
+    head: dict[str, Any] = {"name": sweep.name}
+    if sweep.plugins:
+        head["plugins"] = list(dict.fromkeys(shown_file(Path(name)) for name in sweep.plugins))
     if len(tables) == 1:
-        return {"name": sweep.name, **tables[0]}
+        return {**head, **tables[0]}
     shared = {k: v for k, v in tables[0].items() if all(table.get(k) == v for table in tables)}
     own = [{k: v for k, v in table.items() if k not in shared} for table in tables]
-    return {"name": sweep.name, **shared, "grid": own}
+    return {**head, **shared, "grid": own}
 
 
 def united(old: Sweep, new: Sweep) -> Sweep:
@@ -185,7 +195,8 @@ def united(old: Sweep, new: Sweep) -> Sweep:
             + "\n".join(differences)
             + f"\nOnly {', '.join(GROWABLE)} may grow. Choose another folder with --out."
         )
-    return Sweep(name=old.name, grids=_unique([*old.grids, *new.grids]))
+    plugins = dict.fromkeys([*old.plugins, *map(shown_file, map(Path, new.plugins))])
+    return Sweep(name=old.name, grids=_unique([*old.grids, *new.grids]), plugins=tuple(plugins))
 
 
 def settings_apart(old: Sweep, new: Sweep, here: str, there: str) -> list[str]:
@@ -211,6 +222,18 @@ def _differences(before: Grid, after: Grid, here: str, there: str) -> list[str]:
         for name, values in before
         if name not in GROWABLE and set(values) != set(getattr(after, name))
     ]
+
+
+def _plugin_names(value: Any, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise UsageError(f"plugins in {where} must be a list of Python files, such as ['my_rule.py'].")
+    return value
+
+
+def _beside(file: Path, name: str) -> Path:
+    """Return where a plug-in lies that a sweep file names: beside it, or packed with its folder."""
+    packed = file.parent / "plugins" / Path(name).name
+    return packed if not (file.parent / name).is_file() and packed.is_file() else file.parent / name
 
 
 def _range(text: str) -> list[int]:
@@ -251,7 +274,7 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
         if key not in AXES:
             raise UsageError(
                 f"Unknown key {key!r} in {where}. {did_you_mean(key, AXES)}".rstrip()
-                + f"\nKeys: name, grid, {', '.join(AXES)}."
+                + f"\nKeys: name, grid, plugins, {', '.join(AXES)}."
             )
     if "local_steps" in table and "local_epochs" in table:
         raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.store import Store
+from robustbench_fl.store.stale import Stale
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.plan import plan_of
 from robustbench_fl.sweep.runner.backend import Backend, Tell, ignore
@@ -39,6 +40,8 @@ class Prepared:
         Of every stored cell, by key.
     finished : frozenset of str
         Keys of those to run that have a final result, which only another one replaces.
+    stale : mapping
+        Planned cells that have a result of other code only, by key.
     """
 
     sweep: Sweep
@@ -47,6 +50,7 @@ class Prepared:
     pending: list[Planned]
     statuses: Mapping[str, str] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
+    stale: Mapping[str, Stale] = field(default_factory=dict)
 
 
 def prepare(
@@ -59,6 +63,7 @@ def prepare(
     choice: Choice | None = None,
     methods: MethodProcess | None = None,
     data_dir: Path | None = None,
+    keep_stale: bool = False,
 ) -> Prepared:
     """Unite `sweep` with what `store` holds and find the cells to run.
 
@@ -78,6 +83,8 @@ def prepare(
         The process that knows methods.
     data_dir : Path, optional
         Where the user's own data sets lie; by default the one data directory.
+    keep_stale : bool
+        Whether results of plug-in methods that have been edited since stand for those of the code of today.
 
     Raises
     ------
@@ -88,11 +95,15 @@ def prepare(
     methods = methods or MethodProcess()
     found = methods.call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
     is_due = due(existing, retry_failed=retry_failed)
+    stale = store.of_other_code({p.cell.key: p.cell.identity for p in found.cells})
     asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
     chosen = choice.of(asked) if choice else asked
+    plan = found.cells
+    if keep_stale:
+        plan, chosen = ([_as_stored(p, stale) for p in cells] for cells in (plan, chosen))
     pending = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
     final = (key for planned in pending if statuses.get(key := planned.cell.key) in FINAL)
-    return Prepared(found.sweep, found.cells, chosen, pending, statuses, frozenset(final))
+    return Prepared(found.sweep, plan, chosen, pending, statuses, frozenset(final), stale)
 
 
 def run(
@@ -139,15 +150,24 @@ def run(
         run_shared(prepared.pending, store, stored, on_record, stop, say)
 
 
+def _as_stored(planned: Planned, stale: Mapping[str, Stale]) -> Planned:
+    """Return the cell under the identity of its stored result, if that is of other code."""
+    if (found := stale.get(planned.cell.key)) is None:
+        return planned
+    cell = replace(planned.cell, methods=found.methods)
+    return replace(planned, cell=cell, kept_of=found.changed)
+
+
 def plan_row(planned: Planned) -> dict[str, Any]:
     """Return what ``plan.jsonl.gz`` holds of a planned cell."""
     cell = planned.cell
-    return {
+    row: dict[str, Any] = {
         "key": cell.key,
         "cell": dict(cell.identity),
         "labels": cell.labels,
         "facts": dict(planned.facts),
     }
+    return {**row, "kept_of": list(planned.kept_of)} if planned.kept_of else row
 
 
 def default_folder(name: str) -> Path:

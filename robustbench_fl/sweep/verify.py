@@ -7,6 +7,8 @@ from typing import Any
 
 from robustbench_fl.core.agreement import differences, tolerance
 from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.code import code_in
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.core.status import COUNTED
 from robustbench_fl.store import Store
@@ -30,44 +32,44 @@ def sampled(store: Store, count: int, seed: int) -> list[dict[str, Any]]:
     return [record for record in store.stored() if record["key"] in wanted]
 
 
-def planned_again(records: Iterable[Mapping[str, Any]]) -> dict[str, Planned]:
-    """Return the cells of `records` as they are planned today, by key. Imports torch.
-
-    Those whose methods have another version today are left out.
-
-    Raises
-    ------
-    UsageError
-        If a method is unknown: a plug-in was not given.
-    """
+def planned_again(records: Iterable[Mapping[str, Any]]) -> dict[str, Planned | str]:
+    """Return the cells of `records` as planned today, or why they cannot be, by key. Imports torch."""
     from robustbench_fl.core.settings import Settings
     from robustbench_fl.sweep.expand import plan_cell
 
-    found = {}
+    found: dict[str, Planned | str] = {}
     for record in records:
-        stored = record["cell"]
+        stored, key = record["cell"], record["key"]
         point = {name: stored[name] for name in ("malicious", "assumed_f", "seed")}
-        planned = plan_cell(**record["labels"], **point, settings=Settings.of(stored))
-        if planned.cell.key == record["key"]:
-            found[planned.cell.key] = planned
+        try:
+            planned = plan_cell(**record["labels"], **point, settings=Settings.of(stored))
+        except UsageError:
+            if not code_in(stored):
+                raise
+            found[key] = "no plug-in"
+            continue
+        if planned.cell.key == key:
+            found[key] = planned
+        else:
+            found[key] = "other code" if code_in(planned.cell.identity) else "other version"
     return found
 
 
-def row(stored: Mapping[str, Any], again: Mapping[str, Any] | None) -> dict[str, Any]:
+def row(stored: Mapping[str, Any], again: Mapping[str, Any] | str | None) -> dict[str, Any]:
     """Return a table's row about one cell.
 
     Parameters
     ----------
     stored, again : mapping
-        Its record, and the one made now; ``None`` if it cannot be made any more.
+        Its record, and the one made now, or why it cannot be made.
     """
     labels = stored["labels"]
     found: dict[str, Any] = {
         "key": stored["key"], "aggregator": labels["aggregator"], "attack": labels["attack"],
-        "allowed": None, "verdict": "other version", "what": None, "stored": None, "now": None,
+        "allowed": None, "verdict": "not run", "what": None, "stored": None, "now": None,
     }  # fmt: skip
-    if again is None:
-        return found
+    if not isinstance(again, Mapping):
+        return found if again is None else {**found, "verdict": again}
     allowed = tolerance(stored, again)
     found["allowed"] = f"{allowed:g}" if allowed else "bit for bit"
     found["verdict"] = "same"

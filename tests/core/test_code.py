@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import robustbench_fl
-
 from robustbench_fl.core.code import digest_of_code, registered_in
 
 RULE = '''

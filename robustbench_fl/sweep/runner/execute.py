@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from robustbench_fl.api import Arrays, build
 from robustbench_fl.core.cell import Cell, Planned, World
+from robustbench_fl.core.code import code_in
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.provenance import without_paths
 from robustbench_fl.core.record import CellRecord
@@ -107,6 +108,7 @@ def _simulated(
 ) -> Simulation:
     """Return the finished simulation; if memory does not suffice, of a second try with less of it."""
     every = policy.checkpoint_every
+    _require_planned_code(cell)
     try:
         return simulate(cell, environment, after_round, every=every)
     except Exception as error:
@@ -119,6 +121,19 @@ def _simulated(
         torch.cuda.empty_cache()
     listener.retrying(f"{why} With fewer clients a batch.")
     return simulate(cell, environment, after_round, chunk_divisor=_CHUNK_DIVISOR, every=every)
+
+
+def _require_planned_code(cell: Cell) -> None:
+    """Refuse to run a plug-in that has been edited since the cell was planned: its key names other code."""
+    planned = code_in(cell.identity)
+    if not planned:
+        return
+    made = {axis: build.identity_of(build.make(f"{axis}s", text)) for axis, text in cell.labels.items()}
+    here = code_in(made)
+    if edited := [name for name, code in planned.items() if here.get(name) != code]:
+        raise RobustbenchError(
+            f"The plug-in with {', '.join(edited)} was edited while the sweep ran. Run the same sweep again."
+        )
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.code import code_in, shown_file
 from robustbench_fl.core.provenance import provenance
 from robustbench_fl.core.record import CellRecord, Facts, Labels
 from robustbench_fl.sweep.runner.environment import Environment
@@ -13,11 +17,24 @@ from robustbench_fl.sweep.runner.environment import Environment
 def record(planned: Planned, environment: Environment, **parts: Any) -> CellRecord:
     """Return the validated record of a planned cell."""
     cell = planned.cell
+    made_by = {**provenance(), "engine": environment.engine, "device": environment.device}
+    if code_in(cell.identity):
+        # Whether the plug-in is in some other commit, nobody here knows.
+        made_by |= {"dirty": True, "plugins": dict(map(_named, environment.plugins))}
     return CellRecord(
         key=cell.key,
         cell=dict(cell.identity),
         labels=Labels(**cell.labels),
         facts=Facts(**planned.facts),
-        provenance={**provenance(), "engine": environment.engine, "device": environment.device},
+        provenance=made_by,
         **parts,
     )
+
+
+@cache
+def _named(plugin: Path) -> tuple[str, str | None]:
+    """Return a plug-in's path as it may be stored, and the SHA-256 of the file, its first 16 digits."""
+    try:
+        return shown_file(plugin), hashlib.sha256(plugin.read_bytes()).hexdigest()[:16]
+    except OSError:  # sent to another machine, and gone once it was read
+        return plugin.name, None
