@@ -3,8 +3,12 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from robustbench_fl.api import registry
+
+settings.register_profile("busy machines", deadline=None)
+settings.load_profile("busy machines")
 
 
 @pytest.fixture(scope="session", autouse=True)
