@@ -87,9 +87,8 @@ def test_the_story(folder: Path) -> None:
 
 
 def test_the_record_says_which_plug_in_made_it_and_show_names_it(folder: Path) -> None:
-    key = next(
-        path.stem for path in (folder / "out" / "cells").glob("*.json") if "my_rule" in path.read_text()
-    )
+    with (folder / "out" / "cells.csv").open(newline="") as file:
+        key = next(row["key"] for row in csv.DictReader(file) if row["aggregator"] == "my_rule")
     shown = run(folder, "show", key, "out")
     assert "--plugin my_rule.py" in shown
     record = (folder / "out" / "cells" / f"{key}.json").read_text()
