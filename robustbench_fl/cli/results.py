@@ -40,7 +40,7 @@ def pack(folder: Path) -> None:
     """Put a finished sweep's cell files into one compressed file."""
     store = _store(folder)
     click.echo(f"{store.pack()} cells in {folder / 'cells.jsonl.gz'}")
-    for name, packed in store.pack_plugins().items():
+    for name, packed in store.code.pack().items():
         if packed:
             click.echo(f"Plug-in {packed}")
         else:

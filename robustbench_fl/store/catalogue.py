@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import stat
@@ -225,6 +226,21 @@ def read_file(path: Path | str) -> tuple[bytes, Stat]:
     except OSError as error:
         raise Damaged(f"cannot be read: {_why(path, error)}") from None
     return raw, _settled(found)
+
+
+def fingerprint(folder: Path, plan: Path) -> str:
+    """Return a digest that changes whenever the plan or the file of a record in `folder` does."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder / "cells") as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = Stat.of(entry.stat(follow_symlinks=False))
+    with contextlib.suppress(FileNotFoundError):
+        found[f"/{PACK}"] = Stat.of((folder / PACK).lstat())
+    digest = hashlib.sha256(repr(sorted(found.items())).encode())
+    with contextlib.suppress(FileNotFoundError):  # by content: every run writes the same plan anew
+        digest.update(plan.read_bytes())
+    return digest.hexdigest()
 
 
 def own_folder(path: Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tomllib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
-from robustbench_fl.core.code import code_in
 from robustbench_fl.core.files import (
     WriteError,
     atomic,
@@ -25,8 +23,8 @@ from robustbench_fl.core.files import (
 )
 from robustbench_fl.core.intact import is_planned
 from robustbench_fl.core.record import CellRecord
-from robustbench_fl.core.status import FINAL, MISSING, STALE
-from robustbench_fl.store.catalogue import Catalogue, own_folder, read_file
+from robustbench_fl.core.status import FINAL
+from robustbench_fl.store.catalogue import Catalogue, fingerprint, own_folder, read_file
 from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.codec import (
     PACKED,
@@ -40,9 +38,9 @@ from robustbench_fl.store.codec import (
     write_lines,
 )
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
-from robustbench_fl.store.index import LOOSE, Stat
+from robustbench_fl.store.index import LOOSE
 from robustbench_fl.store.index import PACKED as IN_PACK
-from robustbench_fl.store.stale import PLUGINS, Stale, by_all_but_code, changed_in, code_now, stale_by
+from robustbench_fl.store.stale import CodeOfPlugins
 
 PLAN = "plan.jsonl.gz"
 SWEEP = "sweep.toml"
@@ -55,12 +53,18 @@ class Store:
     ----------
     folder : Path
         Created when something is first written.
+
+    Attributes
+    ----------
+    code : CodeOfPlugins
+        What the code of plug-ins means for its cells.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
         self._catalogue = Catalogue(folder)
+        self.code = CodeOfPlugins(folder, self._planned_if_any, self._finished)
         self._sweep_read: bytes | None = b"never read"
 
     @classmethod
@@ -73,13 +77,8 @@ class Store:
             If it does not.
         """
         if not (folder / PLAN).is_file():
-            why = (
-                f"no {PLAN}"
-                if folder.is_dir()
-                else "it is no folder"
-                if folder.exists()
-                else "it is not there"
-            )
+            missing = "it is no folder" if folder.exists() else "it is not there"
+            why = f"no {PLAN}" if folder.is_dir() else missing
             raise StoreError(
                 f"{str(folder)!r} holds no sweep ({why}). "
                 "Give the folder a sweep wrote, such as results/sweep."
@@ -133,6 +132,9 @@ class Store:
                 raise StoreError(f"{PLAN} in {str(self.folder)!r} is no plan. {RESTORE}")
             yield row
 
+    def _planned_if_any(self) -> Iterator[dict[str, Any]]:
+        return self.planned() if (self.folder / PLAN).is_file() else iter(())
+
     def read_plan(self) -> list[dict[str, Any]]:
         """Return what :meth:`planned` yields."""
         return list(self.planned())
@@ -183,17 +185,7 @@ class Store:
 
     def fingerprint(self) -> str:
         """Return a digest that changes whenever the plan or the file of a record does."""
-        found = {}
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.cells) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    found[entry.name] = Stat.of(entry.stat(follow_symlinks=False))
-        with contextlib.suppress(FileNotFoundError):
-            found[f"/{PACKED}"] = Stat.of((self.folder / PACKED).lstat())
-        digest = hashlib.sha256(repr(sorted(found.items())).encode())
-        with contextlib.suppress(FileNotFoundError):  # by content: every run writes the same plan anew
-            digest.update((self.folder / PLAN).read_bytes())
-        return digest.hexdigest()
+        return fingerprint(self.folder, self.folder / PLAN)
 
     def problems(self) -> list[tuple[str, str]]:
         """Return the names of files and lines that cannot be trusted, and why."""
@@ -222,7 +214,7 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
         stored = {record["key"]: record for record in self.stored()}
-        return list(self._of_plan(lambda row: stored.get(row["key"])))
+        return list(self.code.rows(lambda row: stored.get(row["key"])))
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """Return the record of `key` as :meth:`summaries` has it, as of the last look at the folder."""
@@ -231,66 +223,20 @@ class Store:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """Yield what :meth:`records` returns faster, without curves, diagnostics, images and tracebacks."""
         self._refresh()
-        yield from self._of_plan(lambda row: self.summary(row["key"]))
+        yield from self.code.rows(lambda row: self.summary(row["key"]))
 
     def status_rows(self) -> Iterator[dict[str, Any]]:
         """Yield every planned cell with its ``status``, reading no record."""
         self._refresh()
         heads = self._catalogue.heads
-        yield from self._of_plan(
+        yield from self.code.rows(
             lambda row: {**row, "status": heads[row["key"]].status} if row["key"] in heads else None
         )
 
-    def of_other_code(self, planned: Mapping[str, Mapping[str, Any]]) -> dict[str, Stale]:
-        """Return those of the `planned` identities, by key, that have a result of other code only."""
+    def _finished(self) -> Iterator[dict[str, Any]]:
+        """Yield summaries of all finished cells, planned or not."""
         heads = self._catalogue.heads
-        without = {key: cell for key, cell in planned.items() if key not in heads and code_in(cell)}
-        results = self._results_of_plugins() if without else {}
-        found = {key: stale_by(cell, results) for key, cell in without.items()}
-        return {key: stale for key, stale in found.items() if stale}
-
-    def _results_of_plugins(self) -> dict[str, dict[str, Any]]:
-        """Return finished cells of plug-ins by all but their code; of several, one of the last plan."""
-        heads = self._catalogue.heads
-        keys = dict.fromkeys(key for key, head in heads.items() if head.status in FINAL)
-        if (self.folder / PLAN).is_file():
-            for row in self.planned():
-                if row["key"] in keys:
-                    keys[row["key"]] = keys.pop(row["key"])
-        return by_all_but_code(self._catalogue.summary(key) for key in keys)
-
-    def _of_plan(self, result: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
-        """Yield what is stored of each planned cell; `result` returns it, if there is one.
-
-        Of a cell whose plug-in has been edited since, nothing counts: it is ``stale``.
-        """
-        now: dict[str, str] | None = None
-        others: dict[str, dict[str, Any]] | None = None
-        for row in self.planned():
-            record = result(row)
-            changed: tuple[str, ...] = ()
-            if code_in(row["cell"]) and "kept_of" not in row:
-                if now is None:
-                    now = code_now(self.folder, self._plugins())
-                changed = changed_in(row["cell"], now)
-                if record is None and not changed:
-                    others = self._results_of_plugins() if others is None else others
-                    found = stale_by(row["cell"], others)
-                    changed = found.changed if found else ()
-            if changed:
-                yield {**row, "status": STALE, "reason": f"{', '.join(changed)} changed"}
-            elif record is None:
-                yield {**row, "status": MISSING}
-            else:
-                yield {**record, "kept_of": row["kept_of"]} if "kept_of" in row else record
-
-    def _plugins(self) -> list[str]:
-        """Return the plug-in files that ``sweep.toml`` names."""
-        try:
-            named = tomllib.loads(read_regular(self.folder / SWEEP)[0].decode()).get(PLUGINS, [])
-        except (OSError, ValueError, RecursionError):
-            return []
-        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+        yield from (self._catalogue.summary(key) for key, head in heads.items() if head.status in FINAL)
 
     def pack(self) -> int:
         """Put all cell files into one compressed file; return how many records it holds.
@@ -330,25 +276,6 @@ class Store:
         with contextlib.suppress(OSError):
             self.cells.rmdir()
         return packed_count
-
-    def pack_plugins(self) -> dict[str, Path | None]:
-        """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.
-
-        A file of other code than the plan's is left out.
-        """
-        planned: dict[str, str] = {}
-        for row in self.planned():
-            planned |= code_in(row["cell"])
-        packed: dict[str, Path | None] = {}
-        for name in self._plugins():
-            now = code_now(self.folder, [name])
-            same = now and all(planned.get(method, code) == code for method, code in now.items())
-            source, to = Path(name), self.folder / PLUGINS / Path(name).name
-            own_folder(to.parent)
-            if same and source.is_file():
-                self.write_bytes(f"{PLUGINS}/{to.name}", source.read_bytes())
-            packed[name] = to if same and to.is_file() else None
-        return packed
 
     def unpack(self) -> int:
         """Put every packed record back into a file of its own; return how many there are.

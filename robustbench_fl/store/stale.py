@@ -8,12 +8,16 @@ something else by now. The file is read, never run.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.code import code_in, digest_of_code, registered_in, without_code
+from robustbench_fl.core.files import read_regular, write_atomically
+from robustbench_fl.core.status import MISSING, STALE
+from robustbench_fl.store.catalogue import own_folder
 
 PLUGINS = "plugins"
 """Key of ``sweep.toml`` that names the plug-in files, and the folder into which packing puts them."""
@@ -74,12 +78,99 @@ def code_now(folder: Path, plugins: Sequence[str]) -> dict[str, str]:
         not there are left out, and so are methods that are not registered by name.
     """
     digests: dict[str, str] = {}
-    for name in plugins:
-        for path in (Path(name), folder / PLUGINS / Path(name).name):
-            if path.is_file():
-                with contextlib.suppress(OSError, SyntaxError, ValueError):
-                    digests |= {
-                        known: digest_of_code(path, cls) for known, cls in registered_in(path).items()
-                    }
-                break
+    for path in filter(None, (_place(folder, name) for name in plugins)):
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            digests |= {name: digest_of_code(path, own) for name, own in registered_in(path).items()}
     return digests
+
+
+def _place(folder: Path, name: str) -> Path | None:
+    """Return where a plug-in lies that ``sweep.toml`` names, if it is there."""
+    places = (Path(name), folder / PLUGINS / Path(name).name)
+    return next((path for path in places if path.is_file()), None)
+
+
+class CodeOfPlugins:
+    """What the code of plug-ins means for the cells of one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    planned, finished : callable
+        Return its planned cells and the summaries of its finished ones, planned or not.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        planned: Callable[[], Iterator[dict[str, Any]]],
+        finished: Callable[[], Iterator[dict[str, Any]]],
+    ) -> None:
+        self._folder = folder
+        self._planned = planned
+        self._finished = finished
+
+    def stale(self, planned: Mapping[str, Mapping[str, Any]]) -> dict[str, Stale]:
+        """Return those of the `planned` identities without a result that have one of other code, by key."""
+        of_plugins = {key: cell for key, cell in planned.items() if code_in(cell)}
+        others = self._others() if of_plugins else {}
+        found = {key: stale_by(cell, others) for key, cell in of_plugins.items()}
+        return {key: stale for key, stale in found.items() if stale}
+
+    def rows(self, result: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
+        """Yield what is stored of each planned cell; `result` returns it, if there is one.
+
+        Of a cell whose plug-in has been edited since, nothing counts: it is ``stale``.
+        """
+        now: dict[str, str] | None = None
+        others: dict[str, dict[str, Any]] | None = None
+        for row in self._planned():
+            record = result(row)
+            changed: tuple[str, ...] = ()
+            if code_in(row["cell"]) and "kept_of" not in row:
+                now = code_now(self._folder, self._names()) if now is None else now
+                changed = changed_in(row["cell"], now)
+                if record is None and not changed:
+                    others = self._others() if others is None else others
+                    found = stale_by(row["cell"], others)
+                    changed = found.changed if found else ()
+            if changed:
+                yield {**row, "status": STALE, "reason": f"{', '.join(changed)} changed"}
+            elif record is None:
+                yield {**row, "status": MISSING}
+            else:
+                yield {**record, "kept_of": row["kept_of"]} if "kept_of" in row else record
+
+    def pack(self) -> dict[str, Path | None]:
+        """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.
+
+        A file of other code than the plan's is left out.
+        """
+        own_folder(self._folder / PLUGINS)
+        planned: dict[str, str] = {}
+        for row in self._planned():
+            planned |= code_in(row["cell"])
+        packed: dict[str, Path | None] = {}
+        for name in self._names():
+            now = code_now(self._folder, [name])
+            same = now and all(planned.get(method, code) == code for method, code in now.items())
+            path, to = _place(self._folder, name), self._folder / PLUGINS / Path(name).name
+            if same and path:
+                write_atomically(to, path.read_bytes())
+            packed[name] = to if same and path else None
+        return packed
+
+    def _others(self) -> dict[str, dict[str, Any]]:
+        """Return finished cells of plug-ins by all but their code; of several, one of the last plan."""
+        last = {row["key"] for row in self._planned()}
+        return by_all_but_code(sorted(self._finished(), key=lambda record: record["key"] in last))
+
+    def _names(self) -> list[str]:
+        """Return the plug-in files that ``sweep.toml`` names."""
+        try:
+            text = read_regular(self._folder / "sweep.toml")[0].decode()
+            named = tomllib.loads(text).get(PLUGINS, [])
+        except (OSError, ValueError, RecursionError):
+            return []
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []

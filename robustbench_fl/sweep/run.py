@@ -95,7 +95,8 @@ def prepare(
     methods = methods or MethodProcess()
     found = methods.call(plan_of, sweep, store.read_sweep(), source, str(store.folder), data_dir)
     is_due = due(existing, retry_failed=retry_failed)
-    stale = store.of_other_code({p.cell.key: p.cell.identity for p in found.cells})
+    without = (p.cell for p in found.cells if p.cell.key not in statuses)
+    stale = store.code.stale({cell.key: cell.identity for cell in without})
     asked = [p for p in found.cells if found.asked is None or p.cell.key in found.asked]
     chosen = choice.of(asked) if choice else asked
     plan = found.cells
