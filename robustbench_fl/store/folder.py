@@ -54,10 +54,7 @@ class Store:
     folder : Path
         Created when something is first written.
 
-    Attributes
-    ----------
-    code : CodeOfPlugins
-        What the code of plug-ins means for its cells.
+    What the code of plug-ins means for its cells is in its attribute `code`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -235,8 +232,8 @@ class Store:
 
     def _finished(self) -> Iterator[dict[str, Any]]:
         """Yield summaries of all finished cells, planned or not."""
-        heads = self._catalogue.heads
-        yield from (self._catalogue.summary(key) for key, head in heads.items() if head.status in FINAL)
+        found = self._catalogue.heads.items()
+        yield from (self._catalogue.summary(key) for key, head in found if head.status in FINAL)
 
     def pack(self) -> int:
         """Put all cell files into one compressed file; return how many records it holds.
