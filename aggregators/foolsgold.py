@@ -101,7 +101,7 @@ class FoolsGold(Aggregator):
 
     Notes
     -----
-    Whole updates are compared, not those of the last layer alone. Copies are told by cosines that
+    Whole updates are compared, not those of the last layer alone. Copies are recognised by cosines that
     are 1 up to rounding. If nobody is trusted, the model is kept. Not made against a single
     attacker, whose weight is 1. Scores are one minus the weight before normalisation. Time O(n² d),
     extra memory one block of columns; with `memory` the state is, by the rule's definition, one vector

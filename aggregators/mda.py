@@ -70,7 +70,7 @@ class MDA(Aggregator, FromLengths):
     Release: none by the authors; ByzFL is their group's: ``github.com/LPD-EPFL/byzfl`` at 69bd1ac.
     Compared: numbers, in the review; with ByzFL, numbers, n = 10 and 20, d = 10 to 10,000.
     Difference: 1e-7 of the largest entry.
-    On purpose: equal diameters are told apart by distances, not by the clients' order.
+    On purpose: equal diameters are separated by distances, not by the clients' order.
 
     References
     ----------

@@ -28,7 +28,7 @@ SMALLEST = 1e-5
 def krum_lambda(honest: Tensor, copies: int) -> tuple[float, bool]:
     """Return the largest λ found for which Krum picks one of the copies of −λ·sign(x̄).
 
-    λ starts at the paper's upper bound and is halved until Krum, told of `copies` attackers,
+    λ starts at the paper's upper bound and is halved until Krum, assuming `copies` attackers,
     picks a copy from the honest updates and the copies together.
 
     Parameters

@@ -74,8 +74,8 @@ def aggregate(
     method = make("aggregators", rule)
     beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS}
     if beyond or method.baseline:
-        told = ", ".join(sorted(beyond)) or "clients that train"
-        raise UsageError(f"{rule} needs {told}, which a matrix does not hold. Use run_cell or a sweep.")
+        needed = ", ".join(sorted(beyond)) or "clients that train"
+        raise UsageError(f"{rule} needs {needed}, which a matrix does not hold. Use run_cell or a sweep.")
     if Need.F in method.needs and f is None:
         raise UsageError(
             f"{rule} needs f, the number of clients assumed malicious: aggregate({rule!r}, updates, f=2)."

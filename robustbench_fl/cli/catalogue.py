@@ -133,7 +133,7 @@ def _page() -> str:
     """Return the tables of all kinds, of the groups and of the settings as one Markdown page."""
     parts = [
         "# Catalogue",
-        "All methods with what they declare, as `robustbench-fl list --format md` prints them. What rules "
+        "All methods with what they declare, as `robustbench-fl list --format md` prints them.\nWhat rules "
         "and attacks were compared with, and how far they agree: [faithfulness.md](faithfulness.md).",
     ]
     titles = {"datasets": "Data sets", "models": "Networks"}

@@ -89,7 +89,7 @@ class Mounted:
         return tuple(client for client in range(self.n) if client not in self.malicious)
 
     def view(self, attack: Attack, reads: Reads | None = None, *, trained: bool = True) -> WatchedView:
-        """Return what `attack` is told, before the training or after it.
+        """Return what `attack` knows, before the training or after it.
 
         Like the engine, it hands out the honest rows to attacks that know them only.
         """

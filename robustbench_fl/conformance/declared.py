@@ -30,7 +30,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "multi_krum(iterative=true)": {
         "permutation": "with few rows left one neighbour counts; mutual neighbours tie, the first row wins"
     },
-    "none": {"start_and_stop": "without an attack there is nothing to start; it refuses to be told"},
+    "none": {"start_and_stop": "without an attack there is nothing to start; it takes neither"},
     "non_finite": {"finite": "NaN and Inf are what it is for"},
     "oracle_mean": {"shapes_documented": "its mathematics is the function `mean`, documented there"},
     "skymask": {

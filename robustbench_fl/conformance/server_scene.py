@@ -74,7 +74,7 @@ class WatchedView(ServerView):
 
 @dataclass(frozen=True)
 class Scene:
-    """One round of updates and everything a server could be told about it.
+    """One round of updates and everything a server could know of it.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class Cell:
         return self.attack.split("(", 1)[0]
 
     def assumed(self, n_participants: int) -> int | None:
-        """Return the f the server assumes in a round of `n_participants`, ``None`` if told nothing."""
+        """Return the f the server assumes in a round of `n_participants`, ``None`` if it assumes nothing."""
         factor = ASSUMED_F[self.assumed_f] if self.assumed_f else None
         return (
             None if factor is None else min(round(factor * self.malicious * n_participants), n_participants)

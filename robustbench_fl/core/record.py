@@ -36,7 +36,7 @@ class Facts(_Strict):
     """What tables say about the methods, stored so that no table needs to import them."""
 
     needs: list[str]
-    """What the rule is told: ``f``, ``root_data``, ``model``, ``client_ids``, ``history`` …"""
+    """What the server knows: ``f``, ``root_data``, ``model``, ``client_ids``, ``history`` …"""
     detector: bool
     """Whether the rule accuses clients."""
     ranked: bool
@@ -122,7 +122,7 @@ class Counts(_Strict):
     capped_rounds: int
     """Rounds in which the assumed f was lowered to what the rule can bear."""
     underestimated_rounds: int
-    """Rounds with more malicious clients than the f the rule was told."""
+    """Rounds with more malicious clients than the f that the server assumed."""
     kept_model_rounds: int
     """Rounds in which the model was left as it was."""
 

@@ -28,7 +28,7 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class About:
-    """What people are told of an axis, beside its type, range and default.
+    """What is said of an axis, beside its type, range and default.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def _group(axes: Any, table: pd.DataFrame, title: str) -> None:
 
 
 def _limits(numbers: pd.DataFrame) -> tuple[float, float]:
-    """Return where the axis ends: at whole tens around all numbers, so that close ones are told apart."""
+    """Return where the axis ends: at whole tens around all numbers, so that close ones stay apart."""
     low, high = 100 * float(numbers.min().min()), 100 * float(numbers.max().max())
     return max(10 * np.floor(low / 10) - 10, 0.0), min(10 * np.ceil(high / 10), 100.0)
 

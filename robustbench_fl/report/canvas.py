@@ -44,7 +44,7 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Line:
-    """How one rule is drawn, told apart by colour, dash and marker."""
+    """How one rule is drawn: colour, dash and marker."""
 
     color: str
     dash: str | tuple[float, tuple[float, ...]]

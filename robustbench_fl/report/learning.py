@@ -17,7 +17,7 @@ from robustbench_fl.report.seeds import seeds_text
 
 MAX_LINES = 10
 """Rules beyond so many are drawn as thin grey lines without a name."""
-_YARDSTICKS = ("oracle_mean", "mean")
+_BASELINES = ("oracle_mean", "mean")
 _OTHER, _OTHERS = Line("#bdbdbd", "-", "", 0.8), "other rules"
 _BAND = 0.14
 _ROW, _COLUMN = 2.1, 2.7
@@ -60,8 +60,8 @@ def _by_worst(data: pd.DataFrame, final: str, sign: int) -> list[str]:
     worst = scores.groupby("aggregator").min()
     ordered = sorted(worst.index, key=lambda rule: (-worst[rule], rule))
     found = [*ordered, *sorted(set(data["aggregator"]) - set(ordered))]
-    return [*(rule for rule in _YARDSTICKS if rule in found), *(
-        rule for rule in found if rule not in _YARDSTICKS
+    return [*(rule for rule in _BASELINES if rule in found), *(
+        rule for rule in found if rule not in _BASELINES
     )]  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _plot(axes: Any, rows: pd.DataFrame, rules: list[str]) -> dict[str, Any]:
         (handle,) = axes.plot(part["round"], 100 * part["mean"], color=look.color, linestyle=look.dash)
         handle.set(linewidth=look.width, markevery=_marks(len(part), rules.index(rule)))
         handle.set(marker=look.marker, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
-        handle.set_zorder(3 if rule in _YARDSTICKS else 2 if rule in named else 1)
+        handle.set_zorder(3 if rule in _BASELINES else 2 if rule in named else 1)
         if rule in named and (part["seeds"] > 1).any():
             axes.fill_between(part["round"], 100 * part["low"], 100 * part["high"], color=look.color,
                               alpha=_BAND, linewidth=0, zorder=1)  # fmt: skip

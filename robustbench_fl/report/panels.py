@@ -34,7 +34,7 @@ class Panel:
 def panels(frame: pd.DataFrame) -> Iterator[Panel]:
     """Yield the blocks with malicious clients in order, one for each assumed f if several are tried.
 
-    Rules that are not told f stand in the panels of every assumed f.
+    Rules that need no f stand in the panels of every assumed f.
     """
     frame = frame[frame["malicious"] > 0]
     further = [name for name in varying(frame) if name not in _MAIN]

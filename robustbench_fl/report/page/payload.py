@@ -79,7 +79,7 @@ def _attacks(table: pd.DataFrame) -> list[str]:
 
 
 def _assumed(table: pd.DataFrame) -> list[str]:
-    """Return what rules are told of f; the first, ``""``, stands for those told nothing."""
+    """Return the assumed f; the first, ``""``, stands for rules that need none."""
     return ["", *sorted({str(value) for value in table["_assumed"]} - {""})]
 
 

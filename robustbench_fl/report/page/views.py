@@ -29,7 +29,7 @@ class View:
     numbers : list of int
         Their settings.
     assumed : str
-        What rules that need f are told of it; ``""`` if that is not chosen.
+        The f that the server assumes; ``""`` if that is not chosen.
     """
 
     group: str

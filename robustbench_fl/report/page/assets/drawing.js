@@ -32,7 +32,7 @@ function plainNumber(value) {
 
 const SHOW = { percent, number: plainNumber, text: (value) => value || DASH };
 
-// Viridis: told apart by every eye, and by lightness alone in grey.
+// Viridis: colours that every eye can distinguish, in grey by lightness alone.
 const VIRIDIS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"]
   .map((hex) => [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16)));
 
