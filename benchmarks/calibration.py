@@ -65,12 +65,13 @@ def groups(
     found = {"honest": honest}
     for text in ATTACKS:
         at.attack, at.attack_state = make("attacks", text), states[text]
-        found[text] = at._attacked(honest, clients, positions, None)[torch.from_numpy(positions[:1])]
+        found[text] = at._attacked(honest, clients, positions, None, None)[torch.from_numpy(positions[:1])]
         states[text] = at.attack_state
-    recipe = at._client_recipe(clients)
+    samples = int(at.sample_counts.median())
+    recipe = at.training.client_recipe(at.params, at.round, samples)
     generator = torch_generator(stream("calibration", at.cell.seed, at.round))
-    shape = (3, recipe.samples, *at.model.input_shape)
-    labels = (torch.arange(recipe.samples) % at.model.n_classes).expand(3, -1).contiguous()
+    shape = (3, samples, *at.model.input_shape)
+    labels = (torch.arange(samples) % at.model.n_classes).expand(3, -1).contiguous()
     white = torch.randn(shape, generator=generator)
     found["white noise"] = recipe.train(white, labels)
     found["smooth noise"] = recipe.train(smoothed(torch.randn(shape, generator=generator)), labels)
@@ -101,10 +102,10 @@ def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
             images *= math.sqrt(64 / math.prod(at.model.input_shape))
             for number in range(max(ROUNDS) + 1):
                 at.attack = first
-                work = at.begin_round()
-                honest = work.rows_of(at._trained(work.jobs, work.recipe))
+                clients = np.arange(at.settings.clients)
+                honest = at._updates(clients, clients[:0])
                 if number in ROUNDS:
-                    for who, updates in groups(at, dict(states), honest, work.clients).items():
+                    for who, updates in groups(at, states, honest, clients).items():
                         sent = updates[updates.norm(dim=1) > 1e-12]
                         if not len(sent):  # mpaf's first update is zero
                             continue
@@ -138,6 +139,7 @@ def draw() -> None:
         axis.set(title=name, xlabel="iterations until E < 0.6", yticks=range(len(order)), xlim=(0, MOST + 42))
         axis.set_yticklabels(order)
         axis.axvline(MOST, color="0.7", linewidth=0.8)
+        axis.set_ylim(-0.7, len(order) + 0.1)
         axis.text(MOST + 6, len(order) - 0.4, "never", fontsize=7)
     figure.tight_layout()
     figure.savefig(TABLE.with_suffix(".png"), dpi=110)

@@ -22,7 +22,8 @@ TABLES = {
     ),
 }
 """Per marker in the page: folder under ``results/`` and the columns that tell rows apart."""
-GRID = "fedredefense-calibrated-grid"
+PARTS = ("digits", "fashion_mnist", "cifar10")
+"""The grid ``sweeps/fedredefense-calibrated-grid.toml`` is committed in parts, a folder each."""
 SETTING = ["aggregator", "dataset", "model", "partition", "lr", "local_epochs"]
 """What makes a row of the table of all settings."""
 
@@ -58,7 +59,8 @@ def table(folder: str, by: list[str]) -> str:
 
 def settings_table() -> str:
     """Return one row a setting of the grid: false bans, clean and attacked, and the attack found least."""
-    cells = frame(Store.existing(ROOT / "results" / GRID).records())
+    folders = [ROOT / "results" / f"fedredefense-calibrated-{part}" for part in PARTS]
+    cells = pd.concat([frame(Store.existing(folder).records()) for folder in folders if folder.is_dir()])
     cells = cells[cells.status == "done"].sort_values([*SETTING, "attack", "seed"])
     lines = [
         "| rule | data, network | partition | lr × epochs | seeds | FPR, clean | attacks | FPR, attacked "
