@@ -26,7 +26,8 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with a ``"missing"`` row for each cell that some rule has and another lacks.
 
     Within a setting every rule is expected to have met the same attacks and seeds, under each f
-    assumed there if it is told f. Adds the column ``_setting`` (its number).
+    assumed there if it is told f. A strength that a pilot picked for other rules is not expected of a
+    rule that met the attack's family at another. Adds the column ``_setting`` (its number).
 
     Raises
     ------
@@ -89,7 +90,21 @@ def _expected(table: pd.DataFrame) -> pd.DataFrame:
         rules[~rules["_told"]].merge(met[["_setting"]].drop_duplicates(), how="cross").assign(_assumed="")
     )
     pairs = pd.concat([pairs, without])[["_setting", "aggregator", "_assumed"]].drop_duplicates()
-    return pairs.merge(met, on="_setting")[_KEY]
+    wanted = pairs.merge(met, on="_setting")[_KEY]
+    return wanted[~_picked_for_others(wanted, table)]
+
+
+def _picked_for_others(wanted: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
+    """Return which cells are under a strength, no default, of a family that the rule met at another."""
+    place = ["_setting", "aggregator", "_assumed"]
+    families = table.groupby("attack")["family"].max()
+    met = pd.MultiIndex.from_frame(table[[*place, "attack"]])
+    met_family = pd.MultiIndex.from_frame(table[place].assign(family=table["attack"].map(families)))
+    family = wanted["attack"].map(families)
+    known = pd.MultiIndex.from_frame(wanted[place].assign(family=family)).isin(met_family)
+    unmet = ~pd.MultiIndex.from_frame(wanted[[*place, "attack"]]).isin(met)
+    strength = wanted["attack"].str.contains("(", regex=False)
+    return strength & (family != "") & known & unmet
 
 
 def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

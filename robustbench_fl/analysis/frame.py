@@ -49,7 +49,7 @@ FLOATS = (
     "kept_model_rounds",
     "classes",
 )
-FACTS = ("told", "detector", "ranked", "knowledge", "knows_defence", "adaptive", "category")
+FACTS = ("told", "detector", "ranked", "knowledge", "knows_defence", "adaptive", "category", "family", "edge")
 IDENTITY = ("key", *LABELS, "alpha", "malicious", "assumed_f", "f", "aggregator", "attack", "seed")
 ORIGIN = ("engine_name", "device", "versions", "commit")
 COLUMNS = (*IDENTITY, "status", *FLOATS[2:], *FACTS, "reason", *ORIGIN)
@@ -94,7 +94,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(names))
     kinds: dict[str, Any] = dict.fromkeys(FLOATS, "float64")
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
-    kinds |= dict.fromkeys(("detector", "ranked", "knows_defence", "adaptive"), bool)
+    kinds |= dict.fromkeys(("detector", "ranked", "knows_defence", "adaptive", "edge"), bool)
     return table.astype(kinds)
 
 
@@ -184,6 +184,8 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "knows_defence": facts.get("knows_defence", False),
         "adaptive": facts.get("adaptive", False),
         "category": facts.get("category", "none"),
+        "family": facts.get("family", ""),
+        "edge": facts.get("edge", False),
     }
 
 

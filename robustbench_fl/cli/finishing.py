@@ -55,7 +55,7 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     click.echo(f"\nTables, matrices and figures: {store.folder}")
     click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
     ours = list(chosen)
-    _tell_failures(store, [key for key in ours if statuses.get(key) in FAILURES], len(ours))
+    tell_failures(store, [key for key in ours if statuses.get(key) in FAILURES], len(ours))
     return int(any(statuses.get(key) not in FINAL for key in ours))
 
 
@@ -116,7 +116,8 @@ def _digest(folder: Path, name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _tell_failures(store: Store, failed: list[str], cells: int) -> None:
+def tell_failures(store: Store, failed: list[str], cells: int) -> None:
+    """Say on standard error which of `cells` cells failed, and what to do about it."""
     for key in failed[:_SHOWN]:
         if record := store.summary(key):
             labels = record["labels"]

@@ -14,13 +14,14 @@ from robustbench_fl.cli.options import calibrate_option, choice_of, choice_optio
 from robustbench_fl.cli.output import format_option
 from robustbench_fl.cli.plan_text import plan_text, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
-from robustbench_fl.cli.where import Where, environment_of, here_options, site_of, where_options
+from robustbench_fl.cli.where import Site, Where, environment_of, here_options, site_of, where_options
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.config import Sweep
     from robustbench_fl.sweep.run import Prepared
     from robustbench_fl.sweep.runner.processes import MethodProcess
+    from robustbench_fl.sweep.timing import Times
 
 
 @click.command()
@@ -45,15 +46,13 @@ def sweep(
     A flag for an axis or a setting may be repeated or hold a comma-separated list. Finished cells are
     kept: the same command runs only what is missing. A folder may grow.
     """
-    from robustbench_fl.sweep.run import run
     from robustbench_fl.sweep.runner.processes import MethodProcess
-    from robustbench_fl.sweep.timing import expected, ordered
 
     asked = sweep_of(file, {**flags, "plugins": plugins})
     plugins = tuple(map(Path, asked.plugins))
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir, running)
-        click.echo(_headline(prepared, store))
+        click.echo(headline(prepared, store))
         if dry_run and not calibrate:
             click.echo(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
             return 0
@@ -62,14 +61,22 @@ def sweep(
             if dry_run:
                 click.echo(plan_text(prepared, times, site.jobs, "table"))
                 return 0
-            prepared = replace(prepared, pending=ordered(prepared.pending, times))
-            environment = replace(site.environment, folder=store.folder.resolve())
-            watch = Watch(running, prepared, store, site.jobs, expected(prepared.pending, times))
-            with watch.watching():
-                backend = site.backend(environment, running.policy, watch.logs.keep)
-                say = partial(click.echo, err=True)
-                run(prepared, store, backend, watch.finished, watch.stop, watch.tell, say)
+            run_at(site, prepared, store, running, times)
     return finish(store, [planned.cell.key for planned in prepared.chosen])
+
+
+def run_at(site: Site, prepared: Prepared, store: Store, running: Running, times: Times) -> None:
+    """Run what is to do on machines that are ready, watched, the longest cells first."""
+    from robustbench_fl.sweep.run import run
+    from robustbench_fl.sweep.timing import expected, ordered
+
+    prepared = replace(prepared, pending=ordered(prepared.pending, times))
+    environment = replace(site.environment, folder=store.folder.resolve())
+    watch = Watch(running, prepared, store, site.jobs, expected(prepared.pending, times))
+    with watch.watching():
+        backend = site.backend(environment, running.policy, watch.logs.keep)
+        say = partial(click.echo, err=True)
+        run(prepared, store, backend, watch.finished, watch.stop, watch.tell, say)
 
 
 @click.command()
@@ -101,7 +108,7 @@ def plan(
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir)
         if format_ == "table":
-            click.echo(_headline(prepared, store))
+            click.echo(headline(prepared, store))
         if calibrate:
             backend = LocalBackend(where.jobs, environment_of(where, prepared.pending, plugins, methods))
     times = times_of(prepared, store, calibrate, backend)
@@ -135,7 +142,8 @@ def _prepare(
     return prepared, store
 
 
-def _headline(prepared: Prepared, store: Store) -> str:
+def headline(prepared: Prepared, store: Store) -> str:
+    """Return how many cells there are, how many of them are to run, and where."""
     infeasible = sum(planned.infeasible is not None for planned in prepared.chosen)
     due = sum(planned.infeasible is None for planned in prepared.pending)
     text = f"{prepared.sweep.name}: {len(prepared.plan)} cells"

@@ -46,6 +46,10 @@ class Facts(_Strict):
     knows_defence: bool
     adaptive: bool
     category: Literal["none", "data", "update", "backdoor"]
+    family: str = ""
+    """Attacks of one idea, in whatever strength; empty in records that were written before it was."""
+    edge: bool = False
+    """Whether the attack is the first or last strength of its family's scale."""
 
 
 class Metrics(_Strict):

@@ -140,7 +140,9 @@ class CodeOfPlugins:
             elif record is None:
                 yield {**row, "status": MISSING}
             else:
-                yield {**record, "kept_of": row["kept_of"]} if "kept_of" in row else record
+                kept = {"kept_of": row["kept_of"]} if "kept_of" in row else {}
+                facts = {**row["facts"], **record["facts"]}  # some came after the record was written
+                yield {**record, "facts": facts, **kept}
 
     def pack(self) -> dict[str, Path | None]:
         """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.

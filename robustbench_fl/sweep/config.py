@@ -88,10 +88,12 @@ class Sweep(BaseModel):
     grids: tuple[Grid, ...]
     plugins: tuple[str, ...] = ()
     """Python files whose methods it uses, as paths that are known to whoever starts it."""
+    pilot: Path | None = None
+    """The picks of a pilot: each rule then meets these members of a family only, and its default."""
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
-    """Return the raw table of a sweep file.
+    """Return the raw table of a sweep file; the path of its key ``pilot`` counts from the file's folder.
 
     Raises
     ------
@@ -107,6 +109,12 @@ def read_sweep(path: Path) -> dict[str, Any]:
     table.setdefault("name", path.stem)
     if "plugins" in table:
         table["plugins"] = [str(_beside(path, name)) for name in _plugin_names(table["plugins"], path.name)]
+    if "pilot" in table:
+        if not isinstance(table["pilot"], str) or not table["pilot"]:
+            raise UsageError(
+                f"pilot in {path.name} must be the path of a pilot's picks, got {table['pilot']!r}."
+            )
+        table["pilot"] = path.parent / table["pilot"]
     return table
 
 
@@ -127,7 +135,10 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     UsageError
         On unknown keys, wrong types and values out of range.
     """
-    base = {key: value for key, value in table.items() if key not in ("name", "grid", "plugins")}
+    base = {key: value for key, value in table.items() if key not in ("name", "grid", "plugins", "pilot")}
+    pilot = table.get("pilot")
+    if not isinstance(pilot, Path | None):
+        raise UsageError(f"pilot in {where}: only a sweep file that the user names may name picks.")
     grids = table.get("grid") or [{}]
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UsageError(f"'grid' in {where} must be [[grid]] tables.")
@@ -146,7 +157,7 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     ]
     named = _plugin_names(table.get("plugins", []), where)
     plugins = dict.fromkeys([*named, *overrides.get("plugins", ())])
-    return Sweep(name=name, grids=_unique(made), plugins=tuple(plugins))
+    return Sweep(name=name, grids=_unique(made), plugins=tuple(plugins), pilot=pilot)
 
 
 def parse_seeds(value: Any) -> list[int]:
@@ -274,7 +285,7 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
         if key not in AXES:
             raise UsageError(
                 f"Unknown key {key!r} in {where}. {did_you_mean(key, AXES)}".rstrip()
-                + f"\nKeys: name, grid, plugins, {', '.join(AXES)}."
+                + f"\nKeys: name, grid, plugins, pilot, {', '.join(AXES)}."
             )
     if "local_steps" in table and "local_epochs" in table:
         raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")

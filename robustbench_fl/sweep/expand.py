@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need, build
+from robustbench_fl.api.families import at_edge, family_of
 from robustbench_fl.api.groups import ungrouped
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.spec import parse_chain
@@ -171,7 +172,12 @@ def _facts(aggregator: str, attack: str) -> dict[str, Any]:
         "knows_defence": threat.knows_defence,
         "adaptive": threat.adaptive,
         "category": threat.category,
+        "family": family_of(type(threat)),
+        "edge": _at_edge(attack),
     }
+
+
+_at_edge = cache(at_edge)
 
 
 @cache

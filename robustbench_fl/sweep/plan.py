@@ -54,11 +54,13 @@ def plan_of(
     Raises
     ------
     UsageError
-        If the folder holds a sweep with other settings, or a method is unknown.
+        If the folder holds a sweep with other settings, a method is unknown, or the picks of a pilot
+        that the sweep names do not fit it.
     """
     from robustbench_fl.sweep.expand import canonical, expand
+    from robustbench_fl.sweep.strengths import narrowed
 
-    wanted = whole = canonical(asked, source, data_dir)
+    wanted = whole = narrowed(canonical(asked, source, data_dir))
     if held:
         whole = united(_canonical_held(held, folder), wanted)
     cells = expand(whole)

@@ -42,6 +42,8 @@ class Prepared:
         Keys of those to run that have a final result, which only another one replaces.
     stale : mapping
         Planned cells that have a result of other code only, by key.
+    asked : list of Planned
+        The cells of the sweep that was asked for, whether or not chosen.
     """
 
     sweep: Sweep
@@ -51,6 +53,7 @@ class Prepared:
     statuses: Mapping[str, str] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
     stale: Mapping[str, Stale] = field(default_factory=dict)
+    asked: list[Planned] = field(default_factory=list)
 
 
 def prepare(
@@ -101,10 +104,10 @@ def prepare(
     chosen = choice.of(asked) if choice else asked
     plan = found.cells
     if keep_stale:
-        plan, chosen = ([_as_stored(p, stale) for p in cells] for cells in (plan, chosen))
+        plan, chosen, asked = ([_as_stored(p, stale) for p in cells] for cells in (plan, chosen, asked))
     pending = [planned for planned in chosen if is_due(statuses.get(planned.cell.key))]
     final = (key for planned in pending if statuses.get(key := planned.cell.key) in FINAL)
-    return Prepared(found.sweep, plan, chosen, pending, statuses, frozenset(final), stale)
+    return Prepared(found.sweep, plan, chosen, pending, statuses, frozenset(final), stale, asked)
 
 
 def run(

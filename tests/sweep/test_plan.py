@@ -144,7 +144,11 @@ def test_facts():
         "knows_defence": True,
         "adaptive": True,
         "category": "update",
+        "family": "optimal",
+        "edge": False,
     }
+    (strong,) = planned(attack="ipm(epsilon=100)")
+    assert (strong.facts["family"], strong.facts["edge"]) == ("ipm", True)
     assert planned(aggregator="oracle_mean")[0].facts["ranked"] is False
 
 

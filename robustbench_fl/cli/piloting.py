@@ -1,0 +1,177 @@
+"""``pilot``: the strength of each attack that hurts each rule most, found on seeds never reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robustbench_fl.cli.finishing import tell_failures
+from robustbench_fl.cli.options import choice_of, choice_options, sweep_of, sweep_options
+from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.plan_text import times_of
+from robustbench_fl.cli.running import Running, run_options
+from robustbench_fl.cli.sweeping import headline, run_at
+from robustbench_fl.cli.where import Where, site_of, where_options
+from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.status import COUNTED, FAILURES, FINAL
+
+if TYPE_CHECKING:
+    from robustbench_fl.core.cell import Planned
+    from robustbench_fl.core.picks import Picks
+    from robustbench_fl.store import Store
+
+FOLDER = "pilot"
+"""Within the sweep's folder."""
+
+
+@click.command()
+@sweep_options
+@choice_options
+@where_options
+@run_options
+@click.option(
+    "--pilot-seeds",
+    default="1000:1004",
+    show_default=True,
+    metavar="SEEDS",
+    help="Seeds to pick on, at least 4, none of them the sweep's own.",
+)
+@format_option
+def pilot(
+    file: Path | None,
+    where: Where,
+    running: Running,
+    out: Path | None,
+    plugins: tuple[Path, ...],
+    pilot_seeds: str,
+    format_: str,
+    **flags: Any,
+) -> int:
+    """Pick the strength of each attack that hurts most, for each rule and block.
+
+    It takes the file and the flags of `sweep`, and runs every strength of the families of the sweep's
+    attacks on seeds of its own, in the folder pilot/ of the sweep's folder; finished cells are kept. What
+    it picks is stored in picks.json of the sweep's folder. Name that file in the sweep file, as
+    pilot = "path/to/picks.json", and the sweep runs these strengths.
+    """
+    from robustbench_fl.core.picks import FILE, write_picks
+    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.config import parse_seeds
+    from robustbench_fl.sweep.picking import picks_of
+    from robustbench_fl.sweep.run import default_folder, prepare
+    from robustbench_fl.sweep.runner.processes import MethodProcess
+    from robustbench_fl.sweep.strengths import trial
+
+    seeds = _enough(parse_seeds(pilot_seeds))
+    asked = sweep_of(file, {**flags, "plugins": plugins})
+    plugins = tuple(map(Path, asked.plugins))
+    folder = out or default_folder(asked.name)
+    store = Store(folder / FOLDER)
+    with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
+        source = file.name if file else ""
+        sweep, named = methods.call(trial, asked, seeds, source, where.data_dir)
+        prepared = prepare(
+            sweep,
+            store,
+            source=source,
+            existing=running.existing,
+            retry_failed=running.retry_failed,
+            keep_stale=running.keep_stale,
+            choice=choice_of(flags),
+            methods=methods,
+            data_dir=where.data_dir,
+        )
+        click.echo(headline(prepared, store), err=True)
+        with site_of(where, prepared.pending, plugins, methods) as site:
+            run_at(site, prepared, store, running, times_of(prepared, store))
+    statuses = store.statuses()
+    if open_cells := _without_result(prepared.asked, statuses):
+        chosen = [planned.cell.key for planned in prepared.chosen]
+        tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
+        click.echo(
+            f"Nothing is picked yet: {open_cells} of the pilot's {len(prepared.asked)} cells have no result.",
+            err=True,
+        )
+        return int(any(statuses.get(key) not in FINAL for key in chosen))
+    found = picks_of(
+        prepared.asked,
+        _accuracies(store, prepared.asked, statuses),
+        sweep=asked.name,
+        seeds=seeds,
+        named=named,
+    )
+    write_picks(folder / FILE, found)
+    print_rows(_rows(found, format_), format_)
+    click.echo(f"\n{_summary(found)}\nThe picks: {folder / FILE}", err=True)
+    return 0
+
+
+def _enough(seeds: list[int]) -> list[int]:
+    from robustbench_fl.core.picks import FEWEST_SEEDS
+
+    seeds = list(dict.fromkeys(seeds))
+    if len(seeds) < FEWEST_SEEDS:
+        raise UsageError(
+            f"--pilot-seeds names {len(seeds)} seed{'s' * (len(seeds) != 1)}; a pilot takes at least "
+            f"{FEWEST_SEEDS}, such as 1000:1004 (the end is not included)."
+        )
+    return seeds
+
+
+def _without_result(asked: Iterable[Planned], statuses: dict[str, str]) -> int:
+    return sum(statuses.get(planned.cell.key) not in FINAL for planned in asked)
+
+
+def _accuracies(store: Store, asked: Iterable[Planned], statuses: dict[str, str]) -> dict[str, float]:
+    """Return the accuracy of every cell that has one, by key."""
+    found = {}
+    for key in (planned.cell.key for planned in asked):
+        record = store.summary(key) if statuses.get(key) in COUNTED else None
+        if record and record["metrics"]:
+            found[key] = float(record["metrics"]["accuracy"])
+    return found
+
+
+def _rows(found: Picks, format_: str) -> list[dict[str, Any]]:
+    """Return a row for each pick; people are shown only those columns of a block in which blocks differ."""
+    rows = []
+    for pick in found.picks:
+        block = found.blocks[pick.block].model_dump()
+        worst = pick.members[0] if pick.members else None
+        rows.append(
+            {
+                "family": pick.family,
+                "aggregator": pick.aggregator,
+                **{name: value for name, value in block.items() if name != "settings"},
+                "assumed_f": pick.assumed_f,
+                **block["settings"],
+                "picked": [member.attack for member in pick.members],
+                "accuracy": worst.accuracy if worst else None,
+                "default": pick.default,
+                "default_accuracy": pick.default_accuracy,
+                "tried": pick.tried,
+                "edge": worst.edge if worst else None,
+            }
+        )
+    if format_ == "json":
+        return rows
+    kept = {"family", "aggregator", "picked", "accuracy", "default", "default_accuracy", "tried", "edge"}
+    shown = [name for name in rows[0] if name in kept or len({row[name] for row in rows}) > 1]
+    return [{name: row[name] for name in shown} for row in rows]
+
+
+def _summary(found: Picks) -> str:
+    """Return how many picks there are, and how many lie at the edge of their grid."""
+    picks = [pick for pick in found.picks if pick.members]
+    edge = sum(pick.members[0].edge for pick in picks)
+    worse = sum(pick.members[0].attack != pick.default for pick in picks)
+    text = f"{len(picks)} picks; in {worse} another strength than the default is worst."
+    if edge:
+        text += (
+            f" {edge} lie at the edge of their grid: a still stronger attack may lie beyond. Name further "
+            "strengths in the sweep and run the pilot again."
+        )
+    return text
