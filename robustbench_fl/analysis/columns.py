@@ -109,6 +109,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "rank": Column(title="#", better="lower"),
         "worst_accuracy": _share("Worst", interval="worst"),
         "worst_left_out": _share("Worst, left-out pick", wide=True),
+        "worst_at_defaults": _share("Worst at defaults"),
         "worst_adaptive": _share("Worst adaptive"),
         "mean_accuracy": _share("Mean", interval="mean"),
         "iqm_accuracy": _share("IQM", wide=True),

@@ -11,6 +11,7 @@ from robustbench_fl.analysis.attack_effect import effective_drops
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.coverage import counted, only_counted
 from robustbench_fl.analysis.scores import attacked, block_means
+from robustbench_fl.analysis.strengths import worst_at_edge
 
 WANTED_SEEDS = 10
 ENOUGH_OF_ORACLE = 0.9
@@ -40,15 +41,13 @@ class Flag:
         return f"{self.cause} {self.remedy}"
 
 
-def flags(frame: pd.DataFrame, at_edge: tuple[str, ...] = ()) -> tuple[Flag, ...]:
+def flags(frame: pd.DataFrame) -> tuple[Flag, ...]:
     """Return what is suspect about a comparison.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         As from :func:`robustbench_fl.analysis.frame.frame`.
-    at_edge : tuple of str, optional
-        Attacks whose strength was picked at the edge of its grid, where that is known.
 
     Returns
     -------
@@ -58,10 +57,10 @@ def flags(frame: pd.DataFrame, at_edge: tuple[str, ...] = ()) -> tuple[Flag, ...
     if frame.empty or not counted(frame).any():
         return ()
     cells = only_counted(completed(frame))
-    return tuple(_found(in_blocks(cells), at_edge))
+    return tuple(_found(in_blocks(cells)))
 
 
-def _found(blocks: pd.DataFrame, at_edge: tuple[str, ...]) -> Iterator[Flag]:
+def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
     if blocks["dataset"].nunique() == 1:
         yield Flag(
             "one_data_set", f"One data set only ({blocks['dataset'].iloc[0]}).",
@@ -80,9 +79,9 @@ def _found(blocks: pd.DataFrame, at_edge: tuple[str, ...]) -> Iterator[Flag]:
             "root_data_alone", f"Root data alone nearly reach the oracle in {settings}.",
             "Lower root_size: the setting needs no federation.",
         )  # fmt: skip
-    if at_edge:
+    if at_edge := worst_at_edge(blocks):
         yield Flag(
-            "strength_at_edge", f"The worst strength lies at the edge of its grid: {_some(list(at_edge))}.",
+            "strength_at_edge", f"The worst strength lies at the edge of its grid: {_some(at_edge)}.",
             "Widen the grid.",
         )  # fmt: skip
     drops = effective_drops(blocks[blocks["ranked"].astype(bool)])

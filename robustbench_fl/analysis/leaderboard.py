@@ -28,6 +28,7 @@ from robustbench_fl.analysis.scores import (
     seeded,
     worst_attacks,
 )
+from robustbench_fl.analysis.strengths import filled, has_picks, is_default
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.analysis.tracks import TRACKS, track_of
 from robustbench_fl.core.errors import UsageError, among
@@ -47,6 +48,7 @@ COLUMNS = (
     "aggregator",
     *(WORST, "worst_low", "worst_high"),
     LEFT_OUT,
+    "worst_at_defaults",
     "worst_attack",
     "worst_adaptive",
     *(MEAN, "mean_low", "mean_high"),
@@ -68,7 +70,7 @@ COLUMNS = (
 _OPTIONAL = frozenset(
     {
         *(LEFT_OUT, "worst_low", "worst_high", "mean_low", "mean_high", "rank_low", "rank_high"),
-        *("worst_adaptive", "attack_success", "diverged", "imputed"),
+        *("worst_at_defaults", "worst_adaptive", "attack_success", "diverged", "imputed"),
     }
 )
 
@@ -139,7 +141,8 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     Leaderboard
         ``worst_accuracy`` is the minimum over attacks of the mean over seeds, averaged over blocks;
         ranks go by it, in each track alone, from five seeds on. ``worst_left_out`` is the mean over
-        seeds of the accuracy at the attack that is worst on the other seeds. ``mean_accuracy`` is
+        seeds of the accuracy at the attack that is worst on the other seeds, ``worst_at_defaults`` the
+        worst at the strengths that no pilot picked. ``mean_accuracy`` is
         the mean over the attacks that hurt plain averaging (over all in a block where none does),
         ``iqm_accuracy`` the mean of the middle half of those cells. The attack ``none`` and adaptive
         attacks count in neither. ``clean_accuracy`` is under the attack ``none`` at the same
@@ -171,7 +174,7 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     hurt = attacked(counted)
     useful = credited(hurt, found)
     table = _columns(cells, counted, hurt, useful)
-    by_seed = seeded(hurt)
+    by_seed = seeded(filled(hurt))
     if by_seed is not None:
         _add_intervals(table, by_seed, seeded(useful))
     table = _with_notes(table, coverage(cells), cells, nobody)
@@ -197,6 +200,9 @@ def _columns(
     means, clean_means = block_means(hurt), block_means(unhurt)
     table[WORST] = over_blocks(means, "accuracy", "min")
     table["worst_attack"] = worst_attacks(means)
+    if has_picks(hurt):
+        at_defaults = means[is_default(means["attack"])]
+        table["worst_at_defaults"] = over_blocks(at_defaults, "accuracy", "min")
     table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
     table[MEAN] = over_blocks(block_means(useful), "accuracy", "mean")
     table["iqm_accuracy"] = interquartile_means(useful)

@@ -12,6 +12,7 @@ from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.inference import mean_interval, pairwise, seeds_to_separate, worst_difference
 from robustbench_fl.analysis.picks import EQUAL
 from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, seeded
+from robustbench_fl.analysis.strengths import filled
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 
@@ -71,7 +72,7 @@ def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, o
         return None
     own, other = rule, str(reference["aggregator"].iloc[0])
     row: dict[str, object] = {"aggregator": rule}
-    values = seeded(hurt)
+    values = seeded(filled(hurt))
     paired = None if values is None else values.of(own, other)
     if paired is None:
         worst = over_blocks(block_means(hurt), "accuracy", "min")
@@ -125,7 +126,7 @@ def _averaged(rows: pd.DataFrame, own: str, other: str) -> tuple[float, float, f
 
 def _verdicts(blocks: pd.DataFrame, against: str) -> dict[str, str]:
     """Return the verdict of the leaderboard's test on each rule; empty without several seeds."""
-    values = seeded(attacked(blocks))
+    values = seeded(filled(attacked(blocks)))
     if values is None or against not in values.rules:
         return {}
     row = pairwise(values.values, **values.test_images)[:, values.rules.index(against)]

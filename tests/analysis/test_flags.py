@@ -21,8 +21,8 @@ def ten_seeds(grid, table, **common):
     ]
 
 
-def names(cells, **given):
-    return [flag.name for flag in flags(frame(cells), **given)]
+def names(cells):
+    return [flag.name for flag in flags(frame(cells))]
 
 
 def test_nothing_is_suspect(grid):
@@ -51,12 +51,6 @@ def test_root_data_alone(grid, record, root, flagged):
     for cell in only:
         cell["facts"]["ranked"] = False
     assert names([*cells, *only]) == ["root_data_alone"] * flagged
-
-
-def test_the_edge_of_a_grid(grid):
-    (flag,) = flags(frame(ten_seeds(grid, GOOD)), at_edge=("ipm(epsilon=10)",))
-    assert flag.name == "strength_at_edge"
-    assert "ipm(epsilon=10)" in flag.cause
 
 
 def test_attacked_above_clean(grid):

@@ -1,0 +1,61 @@
+"""Attacks whose strength a pilot picked for each rule: what stands beside what, the default, the edge."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from robustbench_fl.analysis.scores import attacked, block_means, worst_pairs
+
+_PLACE = ["aggregator", "_block"]
+
+
+def is_default(attacks: pd.Series) -> pd.Series:
+    """Return which attacks are at their default strength: texts without a parameter."""
+    return ~attacks.str.contains("(", regex=False)
+
+
+def has_picks(rows: pd.DataFrame) -> bool:
+    """Whether some family was met at its default and at another strength."""
+    known = rows[rows["family"] != ""]
+    return bool((is_default(known["attack"]).groupby(known["family"]).nunique() > 1).any())
+
+
+def filled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `rows` with a rule's own worst member in place of those that were picked for others only.
+
+    Two rules are compared on the attacks that both met; with this each is compared at its own worst of
+    a family. No minimum over attacks changes.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Attacked cells in blocks, completed.
+    """
+    families = rows.groupby("attack")["family"].max()
+    strengths = families[(families != "") & ~is_default(families.index.to_series())]
+    met = rows[["_block", "attack"]].drop_duplicates()
+    met = met[met["attack"].isin(strengths.index)].assign(family=lambda some: some["attack"].map(families))
+    if met.empty:
+        return rows
+    means = block_means(rows).assign(family=lambda some: some["attack"].map(families))
+    worst = means.sort_values("accuracy", kind="stable").drop_duplicates([*_PLACE, "family"])
+    wanted = worst.merge(met, on=["_block", "family"], suffixes=("", "_for"))
+    own = pd.MultiIndex.from_frame(rows[[*_PLACE, "attack"]])
+    wanted = wanted[~pd.MultiIndex.from_frame(wanted[[*_PLACE, "attack_for"]]).isin(own)]
+    added = wanted[[*_PLACE, "attack", "attack_for"]].merge(rows, on=[*_PLACE, "attack"])
+    added = added.drop(columns="attack").rename(columns={"attack_for": "attack"})
+    return pd.concat([rows, added[rows.columns]], ignore_index=True) if len(added) else rows
+
+
+def worst_at_edge(blocks: pd.DataFrame) -> list[str]:
+    """Return the strengths at the edge of their grid that are worst for a ranked rule in some block.
+
+    Parameters
+    ----------
+    blocks : pandas.DataFrame
+        Completed cells in blocks. Families met at their default only, or at no default, have no grid.
+    """
+    ranked = attacked(blocks[blocks["ranked"].astype(bool)])
+    of_grid = [family for family, rows in ranked.groupby("family") if family and has_picks(rows)]
+    at_edge = set(ranked.loc[ranked["edge"].eq(True) & ranked["family"].isin(of_grid), "attack"])
+    return sorted(at_edge & set(worst_pairs(ranked)["attack"])) if at_edge else []

@@ -1,0 +1,89 @@
+"""Strengths picked for each rule: no holes, each rule at its own worst, defaults beside, the edge flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from robustbench_fl.analysis.blocks import completed, in_blocks
+from robustbench_fl.analysis.flags import flags
+from robustbench_fl.analysis.frame import frame
+from robustbench_fl.analysis.leaderboard import leaderboard
+from robustbench_fl.analysis.pairs import pair_table
+from robustbench_fl.analysis.scores import attacked
+from robustbench_fl.analysis.strengths import filled, worst_at_edge
+
+Record = dict[str, Any]
+PICKED = {
+    "mean": {"none": 0.9, "ipm": 0.6, "ipm(epsilon=100)": 0.2},
+    "median": {"none": 0.9, "ipm": 0.6, "ipm(epsilon=2)": 0.5},
+}
+
+
+@pytest.fixture
+def picked(grid: Callable[..., list[Record]]) -> list[Record]:
+    """Two rules that are equal at the default, each with another strength that is worst."""
+    cells = [cell for seed in range(5) for cell in grid(PICKED, seed=seed)]
+    for cell in cells:
+        cell["metrics"]["accuracy"] += 0.001 * (
+            (7 * cell["cell"]["seed"] + len(cell["labels"]["attack"])) % 5
+        )
+        if cell["labels"]["attack"] != "none":
+            cell["facts"] |= {"family": "ipm", "edge": "100" in cell["labels"]["attack"]}
+    return cells
+
+
+def test_a_strength_picked_for_another_rule_is_no_hole(picked: list[Record]) -> None:
+    assert len(completed(frame(picked))) == len(picked)
+    for cell in picked:
+        cell["facts"].pop("family", None)
+    assert len(completed(frame(picked))) == len(picked) + 10
+
+
+def test_a_rule_without_the_family_or_a_seed_has_holes(picked: list[Record]) -> None:
+    rest = [
+        cell
+        for cell in picked
+        if cell["labels"]["aggregator"] == "mean" or "ipm" not in cell["labels"]["attack"]
+    ]
+    assert (completed(frame(rest))["status"] == "missing").sum() == 10
+    rest = [
+        cell
+        for cell in picked
+        if (cell["labels"]["aggregator"], cell["labels"]["attack"], cell["cell"]["seed"])
+        != ("mean", "ipm", 3)
+    ]
+    assert (completed(frame(rest))["status"] == "missing").sum() == 1
+
+
+def test_each_rule_is_compared_at_its_own_worst(picked: list[Record]) -> None:
+    hurt = attacked(in_blocks(completed(frame(picked))))
+    whole = filled(hurt)
+    means = whole.groupby(["aggregator", "attack"])["accuracy"].mean().round(2)
+    assert means["mean"].to_dict() == {"ipm": 0.6, "ipm(epsilon=100)": 0.2, "ipm(epsilon=2)": 0.2}
+    assert means["median"].to_dict() == {"ipm": 0.6, "ipm(epsilon=100)": 0.5, "ipm(epsilon=2)": 0.5}
+    assert filled(whole) is whole
+    board = leaderboard(frame(picked)).table.set_index("aggregator")
+    assert board["rank"].to_dict() == {"median": 1, "mean": 2}
+    assert board["worst_accuracy"].round(2).to_dict() == {"median": 0.5, "mean": 0.2}
+    assert board["worst_at_defaults"].round(2).to_dict() == {"median": 0.6, "mean": 0.6}
+    (row,) = pair_table(frame(picked), "mean").table.to_dict("records")
+    assert row["worst_gain"] == pytest.approx(0.3, abs=0.005)
+    assert row["verdict"] == "better"
+
+
+def test_no_defaults_stand_beside_a_sweep_without_picks(grid: Callable[..., list[Record]]) -> None:
+    board = leaderboard(frame(grid({rule: {"none": 0.9, "ipm": 0.5} for rule in PICKED})))
+    assert "worst_at_defaults" not in board.table
+
+
+def test_the_worst_strength_at_the_edge_is_flagged(picked: list[Record]) -> None:
+    assert worst_at_edge(in_blocks(completed(frame(picked)))) == ["ipm(epsilon=100)"]
+    found = {flag.name: flag for flag in flags(frame(picked))}
+    assert "ipm(epsilon=100)" in found["strength_at_edge"].cause
+    for cell in picked:
+        if cell["labels"]["attack"] == "ipm(epsilon=100)":
+            cell["metrics"]["accuracy"] = 0.7
+    assert "strength_at_edge" not in {flag.name for flag in flags(frame(picked))}
