@@ -148,7 +148,7 @@ def test_seed_flags_may_be_repeated():
         (
             "client",
             3,
-            "Unknown key 'client' in sweep.toml. Did you mean clients?\nKeys: name, grid, plugins, pilot, dataset,",
+            "Unknown key 'client' in sweep.toml. Did you mean clients?\nKeys: name, grid, plugins, pilot,",
         ),
         ("name", "../../etc", "The sweep's name '../../etc' must be letters, digits, '_', '-' and '.'"),
         ("name", "a/b", "must be letters"),
