@@ -9,6 +9,7 @@ from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
+from robustbench_fl.core.status import KEPT
 
 _SHOWN = 3
 """Commits named, of several."""
@@ -65,7 +66,9 @@ def mixed(cells: pd.DataFrame) -> list[str]:
 def origin(cells: pd.DataFrame) -> str:
     """Return the sentence that names the cells a table was made from."""
     finished = cells[counted(cells)]
-    return f"Made from {len(finished)} cells, digest {digest(finished)}{_commits(finished)}."
+    kept = finished.loc[finished["reason"].fillna("").astype(str).str.startswith(KEPT), "reason"]
+    older = f" {len(kept)} are {', '.join(sorted(set(kept)))}." if len(kept) else ""
+    return f"Made from {len(finished)} cells, digest {digest(finished)}{_commits(finished)}.{older}"
 
 
 def _commits(cells: pd.DataFrame) -> str:

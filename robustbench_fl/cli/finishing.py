@@ -39,7 +39,7 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     Returns
     -------
     int
-        1 if one of them has no result, else 0.
+        1 if one of them has no result, or all of them are infeasible, else 0.
     """
     from robustbench_fl.cli.output import shows_colour
     from robustbench_fl.sweep.runner.processes import MethodProcess
@@ -55,6 +55,9 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     click.echo(f"\nTables, matrices and figures: {store.folder}")
     click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
     ours = list(chosen)
+    if ours and all(statuses.get(key) == "infeasible" for key in ours):
+        click.echo("Every cell is infeasible. `plan` with the same words says why.", err=True)
+        return 1
     tell_failures(store, [key for key in ours if statuses.get(key) in FAILURES], len(ours))
     return int(any(statuses.get(key) not in FINAL for key in ours))
 

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 import warnings
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
 from robustbench_fl.cli.status import status
 from robustbench_fl.cli.sweeping import plan, sweep
-from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
+from robustbench_fl.cli.tabling import UNTRUSTED, attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.core.errors import RobustbenchError, UsageError
@@ -60,6 +61,12 @@ for command in (
     describe, check, data, partition, env,
 ):  # fmt: skip
     cli.add_command(command)
+
+
+@cli.result_callback()
+def _exit_code(code: Any) -> Any:
+    """Return the exit code: 1 too where what was shown leaves out records that cannot be trusted."""
+    return code or (EXIT_SOME_FAILED if click.get_current_context().meta.get(UNTRUSTED) else 0)
 
 
 def main() -> None:

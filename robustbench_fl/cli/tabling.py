@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from robustbench_fl.analysis.table import Table
     from robustbench_fl.report.tables import Renderable
 
+UNTRUSTED = "robustbench_fl.untrusted"
+"""Set in a command's context if its folder holds records that cannot be trusted: it exits with 1."""
+
 
 @click.command()
 @folder_argument
@@ -120,7 +123,11 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     from robustbench_fl.core.status import FINAL
     from robustbench_fl.store import Store
 
-    records = Store.existing(folder).records()
+    store = Store.existing(folder)
+    records = store.records()
+    context = click.get_current_context(silent=True)
+    if context is not None and store.problems():
+        context.meta[UNTRUSTED] = True
     if not any(record["status"] in FINAL for record in records):
         raise UsageError(
             f"No cell of {str(folder)!r} has a result yet: {len(records)} are planned. "

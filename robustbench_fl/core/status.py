@@ -10,6 +10,8 @@ from typing import Literal
 Status = Literal["done", "diverged", "infeasible", "failed", "timeout", "oom", "interrupted"]
 MISSING = "missing"
 """Said of a planned cell that has no record; never stored."""
+KEPT = "of other code, kept"
+"""Begins the reason of a cell whose result is of other code and stays (``--keep-stale``); never stored."""
 STALE = "stale"
 """Said of a planned cell whose only record is of other code; never stored."""
 

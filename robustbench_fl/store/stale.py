@@ -16,7 +16,7 @@ from typing import Any
 
 from robustbench_fl.core.code import code_in, digest_of_code, registered_in, without_code
 from robustbench_fl.core.files import read_regular, write_atomically
-from robustbench_fl.core.status import MISSING, STALE
+from robustbench_fl.core.status import KEPT, MISSING, STALE
 from robustbench_fl.store.catalogue import own_folder
 
 PLUGINS = "plugins"
@@ -140,9 +140,10 @@ class CodeOfPlugins:
             elif record is None:
                 yield {**row, "status": MISSING}
             else:
-                kept = {"kept_of": row["kept_of"]} if "kept_of" in row else {}
                 facts = {**row["facts"], **record["facts"]}  # some came after the record was written
-                yield {**record, "facts": facts, **kept}
+                kept = row.get("kept_of")
+                why = {"reason": f"{KEPT}: {', '.join(kept)} changed"} if kept else {}
+                yield {**record, "facts": facts, **why}
 
     def pack(self) -> dict[str, Path | None]:
         """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.

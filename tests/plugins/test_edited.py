@@ -72,6 +72,7 @@ def test_the_story(folder: Path) -> None:
 
     said = run(folder, *sweep, "--keep-stale")
     assert "0 to run, 2 stale: my_rule changed (kept)" in said
+    assert "2 are of other code, kept: my_rule changed." in " ".join(said.split())
     assert accuracies(folder) == before
 
     run(folder, *sweep)

@@ -54,3 +54,27 @@ def test_its_cells_come_out_again(folder: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 of 3 cells the same" in done.stderr
+
+
+def test_tables_of_a_damaged_folder_are_shown_and_exit_with_1(folder: Path) -> None:
+    store = Store.existing(folder)
+    store.unpack()
+    path = next(store.cells.glob("*.json"))
+    path.write_bytes(path.read_bytes().replace(b'"accuracy":0', b'"accuracy":1', 1))
+    done = subprocess.run(
+        [sys.executable, "-m", "robustbench_fl", "leaderboard", str(folder)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Its cell counts as missing" in done.stderr
+    assert "mean" in done.stdout
+
+
+def test_a_sweep_of_nothing_but_infeasible_cells_says_so(tmp_path: Path) -> None:
+    words = ["-a", "krum", "-t", "ipm", "--clients", "4", "-f", "0.5", "-o", "out", "-j", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "robustbench_fl", "sweep", *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Every cell is infeasible" in done.stderr
