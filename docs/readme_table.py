@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from robustbench_fl.analysis.frame import frame
@@ -17,7 +18,8 @@ def page(text: str) -> str:
     """Return the README's `text` with what stands between its markers made anew."""
     cells = frame(Store.existing(ROOT / "results" / "reference-digits").records())
     table = render(leaderboard(cells), "md", wide=False)
-    marked = f"<!-- leaderboard -->\n{table}\n<!-- /leaderboard -->"
+    lines = [line if line.startswith("|") else textwrap.fill(line, 118) for line in table.splitlines()]
+    marked = "\n".join(["<!-- leaderboard -->", *lines, "<!-- /leaderboard -->"])
     return re.sub(r"<!-- leaderboard -->.*?<!-- /leaderboard -->", lambda _: marked, text, flags=re.DOTALL)
 
 
