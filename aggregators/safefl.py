@@ -109,8 +109,9 @@ class SafeFL(Aggregator):
     Compared: formulas, with the paper's abstract and published summaries of it; the paper in full was not at
         hand. Trajectory matching with its definition, numbers, in the tests.
     Difference: not measured.
-    On purpose: the lengths and sizes are this project's, since the paper's were not at hand; the data are
-        matched as in DynaFed [2]_, and start from noise.
+    On purpose: the lengths and sizes are this project's, and the two decisions (`median`, `clusters`) follow
+        a recollection of the paper, which was not at hand and should be compared; the data are matched as in
+        DynaFed [2]_, and start from noise.
 
     References
     ----------

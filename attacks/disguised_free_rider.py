@@ -51,7 +51,8 @@ class DisguisedFreeRider(Attack):
     Faithfulness
     ------------
     Release: none was read.
-    Compared: the paper's description of the noise φ(t) = σt^(−γ) and of how free riders choose σ.
+    Compared: nothing but a recollection of the paper's noise φ(t) = σt^(−γ) and of how free riders choose σ;
+        the paper was not at hand and should be compared.
     Difference: not measured.
     On purpose: nothing.
 
