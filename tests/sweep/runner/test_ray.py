@@ -369,7 +369,7 @@ def test_without_ray_an_error_says_how_to_install_it(tmp_path: Path) -> None:
         ("--address auto", "--address is for --backend ray"),
         ("--gpus-per-cell 0.5", "--gpus-per-cell is for --backend ray"),
         ("--backend ray -j 2", "--jobs is for --backend local"),
-        ("--backend ray --device cuda", "how much of a GPU"),
+        ("--backend ray --device cuda", "needs --gpus-per-cell"),
         ("--backend ray --device cpu --gpus-per-cell 1", "give one of them"),
     ],
 )
