@@ -11,12 +11,12 @@ demo: $(VENV)/.installed
 	$(BIN)/robustbench-fl sweep sweeps/quickstart.toml --out results/demo
 	$(BIN)/robustbench-fl matrix results/demo
 
-# What starts workers, kills them or takes times comes last, with the machine to itself.
+# What starts workers, kills them or takes times comes last, so that nothing long runs beside it.
 ALONE := tests/sweep/runner tests/report/browser tests/cli/test_main_process.py tests/store/test_index.py \
   tests/data/test_shared.py tests/test_architecture.py
 test: $(VENV)/.installed-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	$(ONE_THREAD) $(BIN)/python -m pytest -rs $(ALONE)
+	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n 2 --dist loadfile $(ALONE)
 
 # Kills and disk faults at random moments of sweeps of 200 cells, twenty times, and a Ray cluster that loses a node.
 soak: $(VENV)/.installed-soak

@@ -76,14 +76,14 @@ class Catalogue:
         StoreError
             If the packed file is damaged, or a record is of a later schema.
         """
-        try:
-            self._refresh()
-        except sqlite3.OperationalError:
-            self._index.withdraw()
-            self._refresh()
-        except (sqlite3.DatabaseError, IndexDamaged):
-            self._index.forget()
-            self._refresh()
+        for mend in (self._index.withdraw, self._index.forget):
+            try:
+                return self._refresh()
+            except sqlite3.OperationalError:  # a busy disk, or, if it says so twice, text that is none
+                mend()
+            except (sqlite3.DatabaseError, IndexDamaged):
+                self._index.forget()
+        self._refresh()
 
     def forget(self) -> None:
         """Know nothing, so that the next refresh reads every file."""

@@ -136,6 +136,7 @@ def sql(statement):
         sql("UPDATE heads SET status = 'failed'"),
         sql("UPDATE bodies SET body = '{}'"),
         sql("DELETE FROM bodies"),
+        sql("UPDATE heads SET key = CAST(x'6162ff' AS TEXT)"),
     ],
 )
 def test_a_damaged_or_foreign_index_is_made_anew_silently(small, spoil, recwarn):
