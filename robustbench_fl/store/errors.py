@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.sealed import Damaged as Damaged
 
 
 class StoreError(UsageError):
@@ -18,7 +19,3 @@ class NewerSchema(StoreError):
             f"this one reads up to {known}. "
             "Update it (pip install --upgrade robustbench-fl), or use another folder."
         )
-
-
-class Damaged(Exception):
-    """A record that cannot be trusted; the message completes "the file …"."""
