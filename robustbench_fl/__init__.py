@@ -1,32 +1,45 @@
 """Robust aggregation in federated learning, made comparable.
 
-Three functions for a notebook::
+Three functions for a notebook, and a server for everything else::
 
     import robustbench_fl as rb
 
     rb.aggregate("nnm > krum", updates, f=2, seed=0)
     rb.run_cell(dataset="digits", aggregator="krum", attack="alie", malicious=0.3, seed=0)
     rb.load_results("results/quickstart")
+
+    server = rb.Server("fedredefense", model=net, input_shape=(1, 28, 28))
+    server.aggregate(updates, client_ids=ids)
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.core.version import __version__
 
-__all__ = ["CellResult", "__version__", "aggregate", "load_results", "run_cell"]
+_HOMES = {
+    "CellResult": "notebook",
+    "Outcome": "integrations.outcome",
+    "Server": "integrations.server",
+    "aggregate": "notebook",
+    "load_results": "notebook",
+    "run_cell": "notebook",
+}
+
+__all__ = ["CellResult", "Outcome", "Server", "__version__", "aggregate", "load_results", "run_cell"]
 
 if TYPE_CHECKING:
+    from robustbench_fl.integrations.outcome import Outcome
+    from robustbench_fl.integrations.server import Server
     from robustbench_fl.notebook import CellResult, aggregate, load_results, run_cell
 
 
 def __getattr__(name: str) -> Any:
-    """Import the notebook functions when they are first used: ``--help`` needs no torch."""
-    if name in __all__:
-        from robustbench_fl import notebook
-
-        return getattr(notebook, name)
+    """Import what is asked for when it is first used: ``--help`` needs no torch."""
+    if name in _HOMES:
+        return getattr(import_module(f"robustbench_fl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'robustbench_fl' has no attribute {name!r}")
 
 

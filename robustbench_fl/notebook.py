@@ -29,7 +29,9 @@ def aggregate(
     seed: int = 0,
     layer_shapes: LayerShapes = (),
 ) -> Matrix:
-    """Aggregate one round of updates with a rule that needs no model and no root data.
+    """Aggregate one round of updates with a rule that needs nothing else and remembers nothing.
+
+    For all others, and for more than one round, there is :class:`~robustbench_fl.Server`.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def aggregate(
     Raises
     ------
     UsageError
-        If the rule does not exist, needs more than this, or `updates` is no matrix.
+        If the rule does not exist, needs more than this, has a memory, or `updates` is no matrix.
     InfeasibleError
         If the rule cannot work with so many rows and this f.
 
@@ -65,53 +67,35 @@ def aggregate(
     """
     import torch
 
-    from robustbench_fl.api import Need, ServerSpec, ServerView
+    from robustbench_fl.api import Need
     from robustbench_fl.api.build import make
-    from robustbench_fl.core.errors import InfeasibleError, UsageError
-    from robustbench_fl.core.seeding import stream
+    from robustbench_fl.core.errors import UsageError
     from robustbench_fl.engine.server import finite_rows
+    from robustbench_fl.integrations.server import Server
 
     method = make("aggregators", rule)
-    beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS}
+    if Need.HISTORY in method.needs:
+        raise UsageError(
+            f"{rule} remembers earlier rounds, which a single call would lose. Keep a server: "
+            f"rb.Server({rule!r}, …).aggregate(updates) in every round."
+        )
+    beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS, Need.CLIENT_IDS, Need.RECIPE}
     if beyond or method.baseline:
         needed = ", ".join(sorted(beyond)) or "clients that train"
-        raise UsageError(f"{rule} needs {needed}, which a matrix does not hold. Use run_cell or a sweep.")
+        raise UsageError(
+            f"{rule} needs {needed}, which a matrix does not hold. Use rb.Server, run_cell or a sweep."
+        )
     if Need.F in method.needs and f is None:
         raise UsageError(
             f"{rule} needs f, the number of clients assumed malicious: aggregate({rule!r}, updates, f=2)."
         )
     rows = updates if isinstance(updates, torch.Tensor) else torch.from_numpy(np.asarray(updates))
-    if rows.ndim != 2 or not rows.is_floating_point() or not len(rows):
-        raise UsageError(
-            "updates must be a floating-point matrix [n, d] with n >= 1, "
-            f"got shape {tuple(rows.shape)} of {rows.dtype}."
-        )
-    finite = np.flatnonzero(finite_rows(rows))
-    n = len(finite)
-    if not n:
-        raise UsageError("Every row of updates holds NaN or Inf; nothing is left to aggregate.")
-    if reason := method.infeasible(n, f or 0):
-        numbers = "" if "n = " in reason else f" (n = {n}, f = {f or 0})"
-        raise InfeasibleError(f"{rule}: {reason}{numbers}.")
-    spec = ServerSpec(
-        n_clients=len(rows),
-        n_params=rows.shape[1],
-        layer_shapes=layer_shapes,
-        device=rows.device.type,
-    )
-    given: dict[str, Any] = {} if f is None else {"f": f}
-    view = ServerView(
-        method.needs,
-        round=0,
-        rng=stream("server", rule, seed, 0),
-        layer_shapes=spec.layer_shapes,
-        client_ids=tuple(int(i) for i in finite),
-        last_step=None,
-        **given,
-    )
-    kept = rows if n == len(rows) else rows[torch.from_numpy(finite)]
-    outcome, _ = method.aggregate(kept.float(), view, method.init_state(spec))
-    result = outcome.aggregate.to(rows.dtype)
+    server = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, device=str(rows.device))
+    if rows.ndim == 2 and rows.is_floating_point() and len(rows):
+        rows = rows[torch.from_numpy(finite_rows(rows.float())).to(rows.device)]
+        if not len(rows):
+            raise UsageError("Every row of updates holds NaN or Inf; nothing is left to aggregate.")
+    result = server.aggregate(rows).aggregate
     return cast("Matrix", result if isinstance(updates, torch.Tensor) else result.numpy())
 
 

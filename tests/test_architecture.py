@@ -117,6 +117,7 @@ ROOMS = {
     "aggregators": ("api",),
     "attacks": ("api",),
     "engine": ("data", "models", "api", "core"),
+    "integrations": ("engine", "models", "api", "core"),
     "conformance": ("models", "api", "core"),
     "store": ("core",),
     "analysis": ("core",),

@@ -42,7 +42,9 @@ def test_rows_with_nan_are_dropped() -> None:
     [
         ("krum", ROWS, None, "needs f"),
         ("fltrust", ROWS, None, "needs root_data"),
-        ("fedredefense", ROWS, None, "needs model"),
+        ("alignins", ROWS, None, "needs model"),
+        ("fedredefense", ROWS, None, "rb.Server"),
+        ("centered_clipping", ROWS, None, "remembers earlier rounds"),
         ("oracle_mean", ROWS, None, "clients that train"),
         ("median", ROWS[0], None, "matrix"),
         ("median", ROWS.astype(int), None, "floating-point"),

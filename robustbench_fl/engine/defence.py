@@ -52,7 +52,7 @@ class SimulatedDefence(Defence):
         self._trial[self.malicious] = crafted
         verdict, _ = serve(self.rule, self.state, self._trial, self.context, self.make_rng, self.hidden)
         if verdict.aggregation is None:
-            return Aggregation(torch.zeros_like(self.context.params))
+            return Aggregation(self.updates.new_zeros(self.updates.shape[1]))
         return _own_copy(verdict.aggregation)
 
     def distance_along(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, ClientRecipe, Need, RootData, ServerView, State
-from robustbench_fl.api.model import Model
+from robustbench_fl.api.model import LayerShapes, Model
 from robustbench_fl.api.returned import checked_outcome
 
 
@@ -25,13 +25,13 @@ class ServerRound:
         From 0.
     assumed_f : int or None
         Assumed number of malicious participants; ``None`` where the server assumes nothing.
-    client_ids : tuple of int
+    client_ids : tuple of int or None
         Sender of each row.
-    sample_counts : Tensor [n]
+    sample_counts : Tensor [n] or None
         Samples of each sender.
-    model : Model
+    model : Model or None
         The network.
-    params : Tensor [d]
+    params : Tensor [d] or None
         Global parameters.
     last_step : Tensor [d] or None
         Their change in the round before.
@@ -39,17 +39,20 @@ class ServerRound:
         The server's clean data.
     recipe : ClientRecipe, optional
         The clients' training.
+    layer_shapes : tuple of (str, tuple of int), optional
+        Names and shapes of the parameter tensors, where there is no `model` that tells them.
     """
 
     round: int
     assumed_f: int | None
-    client_ids: tuple[int, ...]
-    sample_counts: Tensor
-    model: Model
-    params: Tensor
+    client_ids: tuple[int, ...] | None
+    sample_counts: Tensor | None
+    model: Model | None
+    params: Tensor | None
     last_step: Tensor | None
     root: RootData | None
     recipe: ClientRecipe | None = None
+    layer_shapes: LayerShapes = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,21 +173,22 @@ def _view(
     needs: frozenset[Need], context: ServerRound, seen: np.ndarray, f: int | None, rng: np.random.Generator
 ) -> ServerView:
     rows = np.flatnonzero(seen)
+    ids, counts, model = context.client_ids, context.sample_counts, context.model
     gated: dict[str, Any] = {
         "f": f,
         "root": context.root,
         "recipe": context.recipe,
-        "model": context.model,
+        "model": model,
         "params": context.params,
-        "client_ids": tuple(context.client_ids[row] for row in rows),
-        "sample_counts": context.sample_counts[torch.from_numpy(rows).to(context.sample_counts.device)],
+        "client_ids": None if ids is None else tuple(ids[row] for row in rows),
+        "sample_counts": None if counts is None else counts[torch.from_numpy(rows).to(counts.device)],
     }
     given = {name: value for name, value in gated.items() if value is not None}
     return ServerView(
         needs,
         round=context.round,
         rng=rng,
-        layer_shapes=context.model.layer_shapes,
+        layer_shapes=context.layer_shapes if model is None else model.layer_shapes,
         last_step=context.last_step,
         **given,
     )

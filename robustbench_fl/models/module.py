@@ -54,7 +54,7 @@ class ModuleModel(Model):
             raise UsageError(f"{name} cannot be made without numbers in it: {error}") from None
         self._names = [key for key, _ in self._module.named_parameters()]
         self.initial_gain = gain
-        super().__init__(input_shape, n_classes, _layer_shapes(self._module))
+        super().__init__(input_shape, n_classes, layer_shapes_of(self._module))
         if buffers := [key for key, _ in self._module.named_buffers()]:
             raise UsageError(
                 f"{name} keeps {len(buffers)} buffers beside its parameters ({buffers[0]} …), which are not "
@@ -115,7 +115,7 @@ def with_group_norm(module: nn.Module, groups: int, name: str) -> nn.Module:
     return module
 
 
-def _layer_shapes(module: nn.Module) -> LayerShapes:
+def layer_shapes_of(module: nn.Module) -> LayerShapes:
     """Return names and shapes; of a normalisation they end in ``scale`` and ``shift``."""
     shapes: list[tuple[str, tuple[int, ...]]] = []
     for key, parameter in module.named_parameters():

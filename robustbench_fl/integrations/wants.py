@@ -1,0 +1,99 @@
+"""What a rule must be given before it can serve, and the sentences that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustbench_fl.api import Aggregator, Need, UsageError
+
+_GIVE = {
+    "f": "the number of clients assumed malicious (f=2)",
+    "model": "the network (model=net)",
+    "params": "the global parameters (params=net.state_dict())",
+    "root": "clean data of the server's own (root=(inputs, labels))",
+    "recipe": "how the clients train (recipe={'lr': 0.05, 'local_epochs': 1, 'batch_size': 32})",
+}
+_FOR = {
+    Need.F: ("f",),
+    Need.MODEL: ("model", "params"),
+    Need.ROOT_DATA: ("root", "recipe", "params"),
+    Need.RECIPE: ("recipe", "params"),
+}
+_EACH_ROUND = {
+    "client_ids": "who sent which row (client_ids=[…])",
+    "sample_counts": "how many samples each client has (sample_counts=[…])",
+}
+
+
+def require(rule: Aggregator, text: str, given: Set[str]) -> None:
+    """Raise unless `given` names all that `rule`, written `text`, needs for its whole life.
+
+    Raises
+    ------
+    UsageError
+        With all that is missing in one sentence; also for a baseline that no server can be.
+    """
+    if rule.baseline in ("honest", "local"):
+        why = "is told who is malicious" if rule.baseline == "honest" else "lets every client train alone"
+        raise UsageError(f"{text} {why}: a baseline for tables, which no server can be.")
+    wanted = dict.fromkeys(name for need, names in _FOR.items() if need in rule.needs for name in names)
+    _complain(text, [_GIVE[name] for name in wanted if name not in given])
+
+
+def require_of_round(rule: Aggregator, text: str, **given: Any) -> None:
+    """Raise unless a round gives the `client_ids` and `sample_counts` that `rule` needs.
+
+    Raises
+    ------
+    UsageError
+        With all that is missing in one sentence.
+    """
+    wanted = ["client_ids"] if Need.CLIENT_IDS in rule.needs else []
+    wanted += ["sample_counts"] if rule.needs & {Need.SAMPLE_COUNTS, Need.RECIPE} else []
+    _complain(text, [_EACH_ROUND[name] for name in wanted if given[name] is None], " in every round")
+
+
+def whole_f(f: Any) -> int | None:
+    """Return `f` as a whole number, or ``None`` if it is ``None``.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
+    if f is None:
+        return None
+    if isinstance(f, int | np.integer) and not isinstance(f, bool) and f >= 0:
+        return int(f)
+    raise UsageError(f"f is the number of clients assumed malicious, 0 or more; got {f!r}.")
+
+
+def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
+    """Return the server's data as float32 inputs [r, ...] and int64 labels [r].
+
+    Raises
+    ------
+    UsageError
+        If `root` is no such pair.
+    """
+    try:
+        inputs, labels = (p if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p)) for p in root)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"root must be a pair of arrays, inputs and labels: {error}") from None
+    if inputs.ndim < 2 or labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
+        raise UsageError(
+            f"root must be inputs [r, ...] and labels [r]; got {list(inputs.shape)} and {list(labels.shape)}."
+        )
+    return inputs.to(device, torch.float32), labels.to(device, torch.int64)
+
+
+def _complain(text: str, missing: list[str], when: str = "") -> None:
+    if missing:
+        *first, last = missing
+        before = f"{', '.join(first)} and " if first else ""
+        raise UsageError(f"{text} needs{when} {before}{last}.")
