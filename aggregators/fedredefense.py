@@ -53,8 +53,8 @@ class FedREDefense(Aggregator):
     Parameters
     ----------
     preset : {"fast", "calibrated", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"}
-        Rates and budgets; the parameters with default ``none`` override them. ``fast`` was tuned on
-        one recipe; ``calibrated`` needs no tuning, see the notes.
+        Rates and budgets; the parameters with default ``none`` override them. ``calibrated`` needs no
+        tuning, see the notes; ``fast``, the default before, was tuned on one recipe.
     lr_image, lr_label, lr_step : float, optional
         Learning rates of images, label logits and step size.
     step : float or "auto", optional
@@ -172,7 +172,9 @@ class FedREDefense(Aggregator):
        CVPR 2023.
     """
 
-    preset: Literal["fast", "calibrated", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"] = "fast"
+    preset: Literal["fast", "calibrated", "paper-fashion_mnist", "paper-cifar10", "paper-cinic10"] = (
+        "calibrated"
+    )
     lr_image: Annotated[float, Gt(0)] | None = None
     lr_label: Annotated[float, Ge(0)] | None = None
     lr_step: Annotated[float, Ge(0)] | None = None
@@ -202,6 +204,7 @@ class FedREDefense(Aggregator):
     backward: Literal["any", "refused"] | None = None
     longest: Annotated[float, Gt(1)] | None = None
 
+    former_defaults: ClassVar[dict[str, Any]] = {"preset": "fast"}
     detector: ClassVar[bool] = True
     trajectories: ClassVar[bool] = True
     translation: ClassVar[bool] = False

@@ -94,7 +94,8 @@ def _rate(rates: pd.Series, sizes: pd.Series) -> str:
 def _short(value: object) -> str:
     text = re.sub(r"^balanced_dirichlet\((alpha=[0-9.]+)\)$", r"\1", str(value))
     text = re.sub(r"^npz\(path=(\w+)\.npz.*\)$", r"\1", text)
-    text = re.sub(r"^fedredefense\(preset=calibrated(, )?(.*)\)$", r"calibrated \2", text)
+    text = re.sub(r"^fedredefense\(preset=(fast|paper-\w+)(, )?(.*)\)$", r"\1 \3", text)
+    text = re.sub(r"^fedredefense(\((.*)\))?$", r"calibrated \2", text)
     return text.strip()
 
 

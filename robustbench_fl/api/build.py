@@ -77,6 +77,24 @@ def text_of(method: Any) -> str:
     return format_chain(tuple(_call_of(part) for part in _parts(method)))
 
 
+def stream_text(text: str, method: Any) -> str:
+    """Return what names a method's random streams: `text`, its canonical text.
+
+    Where a default has changed since cells were stored it is the text of that time, so that they draw
+    what they drew.
+
+    Examples
+    --------
+    >>> stream_text("fedredefense(preset=fast)", make("aggregators", "fedredefense(preset=fast)"))
+    'fedredefense'
+    >>> stream_text("fedredefense", make("aggregators", "fedredefense"))
+    'fedredefense(preset=calibrated)'
+    """
+    if not any(hasattr(type(part), "former_defaults") for part in _parts(method)):
+        return text
+    return format_chain(tuple(_call_of(part, former=True) for part in _parts(method)))
+
+
 def content_text(kind: str, text: str) -> str:
     """Return a method's canonical text without what says where its data lies.
 
@@ -141,8 +159,8 @@ def _spelled_out(kind: str, call: Call) -> Call:
     return Call(head, {parameter: value, **call.params})
 
 
-def _call_of(method: Any) -> Call:
-    call = params.canonical_call(registry.name_of(method), method)
+def _call_of(method: Any, *, former: bool = False) -> Call:
+    call = params.canonical_call(registry.name_of(method), method, former=former)
     parameter = getattr(type(method), "member", None)
     if parameter is None:
         return call

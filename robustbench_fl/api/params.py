@@ -125,10 +125,21 @@ def resolved(method: Any) -> dict[str, Value]:
     return as_stored(values) if as_stored else values
 
 
-def canonical_call(name: str, method: Any) -> Call:
-    """Return the shortest call that makes `method` again: non-default and shown parameters."""
+def canonical_call(name: str, method: Any, *, former: bool = False) -> Call:
+    """Return the shortest call that makes `method` again: non-default and shown parameters.
+
+    Parameters
+    ----------
+    name : str
+        Of the method.
+    method : object
+        A method.
+    former : bool
+        Whether by the defaults that its class had when cells were first stored, where it says that some
+        have changed since: ``former_defaults``, a mapping.
+    """
     cls: type = type(method)
-    defaults = _defaults(cls)
+    defaults = {**_defaults(cls), **(getattr(cls, "former_defaults", {}) if former else {})}
     given = {
         p.name: _plain(getattr(method, p.name))
         for p in parameters(cls)

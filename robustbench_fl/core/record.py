@@ -14,7 +14,7 @@ from robustbench_fl.core.image_counts import content
 from robustbench_fl.core.status import FINAL as FINAL
 from robustbench_fl.core.status import Status as Status
 
-SCHEMA = 4
+SCHEMA = 5
 """Raised when the meaning of a stored key changes, with a step in ``store/migrations.py``."""
 
 

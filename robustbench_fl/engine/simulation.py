@@ -20,7 +20,7 @@ from robustbench_fl.api import (
     Poison,
     ServerSpec,
 )
-from robustbench_fl.api.build import content_text
+from robustbench_fl.api.build import content_text, stream_text
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.recipes import ServerOptimiser, choice
 from robustbench_fl.api.returned import checked_poison, checked_rows
@@ -301,7 +301,8 @@ class Simulation:
         )
 
     def _server_stream(self) -> np.random.Generator:
-        return stream("server", self.cell.aggregator, self.cell.seed, self.round)
+        name = stream_text(self.cell.aggregator, self.rule)
+        return stream("server", name, self.cell.seed, self.round)
 
     def _context(self, clients: np.ndarray) -> ServerRound:
         needs = self.rule.needs

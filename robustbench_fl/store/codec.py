@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -63,7 +64,37 @@ def _three_to_four(record: Record) -> Record:
     return {**record, "metrics": {**metrics, **added}}
 
 
-STEPS: Mapping[int, Callable[[Record], Record]] = {1: _one_to_two, 2: _two_to_three, 3: _three_to_four}
+_OLD_DEFAULT = re.compile(
+    r"(?<![\w.:])fedredefense(?:\(preset=calibrated(?:, |\))|\((?!preset=)|(?![\w.:(]))"
+)
+"""A fedredefense whose text the change of its default preset, from ``fast`` to ``calibrated``, concerns."""
+
+
+def _four_to_five(record: Record) -> Record:
+    """Schema 5 calls by its name the preset of fedredefense that was the default before."""
+    labels = record["labels"]
+    return {**record, "labels": {**labels, "aggregator": _OLD_DEFAULT.sub(_renamed, labels["aggregator"])}}
+
+
+def _renamed(found: re.Match[str]) -> str:
+    """Return the beginning of the call under the default of today."""
+    match found[0].removeprefix("fedredefense"):
+        case "(preset=calibrated)":
+            return "fedredefense"
+        case "(preset=calibrated, ":
+            return "fedredefense("
+        case "(":
+            return "fedredefense(preset=fast, "
+        case _:
+            return "fedredefense(preset=fast)"
+
+
+STEPS: Mapping[int, Callable[[Record], Record]] = {
+    1: _one_to_two,
+    2: _two_to_three,
+    3: _three_to_four,
+    4: _four_to_five,
+}
 """From each older schema, the step to the next."""
 
 

@@ -52,10 +52,10 @@ CRAFTED = torch.cat([HONEST[:4], noise(HONEST[4])[None]])
 
 
 class Server:
-    """Plays rounds against one rule."""
+    """Plays rounds against one rule, of the preset ``fast`` unless another is given."""
 
     def __init__(self, **parameters: Any) -> None:
-        self.rule = FedREDefense(**parameters)
+        self.rule = FedREDefense(**{"preset": "fast", **parameters})
         self.state = self.rule.init_state(
             ServerSpec(n_clients=8, n_params=MODEL.n_params, layer_shapes=MODEL.layer_shapes)
         )
@@ -193,10 +193,10 @@ def test_parameters_override_the_preset_zero_included() -> None:
 
 
 def test_fast_rates_follow_the_input_unless_given() -> None:
-    digits, fashion = FedREDefense()._test(64), FedREDefense()._test(784)
+    digits, fashion = (FedREDefense(preset="fast")._test(pixels) for pixels in (64, 784))
     assert (digits.rates.image, digits.first_budget, digits.rates.back_off) == (5, 40, 5)
     assert (fashion.rates.image, fashion.first_budget) == (50, 190)
-    given = FedREDefense(lr_image=3.0)._test(784)
+    given = FedREDefense(preset="fast", lr_image=3.0)._test(784)
     assert (given.rates.image, given.rates.back_off) == (3, None)
 
 

@@ -16,6 +16,7 @@ from robustbench_fl.aggregators._reconstruction_screen import common, goes_back,
 from robustbench_fl.aggregators._reconstruction_virtual import Noise, smoothed, trained_to_length
 from robustbench_fl.aggregators.fedredefense import FedREDefense
 from robustbench_fl.api import Aggregation, ClientRecipe, Need, RootData, ServerSpec, ServerView
+from robustbench_fl.api.build import make, stream_text
 from robustbench_fl.api.params import resolved
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -273,6 +274,19 @@ def test_cells_from_before_keep_their_keys() -> None:
     assert resolved(FedREDefense(preset="calibrated"))["auto_step"] == 1.0
     assert resolved(FedREDefense(preset="calibrated", auto_step=0.5, longest=4.0))["auto_step"] == 0.5
     assert resolved(FedREDefense(preset="calibrated", longest=4.0))["longest"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("fedredefense", "fedredefense(preset=calibrated)"),
+        ("nnm > fedredefense(ban=3)", "nnm > fedredefense(preset=calibrated, ban=3)"),
+        ("fedredefense(preset=fast, restart=true)", "fedredefense(restart=true)"),
+        ("nnm > median", "nnm > median"),
+    ],
+)
+def test_cells_from_before_draw_what_they_drew(text: str, name: str) -> None:
+    assert stream_text(text, make("aggregators", text)) == name
 
 
 def test_a_checkpoint_carries_what_calibration_remembers() -> None:

@@ -137,12 +137,31 @@ def test_the_curves_of_a_record_of_schema_3_tell_what_was_left_of_an_attack_that
     curves = {"round": [1, 2, 11, 12, 22], "accuracy": [0.9, 0.1, 0.2, 0.89, 0.9], "loss": [1.0] * 5}
     curves["attack_success"] = [0.0, 1.0, 0.9, 0.8, 0.3]
     cell = {"attack": {"name": "scaling", "version": 1, "params": {"start": 1, "stop": 2}}}
-    old = {"schema_version": 3, "cell": cell, "metrics": {"accuracy": 0.9}, "curves": curves}
+    old = {
+        "schema_version": 3, "cell": cell, "metrics": {"accuracy": 0.9}, "curves": curves,
+        "labels": {"aggregator": "mean"},
+    }  # fmt: skip
     assert migrated(old)["metrics"] == {
         "accuracy": 0.9, "success_after_10": 0.8, "success_after_20": 0.3, "recovery_rounds": 10,
         "client_accuracy": None, "worst_client_accuracy": None,
     }  # fmt: skip
     assert migrated({**old, "metrics": None})["metrics"] is None
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("nnm > fedredefense", "nnm > fedredefense(preset=fast)"),
+        ("fedredefense(restart=true)", "fedredefense(preset=fast, restart=true)"),
+        ("fedredefense(preset=calibrated)", "fedredefense"),
+        ("fedredefense(preset=calibrated, ban=3)", "fedredefense(ban=3)"),
+        ("fedredefense(preset=paper-cifar10)", "fedredefense(preset=paper-cifar10)"),
+        ("my_fedredefense", "my_fedredefense"),
+    ],
+)
+def test_a_record_of_schema_4_names_the_preset_that_was_the_default(then, now):
+    old = {"schema_version": 4, "labels": {"aggregator": then, "attack": "none"}}
+    assert migrated(old)["labels"] == {"aggregator": now, "attack": "none"}
 
 
 def test_every_older_schema_has_its_step():

@@ -25,7 +25,7 @@ def planned(name: str):
 @pytest.mark.parametrize("name", SETS)
 def test_the_full_sweeps_have_the_published_settings(name):
     plan = planned(f"paper-{name}")
-    assert len(plan) == 10 * 7 * 3
+    assert len(plan) == 11 * 7 * 3
     assert not [p.infeasible for p in plan if p.infeasible]
     assert {p.cell.attack for p in plan} == ATTACKS
     assert {p.cell.dataset for p in plan} == {name}
@@ -38,7 +38,12 @@ def test_the_full_sweeps_have_the_published_settings(name):
     assert {p.cell.n_malicious for p in plan} == {0, 28}
     assert {p.cell.partition for p in plan} == {"balanced_dirichlet(alpha=0.1, form=dynafed)"}
     rules = {p.cell.aggregator for p in plan}
-    assert {f"fedredefense(preset=paper-{name})", "fedredefense", "norm_bound"} < rules
+    assert {
+        f"fedredefense(preset=paper-{name})",
+        "fedredefense",
+        "fedredefense(preset=fast)",
+        "norm_bound",
+    } < rules
     shape = (1, 28, 28) if name == "fashion_mnist" else (3, 32, 32)
     n_params = make("models", plan[0].cell.model).build(shape, 10).n_params
     assert n_params == (317_706 if name == "fashion_mnist" else 320_010)
@@ -47,7 +52,7 @@ def test_the_full_sweeps_have_the_published_settings(name):
 @pytest.mark.parametrize("name", SETS)
 def test_the_reduced_sweeps_compare_the_same_methods(name):
     plan, full = planned(f"paper-{name}-small"), planned(f"paper-{name}")
-    assert len(plan) == 10 * 7 * 3
+    assert len(plan) == 11 * 7 * 3
     assert not [p.infeasible for p in plan if p.infeasible]
     assert {p.cell.attack for p in plan} == ATTACKS
     names = [{p.cell.aggregator.replace("(start=5, window=5)", "") for p in cells} for cells in (plan, full)]
@@ -69,6 +74,6 @@ def test_every_sweep_plans_as_it_stands_beside_the_committed_results(path, monke
 @pytest.mark.parametrize("name", SETS)
 def test_the_published_rates_meet_the_published_learning_rate(name):
     plan, small = planned(f"paper-{name}-small-lr"), planned(f"paper-{name}-small")
-    assert len(plan) == 3 * 3 * 3
+    assert len(plan) == 4 * 3 * 3
     assert {p.cell.settings.lr for p in plan} == {0.001}
     assert {World.of(p.cell) for p in plan} == {World.of(p.cell) for p in small}
