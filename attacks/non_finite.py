@@ -23,6 +23,13 @@ class NonFinite(Attack):
     value : {nan, inf, 1e30}
         The number. The first two are dropped by the server before any rule; 1e30 is finite,
         reaches the rule, and its square overflows float32.
+
+    Faithfulness
+    ------------
+    Release: none: this project's own attack.
+    Compared: nothing. It stands for clients whose training diverged, or who hope for a careless server.
+    Difference: not measured: there is nothing to compare with.
+    On purpose: nothing; there is no paper to follow.
     """
 
     value: Literal["nan", "inf", "1e30"] | float = "nan"

@@ -15,6 +15,13 @@ class NoAttack(Attack):
 
     The clean setting that every attack is compared with.
 
+    Faithfulness
+    ------------
+    Release: none by the authors.
+    Compared: an honest client's local training is that of the engine for everybody, no method's of its own.
+    Difference: none; the same bits as an honest client.
+    On purpose: malicious clients train honestly too and still count as malicious in detection rates.
+
     References
     ----------
     .. [1] H. B. McMahan et al., "Communication-Efficient Learning of Deep Networks from

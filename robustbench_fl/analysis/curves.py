@@ -10,6 +10,29 @@ import pandas as pd
 _VALUES = ("accuracy", "attack_success")
 
 
+def attack_ends(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return, for every attack that ends before its cells do, the rounds finished with the last poisoned one.
+
+    Parameters
+    ----------
+    records : iterable of mappings
+        Cell records as plain data.
+
+    Returns
+    -------
+    dict of str to int
+        By the attack's text; its parameter ``stop``.
+    """
+    found = {}
+    for record in records:
+        attack = record["cell"].get("attack")
+        params = (attack.get("params") if isinstance(attack, Mapping) else None) or {}
+        stop, rounds = params.get("stop"), record["cell"].get("rounds")
+        if isinstance(stop, int) and isinstance(rounds, int) and stop < rounds:
+            found[record["labels"]["attack"]] = stop
+    return found
+
+
 def curves(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row for every evaluation of every cell that has a curve.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,11 @@ import click
 
 from robustbench_fl.cli.options import complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.verifying import DIFFERS, verified
 from robustbench_fl.core.errors import MissingDataError, UsageError
 
 if TYPE_CHECKING:
-    from robustbench_fl.api import Arrays, Dataset
+    from robustbench_fl.api import Dataset
     from robustbench_fl.api.registry import Entry
 
 
@@ -56,22 +56,27 @@ def path(cache: bool, data_dir: Path | None) -> None:
 
 
 @data.command()
-@_NAME
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete)
 @data_dir_option
 @format_option
-def verify(name: str, data_dir: Path | None, format_: str) -> None:
-    """Read a whole data set and check it: sizes and digests of files, shapes, counts, labels.
+@click.pass_context
+def verify(context: click.Context, names: tuple[str, ...], data_dir: Path | None, format_: str) -> None:
+    """Read whole data sets anew and compare them with what is published of them.
 
-    An error names the file that is wrong. The copy that worker processes share is checked too.
+    Without a NAME all data sets whose files are in the data directory are read. Each file is verified,
+    differs, or has no published sum. Shapes, counts and labels are checked too, and the copy that worker
+    processes share. Exit code 1: something differs.
     """
-    from robustbench_fl.api.build import make, text_of
+    from robustbench_fl.api.build import make
     from robustbench_fl.data.locations import default_data_dir
 
     place = data_dir or default_data_dir()
-    dataset: Dataset = make("datasets", name).pinned(place)
-    arrays = dataset.load(place)
-    print_rows(list(_findings(dataset, arrays)), format_)
-    click.echo(f"{text_of(dataset)}: {_compared(dataset, arrays, place)}", err=True)
+    rows = []
+    for name in names or _present(place):
+        rows += verified(make("datasets", name).pinned(place), place)
+    print_rows(rows, format_)
+    if any(row["outcome"] == DIFFERS for row in rows):
+        context.exit(1)
 
 
 @data.command()
@@ -118,62 +123,17 @@ def _presence(dataset: Dataset, place: Path) -> str:
     return "yes"
 
 
+def _present(place: Path) -> list[str]:
+    from robustbench_fl.api import registry
+    from robustbench_fl.api.params import parameters
+
+    known = [
+        entry for entry in registry.load_all("datasets") if not any(p.required for p in parameters(entry.cls))
+    ]
+    return [entry.name for entry in known if _presence(entry.cls(), place) not in ("no", "needs no files")]
+
+
 def _has_files(dataset: Dataset) -> bool:
     from robustbench_fl.api import Dataset
 
     return type(dataset).prepare is not Dataset.prepare
-
-
-def _findings(dataset: Dataset, arrays: Arrays) -> Iterator[dict[str, Any]]:
-    """Yield a row for each split.
-
-    Raises
-    ------
-    UsageError
-        If it is not what is published.
-    """
-    import numpy as np
-
-    splits = (
-        ("train", arrays.train_images, arrays.train_labels),
-        ("test", arrays.test_images, arrays.test_labels),
-    )
-    parts = [getattr(dataset, name, None) for name, _, _ in splits]
-    whole = dataset.sizes if parts == [None, None] else None
-    for place, (split, images, labels) in enumerate(splits):
-        if whole is not None and len(labels) != whole[place]:
-            raise UsageError(f"{split} has {len(labels)} images, published are {whole[place]}.")
-        counts = np.bincount(labels, minlength=arrays.n_classes)
-        values = images.astype(np.float32) / arrays.full_scale
-        yield {
-            "split": split,
-            "images": len(labels),
-            "shape": "×".join(map(str, images.shape[1:])),
-            "classes": arrays.n_classes,
-            "fewest": int(counts.min()),
-            "most": int(counts.max()),
-            "mean": [round(float(m), 4) for m in values.mean((0, 2, 3), dtype=np.float64)],
-            "normalised by": [round(m, 4) for m in arrays.mean],
-            "std": [round(float(s), 4) for s in values.std((0, 2, 3), dtype=np.float64)],
-            "and by": [round(s, 4) for s in arrays.std],
-        }
-
-
-def _compared(dataset: Dataset, arrays: Arrays, place: Path) -> str:
-    """Return what became of the comparison with the shared copy.
-
-    Raises
-    ------
-    UsageError
-        If the copy differs.
-    """
-    from robustbench_fl.data.shared import copy_of, differences
-
-    copy = copy_of(dataset, place)
-    if copy is None:
-        return "whole; worker processes share no copy yet."
-    if wrong := differences(copy.arrays, arrays):
-        raise UsageError(
-            f"The copy that worker processes share differs in {', '.join(wrong)}: delete {copy.folder}."
-        )
-    return "whole, and so is the copy that worker processes share."

@@ -12,7 +12,7 @@ import shlex
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from robustbench_fl.store import Store
 
 _STAMP = ".tables.json"
+_KIND = "tables"
 _MADE_BY = ("analysis", "report", "store", "core", "cli")
 _SHOWN = 5
 
@@ -75,7 +76,7 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
         Whether the terminal shows bold type.
     """
     from robustbench_fl.cli.tabling import leaderboard_text
-    from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.core.sealed import write_sealed
     from robustbench_fl.report.write import write_reports
     from robustbench_fl.store import Store
 
@@ -87,7 +88,7 @@ def write_tables(folder: Path, state: str, *, bold: bool) -> str:
     names = [str(path.relative_to(folder)) for path in files]
     made = {name: _digest(folder, name) for name in names}
     stamp = {"state": state, "files": made, "leaderboard": text}
-    write_atomically(folder / _STAMP, json.dumps(stamp).encode())
+    write_sealed(folder / _STAMP, _KIND, json.dumps(stamp).encode())
     return text
 
 
@@ -101,15 +102,21 @@ def _state(store: Store, bold: bool) -> str:
 
 def _written(folder: Path, state: str) -> str | None:
     """Return the leaderboard written before, if it and all files beside it are what would be written now."""
+    from robustbench_fl.core.sealed import Damaged, read_sealed
+
     try:
-        stamp: Any = json.loads((folder / _STAMP).read_bytes())
-        whole = stamp["state"] == state and all(
+        stamp = json.loads(read_sealed(folder / _STAMP, _KIND))
+        same = stamp["state"] == state and all(
             _digest(folder, name) == digest for name, digest in stamp["files"].items()
         )
-        text = stamp["leaderboard"]
+    except FileNotFoundError:
+        return None
+    except Damaged as why:
+        warnings.warn(f"{_STAMP} {why}. The tables are made anew.", stacklevel=2)
+        return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return text if whole and isinstance(text, str) else None
+    return str(stamp["leaderboard"]) if same else None
 
 
 def _digest(folder: Path, name: str) -> str:

@@ -9,6 +9,8 @@ LATER = (10, 20)
 """Rounds after the last poisoned one at which the attack's success is read."""
 WITHIN = 0.02
 """Accuracy is back when it is at most so far below what it was before the attack."""
+_ROUNDING = 1e-9
+"""Two points exactly are two points, whatever the difference of two binary fractions is."""
 
 
 def durability(
@@ -56,7 +58,7 @@ def durability(
         back = (
             round - stop
             for round, value in zip(rounds, accuracy, strict=True)
-            if round >= stop and value >= before[-1] - WITHIN
+            if round >= stop and value >= before[-1] - WITHIN - _ROUNDING
         )
         found["recovery_rounds"] = next(back, None)
     return found

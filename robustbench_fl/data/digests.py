@@ -3,47 +3,72 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
-from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
+from typing import Literal
+
+from robustbench_fl.data.remembered import name_within, remembered, stamp_of
 
 DIGITS = 16
 """Hex digits of a digest that names content, as of a cell's key."""
+Algorithm = Literal["sha256", "md5"]
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content as hex digits, read once as long as it does not change."""
-    stat = path.stat()
-    return _digest(path, stat.st_size, stat.st_mtime_ns)
+def open_data(path: Path) -> BufferedReader:
+    """Open an ordinary file for reading; a link to one is followed.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it is a pipe, a device, a folder …
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{os.fspath(path)!r} is no ordinary file")
+    return os.fdopen(descriptor, "rb")
 
 
-@lru_cache(maxsize=256)
-def _digest(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_digest(path: Path, algorithm: Algorithm = "sha256", *, anew: bool = False) -> str:
+    """Return a digest of a file's content as hex digits; it is read once as long as it does not change.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    algorithm : {"sha256", "md5"}
+        MD5 is what some publishers give: a check against damage only.
+    anew : bool
+        Whether it is read again whatever is remembered of it.
+    """
+    return remembered(algorithm, path, [path], lambda: _digest(path, algorithm), anew=anew)
+
+
+def _digest(path: Path, algorithm: Algorithm) -> str:
+    with open_data(path) as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def files_digest(root: Path, files: Iterable[Path]) -> str:
     """Return one digest of the names, relative to `root`, and the contents of some files."""
-    whole = hashlib.sha256()
-    for path in sorted(files):
-        whole.update(f"{path.relative_to(root).as_posix()}\0{file_digest(path)}\n".encode())
-    return whole.hexdigest()
+    listed = sorted(files)
+
+    def read() -> str:
+        whole = hashlib.sha256()
+        for path in listed:
+            content = _digest(path, "sha256") if len(listed) > 1 else file_digest(path)
+            whole.update(name_within(path, root) + f"\0{content}\n".encode())
+        return whole.hexdigest()
+
+    return remembered("files", root, listed, read)
 
 
 def listing_digest(root: Path, files: Iterable[Path]) -> str:
-    """Return one digest of the names, sizes and times of change of some files.
+    """Return one digest of the names, sizes, times of change and inodes of some files.
 
     For folders of very many files, which would take long to read.
     """
-    whole = hashlib.sha256()
-    for path in sorted(files):
-        stat = path.stat()
-        whole.update(f"{path.relative_to(root).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return whole.hexdigest()
-
-
-def md5(path: Path) -> str:
-    """Return a file's MD5 as hex digits: what publishers give, a check against damage only."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return stamp_of(root, files)

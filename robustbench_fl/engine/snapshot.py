@@ -16,6 +16,7 @@ from robustbench_fl.api import State
 from robustbench_fl.core.image_counts import packed, unpacked
 from robustbench_fl.engine.detection import Rates
 from robustbench_fl.engine.evaluation import Evaluation
+from robustbench_fl.engine.saved_facts import Misfit, check_facts
 from robustbench_fl.engine.simulation import Simulation
 
 _STATES = ("rule_state", "attack_state", "optimiser_state")
@@ -65,30 +66,51 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
 
     Raises
     ------
-    KeyError
-        If something is missing; the simulation is then of no use.
+    Misfit
+        If they are no state of this cell; the simulation is then as it was.
     """
-    device = simulation.params.device
-    placed = {name: tensor.to(device) for name, tensor in tensors.items()}
+    check_facts(simulation, facts)
+    try:
+        placed = {name: tensor.to(simulation.params.device) for name, tensor in tensors.items()}
+        states = {name: _state(getattr(simulation, name), name, placed) for name in _STATES}
+        verdicts = {name: np.array(part, dtype=bool) for name, part in facts["verdicts"].items()}
+        rates = [Rates(*of_a_round) for of_a_round in facts["rates"]]
+        last = [_evaluation(values) for values in facts["last"]]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise Misfit(f"{type(error).__name__}: {error}") from None
+    for name in ("params", *_TENSORS):
+        _check_shape(name, placed.get(name), getattr(simulation, name), simulation.params)
     simulation.params = placed["params"]
     for name in _TENSORS:
         setattr(simulation, name, placed.get(name))
-    for name in _STATES:
-        fresh: State | None = getattr(simulation, name)
-        if fresh is not None:
-            prefix = f"{name}/"
-            parts = {n.removeprefix(prefix): t for n, t in placed.items() if n.startswith(prefix)}
-            setattr(simulation, name, fresh.from_tensors(parts))
+    for name, state in states.items():
+        setattr(simulation, name, state)
     simulation.timers.seconds.update(facts["seconds"])
     simulation.ledger.counts = dict(facts["counts"])
     simulation.ledger.diagnostics = {name: list(rounds) for name, rounds in facts["diagnostics"].items()}
-    verdicts = {name: np.array(part, dtype=bool) for name, part in facts["verdicts"].items()}
-    simulation.ledger.tally.resume(verdicts, [Rates(*rates) for rates in facts["rates"]], facts["aucs"])
+    simulation.ledger.tally.resume(verdicts, rates, facts["aucs"])
     for name in _CURVES:
         setattr(simulation.scores, name, list(facts["curves"][name]))
-    simulation.scores.last.extend(_evaluation(values) for values in facts["last"])
+    simulation.scores.last.extend(last)
     simulation.scores.last_validation.extend(facts["last_validation"])
     simulation.round = facts["round"]
+
+
+def _state(fresh: State | None, name: str, tensors: Mapping[str, Tensor]) -> State | None:
+    """Return the saved state of the rule, the attack or the optimiser; `fresh` lends its structure."""
+    if fresh is None:
+        return None
+    prefix = f"{name}/"
+    return fresh.from_tensors({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+
+
+def _check_shape(name: str, saved: Tensor | None, fresh: Tensor | None, params: Tensor) -> None:
+    """Refuse a tensor of another shape or type than it has in this cell."""
+    like = params if name == "last_step" else fresh  # which there is none of before the first round
+    if saved is None and (fresh is None or name == "last_step"):
+        return
+    if saved is None or like is None or saved.shape != like.shape or saved.dtype != like.dtype:
+        raise Misfit(f"{name} has not the shape of this cell's")
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:

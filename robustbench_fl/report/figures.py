@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from robustbench_fl.analysis.curves import curves
+from robustbench_fl.analysis.curves import attack_ends, curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
 from robustbench_fl.core.files import write_atomically
@@ -27,25 +27,25 @@ Drawn = Iterator[tuple[str, bytes]]
 """Names without a suffix, and contents."""
 
 
-def sweep_figures(records: Iterable[Mapping[str, Any]], shown: Sequence[Panel], board: Leaderboard) -> Drawn:
+def sweep_figures(records: Sequence[Mapping[str, Any]], shown: Sequence[Panel], board: Leaderboard) -> Drawn:
     """Yield what every sweep draws at its end: heat maps, accuracy curves, worst-case bars."""
-    lines = curves(records)
+    lines, ends = curves(records), attack_ends(records)
     for panel in shown:
         if panel.cells["accuracy"].notna().any():
             yield f"heatmap-{panel.name}", heatmap(panel)
-        if drawn := learning_curves(panel, lines):
+        if drawn := learning_curves(panel, lines, ends=ends):
             yield f"curves-{panel.name}", drawn
     if drawn := worst_bars(board):
         yield "worst", drawn
 
 
 def further_figures(
-    records: Iterable[Mapping[str, Any]], shown: Sequence[Panel], table: pd.DataFrame
+    records: Sequence[Mapping[str, Any]], shown: Sequence[Panel], table: pd.DataFrame
 ) -> Drawn:
     """Yield attack success over rounds, a figure a block, and the performance profiles."""
-    lines = curves(records)
+    lines, ends = curves(records), attack_ends(records)
     for panel in shown:
-        if drawn := learning_curves(panel, lines, "attack_success"):
+        if drawn := learning_curves(panel, lines, "attack_success", ends):
             yield f"success-{panel.name}", drawn
     if drawn := performance_profile(table):
         yield "profile", drawn

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -11,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.spread import bands
-from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
+from robustbench_fl.report.canvas import GRID, INK, MUTED, Line, encoded, figure, lines, style
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.seeds import seeds_text
 
@@ -21,9 +23,12 @@ _BASELINES = ("oracle_mean", "mean")
 _OTHER, _OTHERS = Line("#bdbdbd", "-", "", 0.8), "other rules"
 _BAND = 0.14
 _ROW, _COLUMN = 2.1, 2.7
+_NO_ENDS: Mapping[str, int] = MappingProxyType({})
 
 
-def learning_curves(panel: Panel, curves: pd.DataFrame, value: str = "accuracy") -> bytes | None:
+def learning_curves(
+    panel: Panel, curves: pd.DataFrame, value: str = "accuracy", ends: Mapping[str, int] = _NO_ENDS
+) -> bytes | None:
     """Return the figure of a block's curves over rounds, or None if no cell has one.
 
     Parameters
@@ -34,6 +39,9 @@ def learning_curves(panel: Panel, curves: pd.DataFrame, value: str = "accuracy")
         As from :func:`robustbench_fl.analysis.curves.curves`.
     value : {"accuracy", "attack_success"}, optional
         What is drawn; attacks without such a value are left out.
+    ends : mapping of str to int, optional
+        As from :func:`robustbench_fl.analysis.curves.attack_ends`: a dotted line marks where these
+        attacks end.
 
     Notes
     -----
@@ -51,7 +59,7 @@ def learning_curves(panel: Panel, curves: pd.DataFrame, value: str = "accuracy")
     label = value.replace("_", " ")
     with style():
         note = f"{label} on the test split, {suffix}"
-        return _draw(bands(data, value), attacks, rules, panel.title, note, label)
+        return _draw(bands(data, value), attacks, rules, panel.title, note, label, ends)
 
 
 def _by_worst(data: pd.DataFrame, final: str, sign: int) -> list[str]:
@@ -66,8 +74,9 @@ def _by_worst(data: pd.DataFrame, final: str, sign: int) -> list[str]:
 
 
 def _draw(
-    means: pd.DataFrame, attacks: list[str], rules: list[str], title: str, note: str, label: str
-) -> bytes:
+    means: pd.DataFrame, attacks: list[str], rules: list[str], title: str, note: str, label: str,
+    ends: Mapping[str, int],
+) -> bytes:  # fmt: skip
     n_cols = min(4, max(2, math.ceil(math.sqrt(len(attacks))))) if len(attacks) > 1 else 1
     n_rows = math.ceil(len(attacks) / n_cols)
     width, height = _COLUMN * n_cols, _ROW * n_rows
@@ -81,6 +90,9 @@ def _draw(
             continue
         rows = means[means["attack"] == attacks[place]]
         handles = _plot(axes, rows, rules) | handles
+        if attacks[place] in ends:
+            # Where curves seldom are: below high accuracies, between success and failure.
+            _mark_end(axes, ends[attacks[place]], 0.02 if label == "accuracy" else 0.5)
         axes.set_title(
             attacks[place] if attacks[place] != CLEAN else "none (clean)", loc="left", fontsize=9, pad=4
         )
@@ -117,6 +129,14 @@ def _plot(axes: Any, rows: pd.DataFrame, rules: list[str]) -> dict[str, Any]:
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.spines["left"].set_color(GRID)
     return handles
+
+
+def _mark_end(axes: Any, stop: int, height: float) -> None:
+    """Mark the last poisoned round: from there on the malicious clients are honest."""
+    axes.axvline(stop, color=INK, linestyle=(0, (1, 2)), linewidth=1.0, zorder=4)
+    axes.annotate("attack ends", (stop, height), (3, 0), ("data", "axes fraction"), "offset points",
+                  color=MUTED, fontsize=7.5, va="bottom", zorder=5,
+                  bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5})  # fmt: skip
 
 
 def _legend(drawn: Figure, handles: dict[str, Any], rules: list[str]) -> None:

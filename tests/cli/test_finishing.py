@@ -11,6 +11,7 @@ import torch  # noqa: F401 - where it is imported, tables are made in this very 
 from robustbench_fl.cli.finishing import finish
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import Costs, Metrics
+from robustbench_fl.core.sealed import read_sealed, write_sealed
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
@@ -78,9 +79,21 @@ def test_another_record_or_plan_makes_other_tables(folder: Path) -> None:
     assert made_anew(folder)
 
 
-@pytest.mark.parametrize("stamp", ["", "[]", "null", '{"state": 1}', "[" * 100_000])
-def test_a_damaged_note_of_what_was_made_does_no_harm(folder: Path, stamp: str) -> None:
-    (folder / ".tables.json").write_text(stamp)
+@pytest.mark.parametrize("stamp", [b"", b"[]", b'{"state": 1}', None, b"[" * 100_000])
+def test_a_damaged_note_of_what_was_made_is_told_and_does_no_harm(
+    folder: Path, stamp: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(Store(folder), KEYS)
+    before = capsys.readouterr().out
+    raw = (folder / ".tables.json").read_bytes()
+    (folder / ".tables.json").write_bytes(raw.replace(b"0.", b"1.") if stamp is None else stamp)
+    with pytest.warns(UserWarning, match=r"\.tables\.json .*\. The tables are made anew"):
+        assert made_anew(folder)
+    assert capsys.readouterr().out == before
+
+
+def test_a_note_that_says_nothing_makes_new_tables(folder: Path) -> None:
+    write_sealed(folder / ".tables.json", "tables", b"[]")
     assert made_anew(folder)
 
 
@@ -90,7 +103,7 @@ def test_tables_of_other_code_are_made_again(folder: Path, monkeypatch: pytest.M
 
 
 def test_no_path_of_this_machine_is_kept(folder: Path) -> None:
-    text = (folder / ".tables.json").read_text()
+    text = read_sealed(folder / ".tables.json", "tables").decode()
     assert str(folder) not in text
     assert "cells.csv" in json.loads(text)["files"]
 

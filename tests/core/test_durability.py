@@ -28,3 +28,8 @@ def test_where_nothing_can_be_said() -> None:
     assert durability(ROUNDS, ACCURACY, [None] * 10, start=0, stop=20) == nothing  # no accuracy before it
     assert durability(ROUNDS, [0.9, 0.9, *[0.5] * 8], SUCCESS, start=10, stop=20)["recovery_rounds"] is None
     assert durability(ROUNDS, ACCURACY, SUCCESS, start=10, stop=40)["success_after_20"] is None
+
+
+def test_two_points_exactly_are_within_two_points() -> None:
+    assert 0.05 - 0.02 > 0.03  # as binary fractions
+    assert durability([1, 2, 3], [0.05, 0.01, 0.03], [None] * 3, start=1, stop=2)["recovery_rounds"] == 1

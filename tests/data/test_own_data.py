@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +81,9 @@ def test_npz_options(tmp_path: Path) -> None:
         ({"x_test": np.zeros((0, 6, 5, 3), np.uint8), "y_test": np.zeros(0, int)}, "it holds no images"),
         ({"x_train": np.zeros((N, 6, 5, 3), np.uint8)}, r"channel of the training images is constant; give"),
         ({"users_train": np.arange(3)}, r"users_train is int64 of shape \(3,\), not 40 whole numbers"),
-        ({"y_train": np.array([None] * N, object)}, "NumPy cannot read it .*allow_pickle"),
+        ({"y_train": np.array([None] * N, object)}, "y_train holds Python objects, which are not read"),
+        ({"y_train": np.arange(N) + 2**40}, "holds the label 1099511627815; at most 32,768 classes"),
+        ({"y_train": np.arange(N, dtype=np.uint64) + 2**63}, "it holds the label -9223372036854775808"),
     ],
 )
 def test_bad_arrays(tmp_path: Path, changed: dict[str, np.ndarray], says: str) -> None:
@@ -90,10 +94,10 @@ def test_bad_arrays(tmp_path: Path, changed: dict[str, np.ndarray], says: str) -
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda content: content[: len(content) // 2], "NumPy cannot read it"),
-        (lambda content: content[:400] + bytes(100) + content[500:], r"NumPy cannot read it \(BadZipFile"),
-        (lambda content: b"", "NumPy cannot read it"),
-        (lambda content: pickle.dumps([1, 2]), "NumPy cannot read it .*allow_pickle"),
+        (lambda content: content[: len(content) // 2], "it is no whole archive of arrays"),
+        (lambda content: content[:400] + bytes(100) + content[500:], r"it is no whole archive .*CRC-32"),
+        (lambda content: b"", "it is no whole archive"),
+        (lambda content: pickle.dumps([1, 2]), "it is no whole archive"),
     ],
 )
 def test_bad_file(tmp_path: Path, change, says: str) -> None:
@@ -104,10 +108,27 @@ def test_bad_file(tmp_path: Path, change, says: str) -> None:
         method.load(tmp_path)
 
 
+def test_a_header_that_lies_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    method = written(tmp_path)
+    for shape, says in (
+        ("(1099511627776,)", "takes 1,099,511,627,776 bytes"),
+        ("(99999,)", "its header says"),
+    ):
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+        lie = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(40)
+        with zipfile.ZipFile(tmp_path / "own.npz") as old:
+            kept = {name: old.read(name) for name in old.namelist()} | {"x_train.npy": lie}
+        with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED) as new:
+            for name, content in kept.items():
+                new.writestr(name, content)
+        with pytest.raises(UsageError, match=says):
+            method.load(tmp_path)
+
+
 def test_one_array_is_not_several(tmp_path: Path) -> None:
     with (tmp_path / "own.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(UsageError, match="holds one array, not several"):
+    with pytest.raises(UsageError, match=r"it is no whole archive of arrays .*; write it with np.savez"):
         make("datasets", "npz(path=own.npz)").load(tmp_path)
 
 
@@ -216,6 +237,19 @@ def test_bad_folders(pictures: Path) -> None:
     broken = pictures / "pictures/train/red/3.png"
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(UsageError, match=r"red/3.png: it cannot be read as an image"):
+        method.load(pictures)
+    broken.unlink()
+    os.mkfifo(broken)  # opening it to read would wait for ever
+    with pytest.raises(UsageError, match=r"red/3.png: .*no ordinary file"):
+        method.load(pictures)
+    broken.unlink()
+    broken.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"
+    )  # a reader would start Ghostscript
+    with pytest.raises(UsageError, match=r"red/3.png: .*UnidentifiedImageError"):
+        method.load(pictures)
+    Image.new("L", (9000, 9000)).save(broken)
+    with pytest.raises(UsageError, match=r"red/3.png: it has 9000×9000 pixels; at most 50,000,000"):
         method.load(pictures)
     broken.unlink()
     shutil.rmtree(pictures / "pictures/test/blue")

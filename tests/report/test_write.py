@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustbench_fl.analysis.curves import curves
+from robustbench_fl.analysis.curves import attack_ends, curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.core.files import WriteError
@@ -260,3 +260,21 @@ def test_curves_have_a_band_where_there_are_seeds(grid, monkeypatch):
         (panel,) = panels(frame(cells))
         learning_curves(panel, curves(cells))
     assert [sum(len(axes.collections) for axes in drawn.axes) for drawn in kept] == [0, 1]
+
+
+def test_curves_mark_where_an_attack_ends(grid, monkeypatch):
+    import robustbench_fl.report.learning as module
+
+    kept = []
+    monkeypatch.setattr(module, "encoded", lambda drawn: kept.append(drawn) or b"")
+    cells = grid(BASIC)
+    for cell in cells:
+        cell["cell"]["attack"]["params"]["stop"] = {"ipm": 7, "none": 20}[cell["labels"]["attack"]]
+    # What ends with its cell, after 20 rounds, leaves nothing to look at.
+    assert attack_ends(cells) == {"ipm": 7}
+    (panel,) = panels(frame(cells))
+    learning_curves(panel, curves(cells), ends=attack_ends(cells))
+    marked = {axes.get_title(loc="left"): axes for axes in kept[0].axes if axes.texts}
+    assert list(marked) == ["ipm"]
+    assert marked["ipm"].lines[-1].get_xdata() == [7, 7]
+    assert marked["ipm"].texts[0].get_text() == "attack ends"

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import Split, SplitName
-from robustbench_fl.data.sets._torchvision import Known, TorchvisionSet
+from robustbench_fl.data.sets._torchvision import TorchvisionSet
 
 
 @dataclass(frozen=True, kw_only=True)

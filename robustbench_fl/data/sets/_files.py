@@ -16,6 +16,8 @@ from robustbench_fl.api import Arrays, Dataset, UsageError, stream
 from robustbench_fl.data.strata import Strata
 
 SplitName = Literal["train", "test"]
+MOST_CLASSES = 32_768
+"""A label beyond is damage: every class takes room in the network and in each record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class FileSet(Dataset):
         self.prepare(data_dir, download=download)
         train, test = self.read(data_dir, "train"), self.read(data_dir, "test")
         classes = self.classes_of(train.labels)
+        if classes > MOST_CLASSES:
+            raise self.damaged(
+                self.where(data_dir, "train"),
+                f"it holds the label {classes - 1}; at most {MOST_CLASSES:,} classes are read",
+            )
         self._check(data_dir, train, "train", classes)
         self._check(data_dir, test, "test", classes)
         if train.images.shape[1:] != test.images.shape[1:]:

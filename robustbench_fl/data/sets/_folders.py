@@ -1,14 +1,21 @@
-"""Images in folders named by their class, read with torchvision's ImageFolder."""
+"""Images in folders named by their class, in the formats and the order of torchvision's ImageFolder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from robustbench_fl.data.digests import open_data
 from robustbench_fl.data.sets._files import Split
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+"""What Pillow may try; some of its other readers start programs."""
+MOST_PIXELS = 50_000_000
+"""Of one picture, as its header says, before any of it is decoded."""
 
 
 class BadImage(Exception):
@@ -59,23 +66,41 @@ def read_folder(folder: Path, *, side: int, grey: bool = False, resize: bool = F
     Raises
     ------
     BadImage
-        If a file is damaged or of another size.
+        If a file is damaged, of another size or too large, or a class has none.
     """
-    from torchvision.datasets import ImageFolder
-
-    listed: Sequence[tuple[str, int]] = ImageFolder(str(folder)).samples
+    listed = [
+        (path, label) for label, name in enumerate(class_names(folder)) for path in _listed(folder / name)
+    ]
     images = np.empty((len(listed), 1 if grey else 3, side, side), dtype=np.uint8)
     for place, (path, _) in enumerate(listed):
-        images[place] = _pixels(Path(path), side, grey, resize)
+        images[place] = _pixels(path, side, grey, resize)
     return Split(images=images, labels=np.array([label for _, label in listed], dtype=np.int64))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return the pictures of one class, folder by folder, each sorted by name."""
+    found = [
+        Path(root) / name
+        for root, _, names in sorted(os.walk(folder, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(ENDINGS)
+    ]
+    if not found:
+        raise BadImage(folder, f"it holds no picture whose name ends in {', '.join(ENDINGS)}")
+    return found
 
 
 def _pixels(path: Path, side: int, grey: bool, resize: bool) -> Any:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
+        with open_data(path) as file, Image.open(file, formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height > MOST_PIXELS:
+                raise BadImage(path, f"it has {width}×{height} pixels; at most {MOST_PIXELS:,} are read")
             image = opened.convert("L" if grey else "RGB")
+    except BadImage:
+        raise
     except Exception as error:  # Pillow's many readers fail in many ways
         raise BadImage(path, f"it cannot be read as an image ({type(error).__name__}: {error})") from error
     if image.size != (side, side):

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import Split, SplitName
-from robustbench_fl.data.sets._torchvision import Known, TorchvisionSet
+from robustbench_fl.data.sets._torchvision import TorchvisionSet
 
 FILES: Mapping[str, int] = {
     "train-images-idx3-ubyte": 16 + 60_000 * 784,
@@ -29,9 +30,13 @@ class MnistLike(TorchvisionSet):
     n_classes: ClassVar[int | None] = 10
     sizes: ClassVar[tuple[int, int] | None] = (60_000, 10_000)
 
+    sha256: ClassVar[Mapping[str, str]] = {}
+    """Of the unpacked files."""
+
     def files(self) -> Sequence[Known]:
         """Return the four files in torchvision's folder."""
-        return [Known(f"{self.class_name}/raw/{name}", size) for name, size in FILES.items()]
+        folder = f"{self.class_name}/raw"
+        return [Known(f"{folder}/{name}", size, sha256=self.sha256[name]) for name, size in FILES.items()]
 
     def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:
         """Return torchvision's data set."""

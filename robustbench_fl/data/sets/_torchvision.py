@@ -12,37 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_fl.api import MissingDataError
-from robustbench_fl.data.digests import files_digest, md5
+from robustbench_fl.data.digests import files_digest
+from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import FileSet, Split, SplitName
-
-
-@dataclass(frozen=True)
-class Known:
-    """A file that a data set consists of.
-
-    Parameters
-    ----------
-    path : str
-        Relative to the data directory.
-    size : int, optional
-        In bytes, where it is known.
-    md5 : str, optional
-        As torchvision knows it.
-    """
-
-    path: str
-    size: int | None = None
-    md5: str | None = None
-
-    def fault(self, data_dir: Path, *, deep: bool) -> str | None:
-        """Return what is wrong with the file, which is there; `deep` reads it all."""
-        path = data_dir / self.path
-        found = path.stat().st_size
-        if self.size is not None and found != self.size:
-            return f"it has {found} bytes, not {self.size}"
-        if deep and self.md5 is not None and (digest := md5(path)) != self.md5:
-            return f"its MD5 is {digest}, not {self.md5}"
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +45,13 @@ class TorchvisionSet(FileSet):
         return getattr(datasets, self.class_name)
 
     def prepare(self, data_dir: Path, *, download: bool = False) -> None:
-        """Make sure that the files are there and of the right size."""
+        """Make sure that the files are there and are what was published."""
         if missing := [file for file in self.files() if not (data_dir / file.path).is_file()]:
             if not download:
                 raise self._missing(data_dir, missing)
             self._fetch(data_dir)
         for file in self.files():
-            if fault := file.fault(data_dir, deep=False):
+            if fault := file.fault(data_dir):
                 raise self.damaged(data_dir / file.path, fault)
 
     def fingerprint(self, data_dir: Path) -> str | None:
@@ -87,10 +59,7 @@ class TorchvisionSet(FileSet):
         return files_digest(data_dir, (data_dir / file.path for file in self.files()))
 
     def read(self, data_dir: Path, split: SplitName) -> Split:
-        """Check the digests that are known, then let torchvision read."""
-        for file in self.files():
-            if fault := file.fault(data_dir, deep=True):
-                raise self.damaged(data_dir / file.path, fault)
+        """Let torchvision read."""
         try:
             return self.parsed(self.opened(data_dir, split))
         except Exception as error:  # torchvision signals damage in many ways, asserts included

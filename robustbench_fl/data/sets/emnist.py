@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_fl.api import Shown, register
+from robustbench_fl.data.published import Known, Packed
 from robustbench_fl.data.sets._files import Split, SplitName
-from robustbench_fl.data.sets._torchvision import Known, TorchvisionSet
+from robustbench_fl.data.sets._torchvision import TorchvisionSet
 
 
 class _Facts(NamedTuple):
@@ -22,6 +23,9 @@ class _Facts(NamedTuple):
     mean: float
     std: float
 
+
+_ARCHIVE, _MD5 = "EMNIST/raw/gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"
+"""What is published is the digest of the whole archive, which torchvision keeps beside the files."""
 
 FACTS = {
     "byclass": _Facts(62, 697_932, 116_323, 0.174, 0.332),
@@ -91,11 +95,13 @@ class Emnist(TorchvisionSet):
     def files(self) -> Sequence[Known]:
         """Return the split's four files."""
         facts = FACTS[self.split]
-        return [
-            Known(f"EMNIST/raw/emnist-{self.split}-{part}-{kind}-ubyte", head + size * count)
+        names = [
+            (f"emnist-{self.split}-{part}-{kind}-ubyte", head + size * count)
             for part, count in (("train", facts.train), ("test", facts.test))
             for kind, head, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1))
         ]
+        packed = {name: Packed(_ARCHIVE, _MD5, f"gzip/{name}.gz") for name, _ in names}
+        return [Known(f"EMNIST/raw/{name}", size, packed=packed[name]) for name, size in names]
 
     def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:
         """Return torchvision's data set."""

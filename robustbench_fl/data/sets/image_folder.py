@@ -18,7 +18,7 @@ from robustbench_fl.data.sets._own import OwnSet
 @register("image_folder", paper=OWN, year=2026)
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(OwnSet):
-    """Pictures in ``<path>/train/<class>/`` and ``<path>/test/<class>/``, in any format Pillow reads.
+    """Pictures in ``<path>/train/<class>/`` and ``<path>/test/<class>/``: JPEG, PNG, PPM, BMP, TIFF, WebP.
 
     Class i is the i-th folder of ``train`` by name; ``test`` must have the same folders. Pictures of
     another size are scaled to `size` × `size` (bilinear), whatever their proportions.
@@ -79,5 +79,3 @@ class ImageFolder(OwnSet):
             return read_folder(place / split, side=self.size, grey=self.grey, resize=True)
         except BadImage as error:
             raise self.damaged(error.path, error.reason) from error
-        except FileNotFoundError as error:  # an empty class folder, or none
-            raise self.damaged(place / split, str(error)) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_fl.api import OWN, UsageError, register
+from robustbench_fl.api import OWN, register
 from robustbench_fl.data.digests import file_digest
 from robustbench_fl.data.sets._files import Split, SplitName
+from robustbench_fl.data.sets._npz import Archive, BadArrays, opened
 from robustbench_fl.data.sets._own import OwnSet
 
 _MOST_CHANNELS = 4
@@ -64,21 +63,16 @@ class Npz(OwnSet):
         """Read the arrays of one split."""
         path = self.place(data_dir)
         try:
-            file = np.load(path, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise self.damaged(path, "it holds one array, not several: write it with np.savez")
-            with file:
+            with opened(path) as file:
                 return self._split(path, file, split)
-        except UsageError:
-            raise
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise self.damaged(path, f"NumPy cannot read it ({type(error).__name__}: {error})") from error
+        except BadArrays as error:
+            raise self.damaged(path, str(error)) from error
 
-    def _split(self, path: Path, file: Any, split: SplitName) -> Split:
+    def _split(self, path: Path, file: Archive, split: SplitName) -> Split:
         x, y = f"x_{split}", f"y_{split}"
-        if missing := [name for name in (x, y) if name not in file.files]:
+        if missing := [name for name in (x, y) if name not in file.names]:
             raise self.damaged(
-                path, f"it holds no {' and no '.join(missing)}, only {', '.join(file.files) or 'nothing'}"
+                path, f"it holds no {' and no '.join(missing)}, only {', '.join(file.names) or 'nothing'}"
             )
         images, labels = self._images(path, x, file[x]), self._labels(path, y, file[y])
         columns = self._columns(path, file, len(labels)) if split == "train" else {}
@@ -101,10 +95,10 @@ class Npz(OwnSet):
             raise self.damaged(path, f"{name} is {raw.dtype} of shape {raw.shape}, not whole numbers [N]")
         return raw.astype(np.int64)
 
-    def _columns(self, path: Path, file: Any, n: int) -> dict[str, NDArray[np.int64]]:
+    def _columns(self, path: Path, file: Archive, n: int) -> dict[str, NDArray[np.int64]]:
         """Return the further columns of the training images, their values numbered from 0."""
         found = {}
-        for name in sorted(set(file.files) - {"x_train", "y_train"}):
+        for name in sorted(set(file.names) - {"x_train", "y_train"}):
             if not name.endswith("_train"):
                 continue
             values = file[name]

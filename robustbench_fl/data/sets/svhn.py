@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robustbench_fl.api import register
+from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import Split, SplitName
-from robustbench_fl.data.sets._torchvision import Known, TorchvisionSet
+from robustbench_fl.data.sets._torchvision import TorchvisionSet
 
 
 @register("svhn", paper="Netzer 2011", year=2011)

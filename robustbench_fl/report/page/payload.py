@@ -11,6 +11,7 @@ from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN, completed
 from robustbench_fl.analysis.columns import bounds, column, without_bounds
 from robustbench_fl.analysis.coverage import Missing, only_counted
+from robustbench_fl.analysis.curves import attack_ends
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import FLAG, Leaderboard, leaderboard
 from robustbench_fl.analysis.matrix import Matrix, matrix
@@ -58,11 +59,11 @@ def payload(records: Sequence[Mapping[str, Any]], missing: Missing, command: Com
     whole = leaderboard(cells, missing)
     table = completed(cells)
     rules, attacks = sorted(table["aggregator"].unique()), _attacks(table)
-    planned = table[table["key"] != ""]
+    planned, ends = table[table["key"] != ""], attack_ends(records)
     return {
         "cells": _cells(table, rules, attacks),
         "rules": rules,
-        "attacks": [_attack(table, name) for name in attacks],
+        "attacks": [_attack(table, name, ends.get(name)) for name in attacks],
         "assumed": _assumed(table),
         "filters": _filters(table),
         "plain": rules.index(PLAIN) if PLAIN in rules else None,
@@ -99,12 +100,12 @@ def _cells(table: pd.DataFrame, rules: list[str], attacks: list[str]) -> dict[st
     }
 
 
-def _attack(table: pd.DataFrame, name: str) -> dict[str, Any]:
+def _attack(table: pd.DataFrame, name: str, end: int | None) -> dict[str, Any]:
     first = table[table["attack"] == name].iloc[0]
     sees = f"{first['category']}, sees {first['knowledge']}"
     text = "no attack" if name == CLEAN else f"adaptive, {sees}" if first["adaptive"] else sees
     shown = "none (clean)" if name == CLEAN else name
-    return {"name": name, "shown": shown, "text": text, "adaptive": bool(first["adaptive"])}
+    return {"name": name, "shown": shown, "text": text, "adaptive": bool(first["adaptive"]), "end": end}
 
 
 def _filters(table: pd.DataFrame) -> list[dict[str, Any]]:

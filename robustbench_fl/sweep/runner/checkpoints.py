@@ -1,7 +1,8 @@
 """Checkpoints of long cells: ``checkpoints/<key>.pt`` in the sweep's folder, until the cell has a result.
 
-A checkpoint holds tensors and one JSON text, and is read with ``weights_only``: nothing in it is run. One
-that is damaged, of another cell or of other code is left alone, and the cell begins anew.
+A checkpoint is sealed. It holds tensors and one JSON text, and is read with ``weights_only``: nothing in it
+is run. One that is damaged, of another cell or other code, or that says what the planned cell cannot be in,
+is not used, and the cell begins anew.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustbench_fl.core.errors import RobustbenchError
-from robustbench_fl.core.files import WriteError, read_regular, write_atomically
+from robustbench_fl.core.code import code_in
+from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.provenance import SIMULATION, digest_of_sources
+from robustbench_fl.core.sealed import Damaged, read_sealed, write_sealed
 from robustbench_fl.sweep.runner.observers import checkpoint_path
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ LONG = 600.0
 """Seconds that a cell must be expected to take, for checkpoints without being asked for."""
 APART = 60.0
 """Seconds between the checkpoints of such a cell."""
-_FORMAT = 1
+_FORMAT = 2
+_KIND = "checkpoint"
 
 
 class Checkpoint:
@@ -84,7 +87,7 @@ class Checkpoint:
         tensors, facts = snapshot(self._simulation)
         content = io.BytesIO()
         torch.save({"facts": json.dumps({**facts, **self._origin()}), "tensors": tensors}, content)
-        write_atomically(self.path, content.getvalue())
+        write_sealed(self.path, _KIND, content.getvalue())
         self._saved = self._simulation.round
 
     def _apart(self, finished: int) -> float:
@@ -97,43 +100,59 @@ class Checkpoint:
         return max(1.0, APART / each)
 
     def _origin(self) -> dict[str, Any]:
-        """Return what a checkpoint must agree in: the cell, and the code that began it."""
+        """Return what a checkpoint must agree in: the cell, and all code that runs in it."""
+        from robustbench_fl.api import build
         from robustbench_fl.core.provenance import provenance
 
+        cell = self._simulation.cell
+        methods = {
+            axis: build.identity_of(build.make(f"{axis}s", text)) for axis, text in cell.labels.items()
+        }
         return {
             "format": _FORMAT,
-            "key": self._simulation.cell.key,
+            "key": cell.key,
             "sources": _sources(),
+            "plugins": code_in(methods),
             "versions": provenance()["versions"],
             "engine": self._simulation.training.engine,
             "device": self._simulation.params.device.type,
         }
 
     def _restore(self) -> None:
-        import torch
-
+        from robustbench_fl.engine.saved_facts import Misfit
         from robustbench_fl.engine.snapshot import restore
 
         try:
-            content, _ = read_regular(self.path)
-            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            facts = json.loads(saved["facts"])
-            origin = {name: facts.get(name) for name in self._origin()}
-        except Exception as error:  # whatever a damaged file makes the reader say
-            self._left_alone(f"is damaged ({type(error).__name__})")
+            tensors, facts = _opened(read_sealed(self.path, _KIND))
+        except (Damaged, FileNotFoundError) as why:
+            self._left_alone(str(why))
             return
-        if origin != self._origin():
-            self._left_alone("was made by another version, engine or device")
+        origin = self._origin()
+        apart = sorted(name for name in origin if facts.get(name) != origin[name])
+        if apart:
+            self._left_alone(f"was made by another version, engine or device ({', '.join(apart)} differ)")
             return
         try:
-            restore(self._simulation, saved["tensors"], facts)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise RobustbenchError(
-                f"Checkpoint {self.path.name} does not hold what it should ({error}). Delete it, run again."
-            ) from None
+            restore(self._simulation, tensors, facts)
+        except Misfit as why:
+            self._left_alone(f"does not fit its cell: {why}")
 
     def _left_alone(self, why: str) -> None:
         warnings.warn(f"Checkpoint {self.path.name} {why}; the cell begins anew.", stacklevel=2)
+
+
+def _opened(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return tensors and facts of a checkpoint whose seal is whole."""
+    import torch
+
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        tensors, facts = saved["tensors"], json.loads(saved["facts"])
+    except Exception as error:  # sealed by whom? whatever a strange file makes the reader say
+        raise Damaged(f"cannot be read ({type(error).__name__})") from None
+    if not isinstance(tensors, dict) or not isinstance(facts, dict):
+        raise Damaged("is no checkpoint")
+    return tensors, facts
 
 
 @cache

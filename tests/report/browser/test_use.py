@@ -79,10 +79,11 @@ def test_a_cell_opens_with_curves_configuration_provenance_and_command(opened):
 
 def test_the_drawn_curve_is_the_recorded_one(opened):
     cells = Store.existing(QUICKSTART).records()
-    shown = opened("quickstart", cells)
     first = next(
         c for c in cells if c["labels"]["aggregator"] == "median" and c["labels"]["attack"] == "mpaf"
     )
+    first["cell"]["attack"]["params"]["stop"] = 4
+    shown = opened("quickstart", cells)
     shown.choose(view=f"{first['labels']['partition']}, {100 * first['cell']['malicious']:g} %")
     shown.run("document.querySelector('#matrix td[data-rule=median][data-attack=mpaf]').click()")
     points = shown.run(
@@ -90,6 +91,8 @@ def test_the_drawn_curve_is_the_recorded_one(opened):
     )
     heights = [float(point.split(",")[1]) for point in points.split()]
     assert [1 - (h - 8) / 192 for h in heights] == pytest.approx(first["curves"]["accuracy"], abs=5e-4)
+    end = shown.run("return document.querySelector('#cell svg.curves line.end').getAttribute('x1')")
+    assert float(end) == pytest.approx(40 + 510 * 4 / first["cell"]["rounds"])
 
 
 def test_the_matrix_by_arrow_keys(opened, several_seeds):

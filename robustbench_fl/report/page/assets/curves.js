@@ -2,8 +2,9 @@
 
 const FRAME = { width: 560, height: 230, left: 40, right: 10, top: 8, bottom: 30 };
 
-// groups: [{label, look, places}]; highlighted: the place of one cell, drawn thin and dark.
-function curvesFigure(data, groups, name, highlighted, title) {
+// groups: [{label, look, places}]; highlighted: the place of one cell, drawn thin and dark;
+// end: rounds finished with the last poisoned one, or null.
+function curvesFigure(data, groups, name, highlighted, title, end) {
   const drawn = groups.map((group) => ({ ...group, curves: group.places.map((i) => curveOf(data, i, name)).filter(Boolean) }))
     .filter((group) => group.curves.length);
   if (!drawn.length) return null;
@@ -20,6 +21,10 @@ function curvesFigure(data, groups, name, highlighted, title) {
     svg.append(el("svg:text", { x: x(round), y: height - bottom + 15, "text-anchor": "middle" }, String(round)));
   }
   svg.append(el("svg:text", { x: width - right, y: height - 2, "text-anchor": "end" }, "round"));
+  if (end !== null && end < last) {
+    svg.append(el("svg:line", { x1: x(end), x2: x(end), y1: y(1), y2: y(0), class: "end" }),
+      el("svg:text", { x: x(end) + 4, y: y(0) - 5 }, "attack ends"));
+  }
   for (const group of drawn) svg.append(...groupLines(group, x, y));
   const own = highlighted === null ? null : curveOf(data, highlighted, name);
   if (own && drawn.flatMap((group) => group.curves).length > 1) {

@@ -17,9 +17,10 @@ function content(data, rule, attack, places, chosen, show) {
   const reference = one ? referenceOf(data, rule, attack, places) : null;
   const seeds = new Set(places.map((i) => data.cells.seed[i])).size;
   const over = `${one ? "" : "a line a block, "}${seeds > 1 ? "mean over seeds, band from the lowest to the highest" : "n=1, no interval"}`;
+  const end = data.attacks.find(({ name }) => name === attack)?.end ?? null;
   const lines = [...groups, ...(reference ? [reference] : [])];
   const figures = [["accuracy", "Accuracy on the test split, %"], ["attack_success", "Attack success, %"]]
-    .map(([name, title]) => curvesFigure(data, lines, name, chosen, `${title}: ${over}`));
+    .map(([name, title]) => curvesFigure(data, lines, name, chosen, `${title}: ${over}`, end));
   const legend = el("p", { class: "legend" }, ...lines.map((group) => el("span", {}, swatch(group.look), ` ${group.label}`)));
   const shared = groups[0].shared ? [el("p", { class: "quiet" }, groups[0].shared)] : [];
   return [...shared, ...figures.filter(Boolean), ...(figures.some(Boolean) ? [legend] : []), runs(data, places, groups, chosen, show), ...facts(data, chosen)];
