@@ -58,7 +58,8 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     found = pd.DataFrame([row for row in rows if row is not None])
     if found.empty:
         raise UsageError(f"No other rule has a block without a hole in common with {against!r}.")
-    found.insert(1, "verdict", found["aggregator"].map(_verdicts(blocks, against)).fillna(""))
+    verdicts = _verdicts(blocks, against)
+    found.insert(1, "verdict", [verdicts.get(rule, "") for rule in found["aggregator"]])
     found = found.astype({"seeds_fewest": "Int64", "seeds_most": "Int64"})
     found = found.sort_values(["worst_gain", "aggregator"], ascending=[False, True], ignore_index=True)
     return Table(found, None, "worst_gain", _sentences(cells, found, against))

@@ -15,9 +15,9 @@ def binomial_interval(rate: float, n: float, level: float = LEVEL) -> tuple[floa
     >>> round(binomial_interval(0.0, 70)[1], 2)
     0.05
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv  # scipy.stats takes a second to import
 
     hits, tail = rate * n, (1 - level) / 2
-    low = beta.ppf(tail, hits, n - hits + 1) if hits > 0 else 0.0
-    high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
+    low = betaincinv(hits, n - hits + 1, tail) if hits > 0 else 0.0
+    high = betaincinv(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
     return float(low), float(high)

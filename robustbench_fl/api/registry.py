@@ -211,6 +211,12 @@ def load_plugin(path: Path) -> None:
     _plugins.add(resolved)
 
 
+def has_plugins() -> bool:
+    """Whether there are methods beside the built-in ones, without importing any."""
+    registered = (entry for kind in PACKAGES for entry in _entries[kind].values())
+    return any(_entry_points(kind) for kind in PACKAGES) or any(entry.is_plugin for entry in registered)
+
+
 def name_of(method: Any) -> str:
     """Return the registered name of a method's instance."""
     return entry_of(method).name

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from robustbench_fl.api import registry
 from robustbench_fl.api.registry import PACKAGES
+from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
 from robustbench_fl.core.errors import UsageError, did_you_mean
@@ -60,10 +62,6 @@ def list_(
 @plugin_option
 def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]) -> None:
     """Describe a method: what it does, its parameters with types, ranges and defaults, its source."""
-    from robustbench_fl.api.faithfulness import faithfulness
-    from robustbench_fl.api.params import parameters
-    from robustbench_fl.api.references import bibtex
-
     for path in plugins:
         registry.load_plugin(path)
     homes = [kind for kind in PACKAGES if name in registry.names(kind)]
@@ -73,34 +71,45 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
             f"Unknown method {name!r}.\n{did_you_mean(name, known)}   "
             "All of them: robustbench-fl list --names"
         )
-    entries = [registry.entry(kind, name) for kind in homes]
+    found = [_known(["describe", kind, name], partial(_description, kind, name)) for kind in homes]
+    rows = [row for one in found for row in one["parameters"]]
     if as_bibtex:
-        click.echo("\n\n".join(bibtex(entry.cls) for entry in entries))
-        return
-    rows = [
-        {
-            "parameter": p.name,
-            "type": p.type,
-            "range": p.range,
-            "default": "required" if p.required else p.default,
-        }
-        for entry in entries
-        for p in parameters(entry.cls)
-    ]
-    if format_ != "table":
+        click.echo("\n\n".join(one["bibtex"] for one in found))
+    elif format_ != "table":
         print_rows(rows, format_)
-        return
-    for entry in entries:
-        click.echo(f"{entry.name} ({entry.kind.removesuffix('s')})\n")
-        click.echo(inspect.cleandoc(entry.cls.__doc__ or ""))
-    if rows:
-        click.echo("")
-        print_rows(rows, "table")
-    for entry in entries:
-        if entry.kind == "attacks":
-            click.echo("\n" + "\n".join(_family_lines(entry)))
-        if faithfulness(entry.cls):
-            click.echo(f"\nCompared with its paper and releases: docs/faithfulness.md#{entry.name}")
+    else:
+        click.echo("\n".join(one["text"] for one in found))
+        if rows:
+            click.echo("")
+            print_rows(rows, "table")
+        for line in (line for one in found for line in one["notes"]):
+            click.echo(f"\n{line}")
+
+
+def _description(kind: str, name: str) -> dict[str, Any]:
+    """Return what `describe` says of a method."""
+    from robustbench_fl.api.faithfulness import faithfulness
+    from robustbench_fl.api.params import parameters
+    from robustbench_fl.api.references import bibtex
+
+    entry = registry.entry(kind, name)
+    notes = ["\n".join(_family_lines(entry))] if kind == "attacks" else []
+    if faithfulness(entry.cls):
+        notes.append(f"Compared with its paper and releases: docs/faithfulness.md#{entry.name}")
+    return {
+        "text": f"{entry.name} ({kind.removesuffix('s')})\n\n{inspect.cleandoc(entry.cls.__doc__ or '')}",
+        "parameters": [
+            {
+                "parameter": p.name,
+                "type": p.type,
+                "range": p.range,
+                "default": "required" if p.required else p.default,
+            }
+            for p in parameters(entry.cls)
+        ],
+        "bibtex": bibtex(entry.cls),
+        "notes": notes,
+    }
 
 
 def method_rows(kind: str) -> list[dict[str, Any]]:
@@ -110,7 +119,13 @@ def method_rows(kind: str) -> list[dict[str, Any]]:
     make = {"aggregators": _aggregator_row, "attacks": _attack_row, "models": _model_row}.get(
         kind, _plain_row
     )
-    return [make(entry) for entry in registry.load_all(kind)]
+    found = _known(["list", kind], lambda: [make(entry) for entry in registry.load_all(kind)])
+    return cast("list[dict[str, Any]]", found)
+
+
+def _known(asked: list[str], make: Callable[[], Any]) -> Any:
+    """Return what `make` finds out about methods; of the built-in ones, what it found out before."""
+    return make() if registry.has_plugins() else remembered(asked, make)
 
 
 def _names(kind: str) -> list[str]:
@@ -121,11 +136,14 @@ def _group_rows(kinds: Sequence[str]) -> list[dict[str, Any]]:
     """Return one row for each group of `kinds`, with its members."""
     from robustbench_fl.api.groups import groups
 
+    def rows(kind: str) -> list[dict[str, Any]]:
+        return [
+            {"kind": kind, "group": group.name, "means": group.means, "methods": group.members}
+            for group in groups(kind).values()
+        ]
+
     return [
-        {"kind": kind, "group": group.name, "means": group.means, "methods": group.members}
-        for kind in kinds
-        if kind in PACKAGES
-        for group in groups(kind).values()
+        row for kind in kinds if kind in PACKAGES for row in _known(["groups", kind], partial(rows, kind))
     ]
 
 

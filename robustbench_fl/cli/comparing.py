@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument, missing_option
-from robustbench_fl.cli.output import format_option
-from robustbench_fl.cli.tabling import cells_of, print_table
+from robustbench_fl.cli.output import format_option, shows_colour
+from robustbench_fl.cli.tabling import cells_of, table_text
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
@@ -49,14 +50,20 @@ def compare(
     Cells are paired if data set, partition, network, rule, attack, share of malicious clients, seed
     and all settings agree. Versions of the code may differ.
     """
-    from robustbench_fl.analysis.compare import compare as compared
-    from robustbench_fl.store import Store
+    bold = format_ == "table" and shows_colour()
 
-    before, after = (Store.existing(folder).records() for folder in (first, second))
-    found = compared(before, after, value, tolerance, force)
-    print_table(found, format_)
-    if fail_on_regression and found.regressions:
-        for sentence in found.regressions:
+    def made() -> list[Any]:
+        from robustbench_fl.analysis.compare import compare as compared
+        from robustbench_fl.store import Store
+
+        before, after = (Store.existing(folder).records() for folder in (first, second))
+        found = compared(before, after, value, tolerance, force)
+        return [table_text(found, format_, bold=bold), list(found.regressions)]
+
+    text, regressions = of_folders((first, second), made, bold)
+    click.echo(text)
+    if fail_on_regression and regressions:
+        for sentence in regressions:
             click.echo(f"Regression: {sentence}", err=True)
         raise click.exceptions.Exit(1)
 
@@ -66,10 +73,14 @@ def compare(
 @missing_option
 def badge(folder: Path, missing: Missing) -> None:
     """Print a sweep as one line of JSON, for badges and dashboards."""
-    import json
 
-    from robustbench_fl.analysis.badge import badge as summary
-    from robustbench_fl.analysis.leaderboard import leaderboard
+    def made() -> str:
+        import json
 
-    cells = cells_of(folder)
-    click.echo(json.dumps(summary(cells, leaderboard(cells, missing)), ensure_ascii=False, allow_nan=False))
+        from robustbench_fl.analysis.badge import badge as summary
+        from robustbench_fl.analysis.leaderboard import leaderboard
+
+        cells = cells_of(folder)
+        return json.dumps(summary(cells, leaderboard(cells, missing)), ensure_ascii=False, allow_nan=False)
+
+    click.echo(of_folders((folder,), made))

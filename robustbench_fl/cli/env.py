@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,16 +28,13 @@ def version_text() -> str:
 
 
 def environment_rows() -> list[dict[str, Any]]:
-    """Return what decides numbers and speed here, one thing a row; imports torch."""
-    import torch
-
+    """Return what decides numbers and speed here, one thing a row."""
     from robustbench_fl.core.provenance import provenance
     from robustbench_fl.core.version import __version__
     from robustbench_fl.data.locations import cache_dir, default_data_dir
     from robustbench_fl.sweep.runner.cores import available_cores
 
     about = provenance()
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts = {
         "robustbench-fl": __version__,
         "commit": about["commit"],
@@ -49,7 +48,7 @@ def environment_rows() -> list[dict[str, Any]]:
         "system": f"{about['hardware']['system']} {about['hardware']['machine']}",
         "processor": about["hardware"]["processor"],
         "workers with -j auto": available_cores(),
-        "gpu": ", ".join(gpus) or "none",
+        "gpu": ", ".join(_gpus()) or "none",
         "data directory": str(default_data_dir()),
         "cache directory": str(cache_dir()),
     }
@@ -61,6 +60,16 @@ def environment_rows() -> list[dict[str, Any]]:
 def env(format_: str) -> None:
     """Show versions, hardware and folders, for reports of problems."""
     print_rows(environment_rows(), format_)
+
+
+def _gpus() -> list[str]:
+    """Return the names of the GPUs; torch, which knows them, is imported where there may be one."""
+    nodes = [path for name in ("nvidia[0-9]*", "dxg", "kfd") for path in Path("/dev").glob(name)]
+    if sys.platform == "darwin" or (sys.platform == "linux" and not nodes):
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _version(name: str) -> str | None:

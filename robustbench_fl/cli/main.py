@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from robustbench_fl.cli.answers import UNTRUSTED
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
 from robustbench_fl.cli.comparing import badge, compare
@@ -25,7 +26,7 @@ from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
 from robustbench_fl.cli.status import status
 from robustbench_fl.cli.sweeping import plan, sweep
-from robustbench_fl.cli.tabling import UNTRUSTED, attacks, costs, detection, leaderboard, matrix
+from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.core.errors import RobustbenchError, UsageError

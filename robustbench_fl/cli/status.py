@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.core.errors import UsageError
@@ -34,22 +35,23 @@ def status(folder: Path, watch: bool, format_: str) -> None:
 
     store = Store.existing(folder)
     if not watch:
-        click.echo(rows_text(_rows(_counts(store)), format_))
-        if format_ == "table":
-            _tell_flags(store)
+        click.echo(of_folders((folder,), lambda: _text(store, format_)))
         return
     if format_ != "table":
         raise UsageError("--watch shows a table. Give --format without --watch.")
     _watch(store)
 
 
-def _tell_flags(store: Store) -> None:
-    """Print what makes a comparison of the finished cells suspect."""
+def _text(store: Store, format_: str) -> str:
+    """Return the counts and, below a table, what makes a comparison of the finished cells suspect."""
+    counts = rows_text(_rows(_counts(store)), format_)
+    if format_ != "table":
+        return counts
     from robustbench_fl.analysis.flags import flags
     from robustbench_fl.analysis.frame import frame
 
-    for number, flag in enumerate(flags(frame(store.records()))):
-        click.echo(f"{'' if number else chr(10)}Flag: {flag.text}")
+    found = [f"Flag: {flag.text}" for flag in flags(frame(store.records()))]
+    return "\n".join([counts, "", *found] if found else [counts])
 
 
 def _watch(store: Store) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robustbench_fl.cli.answers import UNTRUSTED, of_folders
 from robustbench_fl.cli.options import by_option, folder_argument, missing_option
 from robustbench_fl.cli.output import format_option, shows_colour
 from robustbench_fl.core.errors import UsageError
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
     from robustbench_fl.analysis.table import Table
     from robustbench_fl.report.tables import Renderable
-
-UNTRUSTED = "robustbench_fl.untrusted"
-"""Set in a command's context if its folder holds records that cannot be trusted: it exits with 1."""
 
 
 @click.command()
@@ -40,9 +38,10 @@ def leaderboard(
     One table a track, by what the server knows. A: nothing but the updates. B: f. C: the model, who
     the clients are, or the past. D: root data. Ranks need five seeds.
     """
-    from robustbench_fl.analysis.leaderboard import leaderboard as ranked
 
     def made(cells: pd.DataFrame) -> Table:
+        from robustbench_fl.analysis.leaderboard import leaderboard as ranked
+
         board = ranked(cells, missing)
         return board.of_track(track) if track else board
 
@@ -66,9 +65,13 @@ def leaderboard_text(records: list[dict[str, Any]], *, bold: bool) -> str:
 @format_option
 def matrix(folder: Path, rows: str, cols: str, value: str, format_: str) -> None:
     """Print a result matrix of a sweep: any column against any other."""
-    from robustbench_fl.analysis.matrix import matrix as pivot
 
-    print_table(pivot(cells_of(folder), rows, cols, value), format_)
+    def made(cells: pd.DataFrame) -> Renderable:
+        from robustbench_fl.analysis.matrix import matrix as pivot
+
+        return pivot(cells, rows, cols, value)
+
+    print_of(folder, made, format_)
 
 
 @click.command()
@@ -77,9 +80,13 @@ def matrix(folder: Path, rows: str, cols: str, value: str, format_: str) -> None
 @format_option
 def attacks(folder: Path, by: str | None, format_: str) -> None:
     """Rank the attacks of a sweep by the accuracy that rules lose to them."""
-    from robustbench_fl.analysis.attacks import attack_table
 
-    _print_by(folder, by, attack_table, format_)
+    def made(cells: pd.DataFrame) -> Table:
+        from robustbench_fl.analysis.attacks import attack_table
+
+        return attack_table(cells)
+
+    _print_by(folder, by, made, format_)
 
 
 @click.command()
@@ -88,9 +95,13 @@ def attacks(folder: Path, by: str | None, format_: str) -> None:
 @format_option
 def costs(folder: Path, by: str | None, format_: str) -> None:
     """Show what the rules of a sweep cost: server time a round and memory, without and under attack."""
-    from robustbench_fl.analysis.costs import cost_table
 
-    _print_by(folder, by, cost_table, format_)
+    def made(cells: pd.DataFrame) -> Table:
+        from robustbench_fl.analysis.costs import cost_table
+
+        return cost_table(cells)
+
+    _print_by(folder, by, made, format_)
 
 
 @click.command()
@@ -99,10 +110,13 @@ def costs(folder: Path, by: str | None, format_: str) -> None:
 @format_option
 def detection(folder: Path, by: str | None, format_: str) -> None:
     """Show which clients the detectors of a sweep accused: TPR, FPR, DACC, AUC, honest clients lost."""
-    from robustbench_fl.analysis.detection import detection_table
-    from robustbench_fl.analysis.sections import ATTACK
 
-    _print_by(folder, by, detection_table, format_, further=ATTACK)
+    def made(cells: pd.DataFrame) -> Table:
+        from robustbench_fl.analysis.detection import detection_table
+
+        return detection_table(cells)
+
+    _print_by(folder, by, made, format_, also_attack=True)
 
 
 def cells_of(folder: Path) -> pd.DataFrame:
@@ -136,11 +150,24 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def print_table(table: Renderable, format_: str, wide: bool = False) -> None:
-    """Print `table`; on a terminal that shows colours the best entries are bold."""
+def print_of(
+    folder: Path, make: Callable[[pd.DataFrame], Renderable], format_: str, wide: bool = False
+) -> None:
+    """Print the table that `make` makes of a folder's cells; nothing is imported to say it again."""
+    bold = format_ == "table" and shows_colour()
+
+    def made() -> str:
+        return table_text(make(cells_of(folder)), format_, wide, bold)
+
+    click.echo(of_folders((folder,), made, bold))
+
+
+def table_text(table: Renderable, format_: str, wide: bool = False, bold: bool | None = None) -> str:
+    """Return `table` as text; on a terminal that shows colours the best entries are bold."""
     from robustbench_fl.report.tables import render
 
-    click.echo(render(table, format_, wide=wide or None, bold=format_ == "table" and shows_colour()))
+    shown = format_ == "table" and shows_colour() if bold is None else bold
+    return render(table, format_, wide=wide or None, bold=shown)
 
 
 def _print_by(
@@ -149,9 +176,11 @@ def _print_by(
     make: Callable[[pd.DataFrame], Table],
     format_: str,
     wide: bool = False,
-    further: tuple[str, ...] = (),
+    also_attack: bool = False,
 ) -> None:
-    from robustbench_fl.analysis.sections import sections
+    def made(cells: pd.DataFrame) -> Renderable:
+        from robustbench_fl.analysis.sections import ATTACK, sections
 
-    cells = cells_of(folder)
-    print_table(sections(cells, by, make, further) if by else make(cells), format_, wide)
+        return sections(cells, by, make, ATTACK if also_attack else ()) if by else make(cells)
+
+    print_of(folder, made, format_, wide)

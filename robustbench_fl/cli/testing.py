@@ -9,10 +9,13 @@ import click
 
 from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option
-from robustbench_fl.cli.tabling import cells_of, print_table
+from robustbench_fl.cli.tabling import cells_of, print_of, table_text
 
 if TYPE_CHECKING:
-    from robustbench_fl.analysis.significance import Score
+    import pandas as pd
+
+    from robustbench_fl.analysis.significance import Score, Significance
+    from robustbench_fl.report.tables import Renderable
 
 
 @click.command()
@@ -21,9 +24,13 @@ if TYPE_CHECKING:
 @format_option
 def differences(folder: Path, against: str, format_: str) -> None:
     """Show what each rule gains over another, paired by the worlds in which both ran."""
-    from robustbench_fl.analysis.pairs import pair_table
 
-    print_table(pair_table(cells_of(folder), against), format_)
+    def made(cells: pd.DataFrame) -> Renderable:
+        from robustbench_fl.analysis.pairs import pair_table
+
+        return pair_table(cells, against)
+
+    print_of(folder, made, format_)
 
 
 @click.command()
@@ -43,14 +50,20 @@ def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_:
 
     Needs scikit-posthocs: pip install 'robustbench-fl[stats]'.
     """
-    from robustbench_fl.analysis.significance import significance as tested
 
-    found = tested(cells_of(folder), score)
-    print_table(found.pair_table if pairs else found, format_)
-    if figure:
-        from robustbench_fl.core.files import write_atomically
-        from robustbench_fl.report.critical import critical_difference
+    def tested(cells: pd.DataFrame) -> Significance:
+        from robustbench_fl.analysis.significance import significance as test
 
-        path = folder / "figures" / f"critical-difference-{score}.png"
-        write_atomically(path, critical_difference(found))
-        click.echo(path, err=True)
+        return test(cells, score)
+
+    if not figure:
+        print_of(folder, lambda cells: tested(cells).pair_table if pairs else tested(cells), format_)
+        return
+    from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.report.critical import critical_difference
+
+    found = tested(cells_of(folder))
+    click.echo(table_text(found.pair_table if pairs else found, format_))
+    path = folder / "figures" / f"critical-difference-{score}.png"
+    write_atomically(path, critical_difference(found))
+    click.echo(path, err=True)
