@@ -35,6 +35,7 @@ def leaderboard(
         *_idle(idle, nobody),
         f"Missing cells ({missing}): {POLICY[missing]}.",
         *_effects(cells, found),
+        *_families(cells),
         *_attack_success(cells),
         *_losses(cells, found),
         *mixed(cells),
@@ -140,6 +141,14 @@ def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if not names:
         return []
     return [f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."]
+
+
+def _families(cells: pd.DataFrame) -> list[str]:
+    hurt = cells[(cells["attack"] != CLEAN) & ~cells["adaptive"] & (cells["family"] != "")]
+    several = hurt.groupby("family")["attack"].nunique()
+    names = sorted(several.index[several > 1])
+    said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
+    return [f"{said}; several members: {', '.join(names)}."] if names else []
 
 
 def _attack_success(cells: pd.DataFrame) -> list[str]:

@@ -28,7 +28,7 @@ from robustbench_fl.analysis.scores import (
     seeded,
     worst_attacks,
 )
-from robustbench_fl.analysis.strengths import filled, has_picks, is_default
+from robustbench_fl.analysis.strengths import by_family, filled, has_picks, is_default
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.analysis.tracks import TRACKS, track_of
 from robustbench_fl.core.errors import UsageError, among
@@ -143,8 +143,9 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
         ranks go by it, in each track alone, from five seeds on. ``worst_left_out`` is the mean over
         seeds of the accuracy at the attack that is worst on the other seeds, ``worst_at_defaults`` the
         worst at the strengths that no pilot picked. ``mean_accuracy`` is
-        the mean over the attacks that hurt plain averaging (over all in a block where none does),
-        ``iqm_accuracy`` the mean of the middle half of those cells. The attack ``none`` and adaptive
+        the mean over the attacks that hurt plain averaging (over all in a block where none does), each
+        family once, at its member that is worst for the rule in the block; ``iqm_accuracy`` the mean
+        of the middle half of those cells. The attack ``none`` and adaptive
         attacks count in neither. ``clean_accuracy`` is under the attack ``none`` at the same
         fractions of malicious clients; ``defence_tax`` is plain averaging's clean accuracy minus
         the rule's, over the blocks both have; ``max_accuracy_loss`` the largest difference between
@@ -172,7 +173,7 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     nobody = bool(meant) and set(meant) <= idle
     counted = blocks if nobody else blocks[~blocks["_block"].isin(idle)]
     hurt = attacked(counted)
-    useful = credited(hurt, found)
+    useful = by_family(credited(hurt, found))
     table = _columns(cells, counted, hurt, useful)
     by_seed = seeded(filled(hurt))
     if by_seed is not None:

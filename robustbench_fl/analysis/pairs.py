@@ -12,7 +12,7 @@ from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.inference import mean_interval, pairwise, seeds_to_separate, worst_difference
 from robustbench_fl.analysis.picks import EQUAL
 from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, seeded
-from robustbench_fl.analysis.strengths import filled
+from robustbench_fl.analysis.strengths import by_family, filled
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 
@@ -35,7 +35,8 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     -------
     Table
         Differences rule − `against` over the blocks in which both have all cells, with 95 % t
-        intervals over seeds: ``worst_gain``, ``mean_gain`` (over all attacks), ``clean_gain``;
+        intervals over seeds: ``worst_gain``, ``mean_gain`` (over the families of attacks
+        that both met, each rule at its worst member), ``clean_gain``;
         ``verdict``: what the test over all pairs of rules says
         (:func:`robustbench_fl.analysis.inference.pairwise`); ``wins``, ``ties``, ``losses``: attacked
         cells in which the rule is better, equal, worse; ``shared``: the cells both have, of those
@@ -81,7 +82,7 @@ def _row(rule: str, cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, o
     else:
         gain = worst_difference(paired.values, **paired.test_images)
     row |= dict(zip(("worst_gain", "worst_gain_low", "worst_gain_high"), gain, strict=True))
-    for name, part in (("mean_gain", hurt), ("clean_gain", both[both["attack"] == CLEAN])):
+    for name, part in (("mean_gain", by_family(hurt)), ("clean_gain", both[both["attack"] == CLEAN])):
         gains = _averaged(part, own, other)
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), gains, strict=True))
     gaps = _gaps(hurt, own, other)
@@ -141,6 +142,7 @@ def _sentences(cells: pd.DataFrame, found: pd.DataFrame, against: str) -> tuple[
         f"Gains: accuracy of the rule minus that of {against}, same block, attack and seed. "
         "Blocks in which one of the two lacks a cell are left out.",
         "Sorted by worst_gain: under the worst attack of each block; adaptive attacks left out.",
+        "mean_gain: over the families of attacks that both met, each rule at its worst member of them.",
         f"{captions.runs(cells)}{brackets}.",
         *[f"verdict: {captions.TEST} over all pairs of rules in this table."] * several,
         *["seeds_*: with how many seeds the two are probably told apart, from fewest to most."] * several,

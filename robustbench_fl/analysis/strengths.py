@@ -47,6 +47,34 @@ def filled(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, added[rows.columns]], ignore_index=True) if len(added) else rows
 
 
+def by_family(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `rows` with one attack a family: for each rule and block the member that is worst for it.
+
+    Means count each family once, however many strengths of it were run; otherwise a family of five
+    members would weigh five times, and rules that met different strengths could not be compared.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Attacked cells in blocks, completed. Attacks that name no family stand for themselves.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of each family's member of the smallest mean over seeds (of equal ones the first by
+        name), with the family's name as ``attack`` where a family has several members.
+    """
+    known = rows.groupby("attack")["family"].max()
+    families = rows["attack"].map(known.where(known != "", known.index.to_series()))
+    if families.nunique() == rows["attack"].nunique():
+        return rows
+    named = rows.assign(family=families)
+    means = named.groupby([*_PLACE, "family", "attack"])["accuracy"].mean().reset_index()
+    worst = means.sort_values("accuracy", kind="stable").drop_duplicates([*_PLACE, "family"])
+    kept = named.merge(worst[[*_PLACE, "family", "attack"]], on=[*_PLACE, "family", "attack"])
+    return kept.assign(attack=kept["family"])
+
+
 def worst_at_edge(blocks: pd.DataFrame) -> list[str]:
     """Return the strengths at the edge of their grid that are worst for a ranked rule in some block.
 

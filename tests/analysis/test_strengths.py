@@ -87,3 +87,22 @@ def test_the_worst_strength_at_the_edge_is_flagged(picked: list[Record]) -> None
         if cell["labels"]["attack"] == "ipm(epsilon=100)":
             cell["metrics"]["accuracy"] = 0.7
     assert "strength_at_edge" not in {flag.name for flag in flags(frame(picked))}
+
+
+def test_means_count_a_family_once_at_the_worst_member(
+    picked: list[Record], grid: Callable[..., Any]
+) -> None:
+    extra = {rule: {"none": 0.9, "mimic": 0.8} for rule in PICKED}
+    cells = picked + [
+        cell for seed in range(5) for cell in grid(extra, seed=seed) if cell["labels"]["attack"] == "mimic"
+    ]
+    board = leaderboard(frame(cells))
+    table = board.table.set_index("aggregator")
+    # By hand, up to the 0.002 that seeds add: (0.2 + 0.8) / 2 and (0.5 + 0.8) / 2, not thirds.
+    assert table["mean_accuracy"].to_dict() == pytest.approx({"mean": 0.5, "median": 0.65}, abs=0.002)
+    assert table["iqm_accuracy"].to_dict() == pytest.approx({"mean": 0.5, "median": 0.65}, abs=0.005)
+    assert (table["mean_low"] < table["mean_accuracy"]).all()
+    assert "several members: ipm" in board.caption
+    (row,) = pair_table(frame(cells), "mean").table.to_dict("records")
+    assert row["mean_gain"] == pytest.approx(0.15, abs=0.002)
+    assert row["mean_gain_low"] < 0.15 < row["mean_gain_high"]
