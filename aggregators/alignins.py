@@ -104,6 +104,8 @@ class AlignIns(Aggregator):
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"direction_limit": (0.5, 1.0, 2.0)}
+    """The paper's λ_c, half and twice as much."""
 
     @property
     def needs(self) -> frozenset[Need]:

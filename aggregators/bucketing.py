@@ -71,6 +71,8 @@ class Bucketing(PreAggregator):
     s: Annotated[int, Ge(1)] = 2
 
     keeps_clients: ClassVar[bool] = False
+    tuning: ClassVar = {"s": (2, 3)}
+    """The paper's 2, and the next."""
 
     def n_rows(self, n_clients: int) -> int:
         """One row a group."""

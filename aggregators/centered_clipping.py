@@ -88,6 +88,8 @@ class CenteredClipping(Aggregator):
     steps: Annotated[int, Ge(1)] = 1
 
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"tau": (None, 0.1, 1.0, 10.0)}
+    """Powers of ten, this project's choice: the paper's values are for momenta."""
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Gt
 from torch import Tensor
@@ -59,6 +59,9 @@ class Clip(PreAggregator):
     """
 
     c: Annotated[float, Gt(0)] = 2.0
+
+    tuning: ClassVar = {"c": (0.5, 2.0, 8.0)}
+    """ByzFL's 2, and four times less and more."""
 
     def mixing(self, updates: Tensor, view: ServerView, state: None) -> tuple[Tensor, None]:
         """Return each update's factor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -96,6 +96,9 @@ class DnC(Aggregator):
     iterations: Annotated[int, Ge(1)] = 5
     coordinates: Annotated[int, Ge(1)] = 10_000
     c: Annotated[float, Gt(0)] = 1.0
+
+    tuning: ClassVar = {"c": (0.5, 1.0, 1.5)}
+    """The ports' 1, and half of f less and more."""
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -107,6 +107,8 @@ class Flame(Aggregator):
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"noise": (0.0, 0.001, 0.01)}
+    """The paper's λ for images, none, and ten times as much."""
 
     @property
     def scale(self) -> bool:  # type: ignore[override]

@@ -127,6 +127,8 @@ class FoolsGold(Aggregator):
 
     robust: ClassVar[bool] = False
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"kappa": (0.5, 1.0, 2.0)}
+    """The paper's κ, half and twice as much."""
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -115,6 +115,9 @@ class GAS(Aggregator):
 
     chunks: Annotated[int, Ge(1)] = 1000
     inner: str = "multi_krum"
+
+    tuning: ClassVar = {"chunks": (100, 1000, 10_000)}
+    """The release's 1000, and ten times fewer and more."""
 
     def __post_init__(self) -> None:
         """Refuse an inner rule that cannot be asked about a chunk."""

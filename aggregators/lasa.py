@@ -135,6 +135,8 @@ class Lasa(Aggregator):
     average: Average = "sparse"
 
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"norm_limit": (0.5, 1.0, 2.0)}
+    """The paper's λ_n, half and twice as much."""
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the tensors' means, and how often each client was left out."""

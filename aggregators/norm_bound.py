@@ -81,6 +81,8 @@ class NormBound(Aggregator):
     noise: Annotated[float, Ge(0)] = 0.0
 
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"bound": (None, 1.0, 3.0, 10.0)}
+    """This project's choice: the paper's bounds are for one network and its updates."""
 
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean of the bounded updates and each client's factor over n."""

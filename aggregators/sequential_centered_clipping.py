@@ -104,6 +104,8 @@ class SequentialCenteredClipping(Aggregator):
     average: bool = False
 
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"tau": (None, 0.1, 1.0, 10.0)}
+    """As of ``centered_clipping``."""
 
     @property
     def needs(self) -> frozenset[Need]:

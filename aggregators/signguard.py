@@ -207,6 +207,8 @@ class SignGuard(Aggregator):
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
+    tuning: ClassVar = {"variant": ("plain", "sim", "dist")}
+    """The paper's three forms."""
 
     def __post_init__(self) -> None:
         """Refuse bounds between which no norm lies."""

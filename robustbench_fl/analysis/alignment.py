@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from robustbench_fl.analysis.coverage import counted
-from robustbench_fl.analysis.frame import frame, settings
+from robustbench_fl.analysis.frame import frame, settings, standing
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import ADDED
 
@@ -92,7 +92,7 @@ def align(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]
 
 
 def _prepared(records: Iterable[Mapping[str, Any]], which: str) -> pd.DataFrame:
-    kept = list(records)
+    kept = list(standing(records))
     table = frame(kept)
     if table.empty:
         raise UsageError(f"The {which} folder holds no cell to compare. Run its sweep first.")

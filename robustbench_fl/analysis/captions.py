@@ -10,6 +10,7 @@ from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
 from robustbench_fl.core.status import KEPT
+from robustbench_fl.core.tuned import is_tuned
 
 _SHOWN = 3
 """Commits named, of several."""
@@ -36,6 +37,7 @@ def leaderboard(
         f"Missing cells ({missing}): {POLICY[missing]}.",
         *_effects(cells, found),
         *_families(cells),
+        *_tuned(cells),
         *_attack_success(cells),
         *_losses(cells, found),
         *mixed(cells),
@@ -69,7 +71,8 @@ def origin(cells: pd.DataFrame) -> str:
     finished = cells[counted(cells)]
     kept = finished.loc[finished["reason"].fillna("").astype(str).str.startswith(KEPT), "reason"]
     older = f" {len(kept)} are {', '.join(sorted(set(kept)))}." if len(kept) else ""
-    return f"Made from {len(finished)} cells, digest {digest(finished)}{_commits(finished)}.{older}"
+    n_cells = finished["key"].nunique()  # one may stand in two rows
+    return f"Made from {n_cells} cells, digest {digest(finished)}{_commits(finished)}.{older}"
 
 
 def _commits(cells: pd.DataFrame) -> str:
@@ -149,6 +152,14 @@ def _families(cells: pd.DataFrame) -> list[str]:
     names = sorted(several.index[several > 1])
     said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
     return [f"{said}; several members: {', '.join(names)}."] if names else []
+
+
+def _tuned(cells: pd.DataFrame) -> list[str]:
+    said = (
+        "tuned > RULE: the rule with the parameters and the client learning rate that were best on the "
+        "validation split of pilot seeds; RULE: as the sweep names it."
+    )
+    return [said] * bool(cells["aggregator"].map(is_tuned).any())
 
 
 def _attack_success(cells: pd.DataFrame) -> list[str]:

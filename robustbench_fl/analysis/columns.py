@@ -119,6 +119,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "clean_fpr": _share("Clean FPR", "lower", wide=True),
         "server_ms_attacked": Column(title="Server time attacked", unit="ms", better="lower", wide=True),
         "told": Column(title="Server knows"),
+        "tuned_to": Column(title="Tuned to"),
         "diverged": Column(title="Diverged", better="lower", wide=True),
         "imputed": Column(title="Imputed", better="lower", wide=True),
         # Attacks.

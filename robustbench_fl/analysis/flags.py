@@ -12,6 +12,7 @@ from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.coverage import counted, only_counted
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.strengths import worst_at_edge
+from robustbench_fl.analysis.tuned import with_chosen_parameters
 
 WANTED_SEEDS = 10
 ENOUGH_OF_ORACLE = 0.9
@@ -96,10 +97,9 @@ def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
             "Raise their strength, or leave them out.",
         )  # fmt: skip
     ranked = sorted(set(blocks.loc[blocks["ranked"].astype(bool), "aggregator"]))
-    tuned = [rule for rule in ranked if "(" in rule]
-    if tuned and len(tuned) < len(ranked):
+    if chosen := with_chosen_parameters(ranked):
         yield Flag(
-            "unequal_tuning", f"Chosen parameters on one side ({_some(tuned)}), defaults on the other.",
+            "unequal_tuning", f"Chosen parameters on one side ({_some(chosen)}), defaults on the other.",
             "Tune every rule on the same small grid, or none.",
         )  # fmt: skip
 

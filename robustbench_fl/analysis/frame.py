@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -55,7 +55,9 @@ ORIGIN = ("engine_name", "device", "versions", "commit")
 COLUMNS = (*IDENTITY, "status", *FLOATS[2:], *FACTS, "reason", *ORIGIN)
 """Columns that every frame has; the other settings of the cells follow."""
 
-_NOT_SETTINGS = frozenset(COLUMNS) - {*LABELS, "malicious"}
+RUN = ("run_aggregator", "run_lr")
+"""What was run, where that is not what the row stands for: columns of frames with tuned rules only."""
+_NOT_SETTINGS = frozenset({*COLUMNS, *RUN}) - {*LABELS, "malicious"}
 _METRICS = FLOATS[2 : FLOATS.index("round_tpr")]
 _COSTS = ("train_seconds", "attack_seconds", "aggregate_seconds", "evaluate_seconds", "peak_memory_mb")
 _COUNTS = ("non_finite_rows", "capped_rounds", "underestimated_rounds", "kept_model_rounds")
@@ -79,14 +81,16 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         of the data set, ``alpha`` is the partition's parameter of that name, ``commit`` ends in
         ``+`` where files were changed; what does not apply is missing (NaN), never zero. Where cells say
         which test images they classified correctly, a last column ``_images`` holds it
-        (:class:`robustbench_fl.analysis.image_counts.Counted`).
+        (:class:`robustbench_fl.analysis.image_counts.Counted`). A cell of a tuned rule is a row of that
+        rule, ``tuned > krum``, at the learning rate of the sweep: what was run is in the columns
+        :data:`RUN`.
 
     Examples
     --------
     >>> frame([]).empty
     True
     """
-    rows = [_row(record) for record in records]
+    rows = [_row(record) for record in standing(records)]
     names = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
     _state_added(rows, names)
     if COLUMN in names:
@@ -96,6 +100,22 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
     kinds |= dict.fromkeys(("detector", "ranked", "knows_defence", "adaptive", "edge"), bool)
     return table.astype(kinds)
+
+
+def standing(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield each record once for every row of tables that it stands for, under the names of that row.
+
+    A cell that only a tuned rule has stands for that; one that tuning left as it was for both.
+    """
+    for record in records:
+        rows = record.get("stands_for")
+        if not rows:
+            yield record
+            continue
+        run = {"run_aggregator": record["labels"]["aggregator"], "run_lr": record["cell"]["lr"]}
+        for row in rows:
+            labels = {**record["labels"], "aggregator": row["aggregator"]}
+            yield {**record, "labels": labels, "cell": {**record["cell"], "lr": row["lr"]}, "run": run}
 
 
 def settings(table: pd.DataFrame) -> list[str]:
@@ -143,6 +163,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     row |= _detection(record)
     row |= _origin(record.get("provenance") or {})
     row |= {name: _scalar(value) for name, value in cell.items() if name not in _TAKEN}
+    row |= record.get("run", {})
     if counted := Counted.of(record):
         row[COLUMN] = counted
     return row

@@ -31,6 +31,7 @@ from robustbench_fl.analysis.scores import (
 from robustbench_fl.analysis.strengths import by_family, filled, has_picks, is_default
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.analysis.tracks import TRACKS, track_of
+from robustbench_fl.analysis.tuned import tuned_to
 from robustbench_fl.core.errors import UsageError, among
 
 WORST, MEAN, LEFT_OUT = "worst_accuracy", "mean_accuracy", "worst_left_out"
@@ -62,6 +63,7 @@ COLUMNS = (
     *("clean_fpr", "clean_fpr_low", "clean_fpr_high"),
     *("server_ms", "server_ms_attacked", "peak_memory_mb"),
     "told",
+    "tuned_to",
     "coverage",
     *("diverged", "imputed"),
     "note",
@@ -70,6 +72,7 @@ COLUMNS = (
 _OPTIONAL = frozenset(
     {
         *(LEFT_OUT, "worst_low", "worst_high", "mean_low", "mean_high", "rank_low", "rank_high"),
+        "tuned_to",
         *("worst_at_defaults", "worst_adaptive", "attack_success", "diverged", "imputed"),
     }
 )
@@ -142,11 +145,11 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
         ``worst_accuracy`` is the minimum over attacks of the mean over seeds, averaged over blocks;
         ranks go by it, in each track alone, from five seeds on. ``worst_left_out`` is the mean over
         seeds of the accuracy at the attack that is worst on the other seeds, ``worst_at_defaults`` the
-        worst at the strengths that no pilot picked. ``mean_accuracy`` is
-        the mean over the attacks that hurt plain averaging (over all in a block where none does), each
-        family once, at its member that is worst for the rule in the block; ``iqm_accuracy`` the mean
-        of the middle half of those cells. The attack ``none`` and adaptive
-        attacks count in neither. ``clean_accuracy`` is under the attack ``none`` at the same
+        worst at the strengths that no pilot picked. ``mean_accuracy`` is the mean over the attacks that
+        hurt plain averaging (over all in a block where none does), each family once, at its member that
+        is worst for the rule in the block; ``iqm_accuracy`` the mean of the middle half of those cells.
+        The attack ``none`` and adaptive attacks count in neither. ``tuned_to`` says what a tuned rule
+        stands for. ``clean_accuracy`` is under the attack ``none`` at the same
         fractions of malicious clients; ``defence_tax`` is plain averaging's clean accuracy minus
         the rule's, over the blocks both have; ``max_accuracy_loss`` the largest difference between
         plain averaging's clean accuracy and the rule's accuracy under an attack. Blocks in which no
@@ -218,6 +221,7 @@ def _columns(
     table["server_ms_attacked"] = _average(hurt, "server_ms")
     table["peak_memory_mb"] = cells.groupby("aggregator")["peak_memory_mb"].max()
     table["told"] = cells.groupby("aggregator")["told"].first()
+    table["tuned_to"] = tuned_to(cells)
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -213,6 +214,12 @@ class Aggregator(ABC):
     no update is sent, and the mean honest client is evaluated.
     """
 
+    tuning: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
+    """Values of its own parameters among which tuning picks, the default among them.
+
+    They change nothing that the rule must know. Empty for a rule that has nothing to tune.
+    """
+
     @property
     def needs(self) -> frozenset[Need]:
         """What the rule must know; may depend on its parameters."""
@@ -265,6 +272,8 @@ class PreAggregator(ABC):
 
     keeps_clients: ClassVar[bool] = True
     """Whether row i of the result still stands for client i (false for bucketing)."""
+    tuning: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
+    """As of an :class:`Aggregator`."""
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ import click
 
 from robustbench_fl.api import registry
 from robustbench_fl.api.registry import PACKAGES
+from robustbench_fl.api.spec import format_value
 from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
@@ -94,6 +95,8 @@ def _description(kind: str, name: str) -> dict[str, Any]:
 
     entry = registry.entry(kind, name)
     notes = ["\n".join(_family_lines(entry))] if kind == "attacks" else []
+    if kind == "aggregators":
+        notes.append(_tuning_line(entry))
     if faithfulness(entry.cls):
         notes.append(f"Compared with its paper and releases: docs/faithfulness.md#{entry.name}")
     return {
@@ -169,6 +172,13 @@ def _family_lines(entry: Entry) -> list[str]:
     parameter: str = entry.cls.strength_parameter  # type: ignore[attr-defined]
     order = f", in the order of {parameter}" if parameter else ""
     return [f"Family: {family_of(entry.cls)}", f"Strengths{order}: {'; '.join(strengths_of(entry.cls))}"]
+
+
+def _tuning_line(entry: Entry) -> str:
+    """Return the grid that `pilot --tune` goes through, as text."""
+    grid: Mapping[str, Sequence[Any]] = entry.cls.tuning  # type: ignore[attr-defined]
+    texts = [f"{name} in {', '.join(map(format_value, values))}" for name, values in grid.items()]
+    return f"Tuned by pilot --tune: {'; '.join([*texts, 'the client learning rate'])}"
 
 
 def _setting_rows() -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""``pilot``: the strength of each attack that hurts each rule most, found on seeds never reported."""
+"""``pilot``: strengths of attacks that hurt most, and tuned rules, found on seeds never reported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
     from robustbench_fl.core.picks import Picks
     from robustbench_fl.store import Store
+    from robustbench_fl.sweep.config import Sweep
 
-FOLDER = "pilot"
+FOLDER, TUNING = "pilot", "tuning"
 """Within the sweep's folder."""
 
 
@@ -39,6 +41,11 @@ FOLDER = "pilot"
     metavar="SEEDS",
     help="Seeds to pick on, at least 4, none of them the sweep's own.",
 )
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Pick each rule's own parameters and the client learning rate, in place of strengths of attacks.",
+)
 @format_option
 def pilot(
     file: Path | None,
@@ -47,6 +54,7 @@ def pilot(
     out: Path | None,
     plugins: tuple[Path, ...],
     pilot_seeds: str,
+    tune: bool,
     format_: str,
     **flags: Any,
 ) -> int:
@@ -56,56 +64,119 @@ def pilot(
     attacks on seeds of its own, in the folder pilot/ of the sweep's folder; finished cells are kept. What
     it picks is stored in picks.json of the sweep's folder. Name that file in the sweep file, as
     pilot = "path/to/picks.json", and the sweep runs these strengths.
+
+    With --tune it picks for each rule, among a small grid that the rule declares and three learning rates,
+    what is best on the validation split in the mean over the attacks. Its folder is tuning/, its file
+    tuned.json: name it as tuned = "path/to/tuned.json", and the sweep runs a tuned row of each rule too.
     """
-    from robustbench_fl.core.picks import FILE, write_picks
-    from robustbench_fl.store import Store
     from robustbench_fl.sweep.config import parse_seeds
-    from robustbench_fl.sweep.picking import picks_of
-    from robustbench_fl.sweep.run import default_folder, prepare
-    from robustbench_fl.sweep.runner.processes import MethodProcess
-    from robustbench_fl.sweep.strengths import trial
+    from robustbench_fl.sweep.run import default_folder
 
     seeds = _enough(parse_seeds(pilot_seeds))
     asked = sweep_of(file, {**flags, "plugins": plugins})
-    plugins = tuple(map(Path, asked.plugins))
     folder = out or default_folder(asked.name)
-    store = Store(folder / FOLDER)
-    with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
-        source = file.name if file else ""
-        sweep, named = methods.call(trial, asked, seeds, source, where.data_dir)
-        prepared = prepare(
-            sweep,
-            store,
-            source=source,
-            existing=running.existing,
-            retry_failed=running.retry_failed,
-            keep_stale=running.keep_stale,
-            choice=choice_of(flags),
-            methods=methods,
-            data_dir=where.data_dir,
-        )
-        click.echo(headline(prepared, store), err=True)
-        with site_of(where, prepared.pending, plugins, methods) as site:
-            run_at(site, prepared, store, running, times_of(prepared, store))
-    statuses = store.statuses()
-    if open_cells := _without_result(prepared.asked, statuses):
-        chosen = [planned.cell.key for planned in prepared.chosen]
-        tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
-        click.echo(
-            f"Nothing is picked yet: {open_cells} of the pilot's {len(prepared.asked)} cells have no result.",
-            err=True,
-        )
-        return int(any(statuses.get(key) not in FINAL for key in chosen))
-    found = picks_of(
-        prepared.asked,
-        _accuracies(store, prepared.asked, statuses),
-        sweep=asked.name,
-        seeds=seeds,
-        named=named,
-    )
-    write_picks(folder / FILE, found)
+    trial = _Trial(asked, seeds, file.name if file else "", folder, where, running, flags)
+    return _tune(trial, format_) if tune else _pick(trial, format_)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Cells to run on pilot seeds, and where."""
+
+    asked: Sweep
+    seeds: list[int]
+    source: str
+    folder: Path
+    where: Where
+    running: Running
+    flags: dict[str, Any]
+
+    def run(
+        self, trial_of: Callable[..., tuple[Sweep, Any]], name: str
+    ) -> tuple[list[Planned], Store, Any, int | None]:
+        """Run the sweep that `trial_of` makes in the folder `name`.
+
+        Returns
+        -------
+        cells, store : list of Planned, Store
+            All cells of the trial, and their results.
+        made : object
+            What `trial_of` returns beside the sweep.
+        code : int or None
+            The exit code where some cell has no result yet, and nothing can be picked.
+        """
+        from robustbench_fl.store import Store
+        from robustbench_fl.sweep.run import prepare
+        from robustbench_fl.sweep.runner.processes import MethodProcess
+
+        plugins = tuple(map(Path, self.asked.plugins))
+        store = Store(self.folder / name)
+        with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
+            sweep, made = methods.call(trial_of, self.asked, self.seeds, self.source, self.where.data_dir)
+            prepared = prepare(
+                sweep,
+                store,
+                source=self.source,
+                existing=self.running.existing,
+                retry_failed=self.running.retry_failed,
+                keep_stale=self.running.keep_stale,
+                choice=choice_of(self.flags),
+                methods=methods,
+                data_dir=self.where.data_dir,
+            )
+            click.echo(headline(prepared, store), err=True)
+            with site_of(self.where, prepared.pending, plugins, methods) as site:
+                run_at(site, prepared, store, self.running, times_of(prepared, store))
+        statuses = store.statuses()
+        code = None
+        if open_cells := _without_result(prepared.asked, statuses):
+            chosen = [planned.cell.key for planned in prepared.chosen]
+            tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
+            click.echo(
+                f"Nothing is picked yet: {open_cells} of the pilot's {len(prepared.asked)} cells "
+                "have no result.",
+                err=True,
+            )
+            code = int(any(statuses.get(key) not in FINAL for key in chosen))
+        return prepared.asked, store, made, code
+
+
+def _pick(trial: _Trial, format_: str) -> int:
+    from robustbench_fl.core.picks import FILE, write_picks
+    from robustbench_fl.sweep.picking import picks_of
+    from robustbench_fl.sweep.strengths import trial as strengths
+
+    cells, store, named, code = trial.run(strengths, FOLDER)
+    if code is not None:
+        return code
+    accuracies = _measured(store, cells, "accuracy")
+    found = picks_of(cells, accuracies, sweep=trial.asked.name, seeds=trial.seeds, named=named)
+    write_picks(trial.folder / FILE, found)
     print_rows(_rows(found, format_), format_)
-    click.echo(f"\n{_summary(found)}\nThe picks: {folder / FILE}", err=True)
+    click.echo(f"\n{_summary(found)}\nThe picks: {trial.folder / FILE}", err=True)
+    return 0
+
+
+def _tune(trial: _Trial, format_: str) -> int:
+    from robustbench_fl.core.tuned import FILE, write_tuned
+    from robustbench_fl.sweep.tuned_picking import tuned_rules
+    from robustbench_fl.sweep.tuning import tuning_trial
+
+    cells, store, tried, code = trial.run(tuning_trial, TUNING)
+    if code is not None:
+        return code
+    accuracies = _measured(store, cells, "validation_accuracy")
+    found = tuned_rules(cells, accuracies, tried, sweep=trial.asked.name, seeds=trial.seeds)
+    write_tuned(trial.folder / FILE, found)
+    print_rows([pick.model_dump() for pick in found.picks], format_)
+    better = sum((pick.picked, pick.picked_lr) != (pick.aggregator, pick.lr) for pick in found.picks)
+    edge = sum(bool(pick.edge) for pick in found.picks)
+    click.echo(
+        f"\n{len(found.picks)} rules tuned on the validation split; {better} are better with other "
+        f"parameters or another learning rate than the sweep's; {edge} at the edge of a grid.\n"
+        f"The tuned rules: {trial.folder / FILE}",
+        err=True,
+    )
     return 0
 
 
@@ -125,13 +196,14 @@ def _without_result(asked: Iterable[Planned], statuses: dict[str, str]) -> int:
     return sum(statuses.get(planned.cell.key) not in FINAL for planned in asked)
 
 
-def _accuracies(store: Store, asked: Iterable[Planned], statuses: dict[str, str]) -> dict[str, float]:
-    """Return the accuracy of every cell that has one, by key."""
+def _measured(store: Store, asked: Iterable[Planned], name: str) -> dict[str, float]:
+    """Return one metric of every cell that has it, by key."""
+    statuses = store.statuses()
     found = {}
     for key in (planned.cell.key for planned in asked):
         record = store.summary(key) if statuses.get(key) in COUNTED else None
-        if record and record["metrics"]:
-            found[key] = float(record["metrics"]["accuracy"])
+        if record and record["metrics"] and record["metrics"][name] is not None:
+            found[key] = float(record["metrics"][name])
     return found
 
 

@@ -24,6 +24,7 @@ from robustbench_fl.conformance import (  # noqa: F401  importing them declares 
     rule_memory,
     rule_needs,
     rule_outliers,
+    rule_tuning,
     texts,
 )
 from robustbench_fl.conformance.checks import FAMILIES, REGISTERED, Check, Family, Violation

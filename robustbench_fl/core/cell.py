@@ -114,12 +114,20 @@ class Planned:
         Why it cannot run.
     kept_of : tuple of str
         Methods that have been edited since its result, which the user wants to keep.
+    stands_for : tuple of (str, float)
+        Rules and learning rates that it stands for, where these are not its own alone: tuned rules.
     """
 
     cell: Cell
     facts: Mapping[str, Any]
     infeasible: str | None = None
     kept_of: tuple[str, ...] = ()
+    stands_for: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[str, float], ...]:
+        """The rules as tables name them, and the learning rates of the sweep, that the cell stands for."""
+        return self.stands_for or ((self.cell.aggregator, self.cell.settings.lr),)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from robustbench_fl.core.record import SCHEMA, CellRecord, Facts, Labels
@@ -30,6 +30,13 @@ class _Identity(BaseModel):
     seed: Annotated[int, Ge(0), Lt(2**63)]
 
 
+class _Row(BaseModel):
+    """What a cell stands for in tables, where that is not itself."""
+
+    aggregator: str
+    lr: float
+
+
 class _Planned(BaseModel):
     """A planned cell: what a record says whether or not the cell was run."""
 
@@ -37,6 +44,7 @@ class _Planned(BaseModel):
     cell: _Identity
     labels: Labels
     facts: Facts
+    stands_for: Annotated[list[_Row], MinLen(1)] | None = None
 
 
 def is_planned(row: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -23,11 +23,16 @@ LARGEST_FILE = 32 * 2**20
 """Bytes that are read at most."""
 
 
-class _Strict(BaseModel):
+_T = TypeVar("_T", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Data of a file that anybody may have written."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Block(_Strict):
+class Block(Strict):
     """Where rules were attacked: everything that they meet alike."""
 
     dataset: str
@@ -44,7 +49,7 @@ class Block(_Strict):
         return self
 
 
-class Member(_Strict):
+class Member(Strict):
     """One strength that is to be run."""
 
     attack: str
@@ -59,7 +64,7 @@ class Member(_Strict):
     """Whether it is the first or last strength of its scale: a still worse one may lie beyond."""
 
 
-class Pick(_Strict):
+class Pick(Strict):
     """The worst members of one family against one rule in one block."""
 
     block: Annotated[int, Ge(0)]
@@ -83,7 +88,7 @@ class Pick(_Strict):
         return self
 
 
-class Picks(_Strict):
+class Picks(Strict):
     """Everything that a pilot picked."""
 
     schema_version: Literal[1] = 1
@@ -131,23 +136,42 @@ def read_picks(path: Path) -> Picks:
     UsageError
         If it cannot be read, is too large, or holds anything else.
     """
+    return read_data(path, Picks, "picks of a pilot", "pilot", "robustbench-fl pilot FILE.toml")
+
+
+def read_data(path: Path, model: type[_T], what: str, key: str, command: str) -> _T:
+    """Return what a file of data holds.
+
+    Parameters
+    ----------
+    path : Path
+        Of at most :data:`LARGEST_FILE` bytes.
+    model : type
+        What it should hold.
+    what, key, command : str
+        What that is called, the key of a sweep file that names it, and what makes it anew.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is too large, or holds anything else.
+    """
     try:
         with open(open_regular(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             content = file.read(LARGEST_FILE + 1) if size <= LARGEST_FILE else b""
     except OSError as error:
         raise UsageError(
-            f"Cannot read the picks {str(path)!r}: {error.strerror or error}. "
-            "Make them with robustbench-fl pilot FILE.toml, or correct the key pilot of the sweep file."
+            f"Cannot read the {what} {str(path)!r}: {error.strerror or error}. "
+            f"Make them with {command}, or correct the key {key} of the sweep file."
         ) from None
     if size > LARGEST_FILE or len(content) > LARGEST_FILE:
-        raise UsageError(f"{str(path)!r} is too large for picks: more than {LARGEST_FILE >> 20} MiB.")
+        raise UsageError(f"{str(path)!r} is too large for {what}: more than {LARGEST_FILE >> 20} MiB.")
     try:
-        return Picks.model_validate_json(content)
+        return model.model_validate_json(content)
     except ValidationError as error:
         raise UsageError(
-            f"{str(path)!r} holds no picks of a pilot: {_first(error)}. "
-            "Make them anew with robustbench-fl pilot FILE.toml."
+            f"{str(path)!r} holds no {what}: {_first(error)}. Make them anew with {command}."
         ) from None
 
 

@@ -143,7 +143,8 @@ class CodeOfPlugins:
                 facts = {**row["facts"], **record["facts"]}  # some came after the record was written
                 kept = row.get("kept_of")
                 why = {"reason": f"{KEPT}: {', '.join(kept)} changed"} if kept else {}
-                yield {**record, "facts": facts, **why}
+                rows = {"stands_for": row["stands_for"]} if "stands_for" in row else {}
+                yield {**record, "facts": facts, **rows, **why}
 
     def pack(self) -> dict[str, Path | None]:
         """Copy the plug-ins that ``sweep.toml`` names into the folder; return where each went.

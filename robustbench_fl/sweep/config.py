@@ -21,6 +21,7 @@ from robustbench_fl.core.cell import ASSUMED_F
 from robustbench_fl.core.code import shown_file
 from robustbench_fl.core.errors import UsageError, did_you_mean
 from robustbench_fl.core.settings import AXES
+from robustbench_fl.core.tuned import COMMAND, Tuned
 
 METHOD_AXES = ("dataset", "model", "partition", "aggregator", "attack")
 """Axes whose entries are texts of the spec language."""
@@ -28,6 +29,8 @@ GROWABLE = ("aggregator", "attack", "partition", "malicious", "assumed_f", "seed
 """Axes along which an existing folder may grow; everything else must agree."""
 
 MANY_SEEDS = 100_000
+_HEAD = ("name", "grid", "plugins", "pilot", "tuned")
+"""Keys of a sweep file that are no axes."""
 _DIGITS = "[0-9]{1,18}"
 
 
@@ -90,6 +93,10 @@ class Sweep(BaseModel):
     """Python files whose methods it uses, as paths that are known to whoever starts it."""
     pilot: Path | None = None
     """The picks of a pilot: each rule then meets these members of a family only, and its default."""
+    tuned_rules: Path | None = None
+    """What tuning found: each rule then has a tuned form beside it."""
+    tuned: tuple[Tuned, ...] = ()
+    """What the tuned rules of its grids stand for."""
 
 
 def read_sweep(path: Path) -> dict[str, Any]:
@@ -115,6 +122,8 @@ def read_sweep(path: Path) -> dict[str, Any]:
                 f"pilot in {path.name} must be the path of a pilot's picks, got {table['pilot']!r}."
             )
         table["pilot"] = path.parent / table["pilot"]
+    if isinstance(table.get("tuned"), str):
+        table["tuned"] = path.parent / table["tuned"]
     return table
 
 
@@ -135,10 +144,18 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     UsageError
         On unknown keys, wrong types and values out of range.
     """
-    base = {key: value for key, value in table.items() if key not in ("name", "grid", "plugins", "pilot")}
+    base = {key: value for key, value in table.items() if key not in _HEAD}
     pilot = table.get("pilot")
     if not isinstance(pilot, Path | None):
         raise UsageError(f"pilot in {where}: only a sweep file that the user names may name picks.")
+    held = table.get("tuned", [])
+    try:
+        tuned = () if isinstance(held, Path) else tuple(map(Tuned.model_validate, held))
+    except (ValidationError, TypeError):
+        raise UsageError(
+            f"tuned in {where} must be the path of what {COMMAND} writes, "
+            "or the [[tuned]] tables of a folder."
+        ) from None
     grids = table.get("grid") or [{}]
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UsageError(f"'grid' in {where} must be [[grid]] tables.")
@@ -157,7 +174,14 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     ]
     named = _plugin_names(table.get("plugins", []), where)
     plugins = dict.fromkeys([*named, *overrides.get("plugins", ())])
-    return Sweep(name=name, grids=_unique(made), plugins=tuple(plugins), pilot=pilot)
+    return Sweep(
+        name=name,
+        grids=_unique(made),
+        plugins=tuple(plugins),
+        pilot=pilot,
+        tuned_rules=held if isinstance(held, Path) else None,
+        tuned=tuned,
+    )
 
 
 def parse_seeds(value: Any) -> list[int]:
@@ -185,11 +209,12 @@ def to_toml(sweep: Sweep) -> dict[str, Any]:
     head: dict[str, Any] = {"name": sweep.name}
     if sweep.plugins:
         head["plugins"] = list(dict.fromkeys(shown_file(Path(name)) for name in sweep.plugins))
+    tuned = {"tuned": [one.model_dump() for one in sweep.tuned]} if sweep.tuned else {}
     if len(tables) == 1:
-        return {**head, **tables[0]}
+        return {**head, **tables[0], **tuned}
     shared = {k: v for k, v in tables[0].items() if all(table.get(k) == v for table in tables)}
     own = [{k: v for k, v in table.items() if k not in shared} for table in tables]
-    return {**head, **shared, "grid": own}
+    return {**head, **shared, "grid": own, **tuned}
 
 
 def united(old: Sweep, new: Sweep) -> Sweep:
@@ -207,7 +232,20 @@ def united(old: Sweep, new: Sweep) -> Sweep:
             + f"\nOnly {', '.join(GROWABLE)} may grow. Choose another folder with --out."
         )
     plugins = dict.fromkeys([*old.plugins, *map(shown_file, map(Path, new.plugins))])
-    return Sweep(name=old.name, grids=_unique([*old.grids, *new.grids]), plugins=tuple(plugins))
+    grids = _unique([*old.grids, *new.grids])
+    return Sweep(name=old.name, grids=grids, plugins=tuple(plugins), tuned=_all_tuned(old, new))
+
+
+def _all_tuned(old: Sweep, new: Sweep) -> tuple[Tuned, ...]:
+    found = {one.place: one for one in old.tuned}
+    for one in new.tuned:
+        if (before := found.setdefault(one.place, one)) != one:
+            raise UsageError(
+                f"The folder holds the sweep {old.name!r}, in which the tuned {one.aggregator} is "
+                f"{before.picked} at lr = {before.picked_lr:g}; now it is {one.picked} at "
+                f"{one.picked_lr:g}. Choose another folder with --out."
+            )
+    return tuple(found.values())
 
 
 def settings_apart(old: Sweep, new: Sweep, here: str, there: str) -> list[str]:
@@ -285,7 +323,7 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
         if key not in AXES:
             raise UsageError(
                 f"Unknown key {key!r} in {where}. {did_you_mean(key, AXES)}".rstrip()
-                + f"\nKeys: name, grid, plugins, pilot, {', '.join(AXES)}."
+                + f"\nKeys: {', '.join(_HEAD)}, {', '.join(AXES)}."
             )
     if "local_steps" in table and "local_epochs" in table:
         raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")

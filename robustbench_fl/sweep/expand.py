@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from robustbench_fl.api.spec import parse_chain
 from robustbench_fl.core.cell import Cell, Planned
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Settings
+from robustbench_fl.core.tuned import COMMAND, Tuned, is_tuned, tuned, untuned
 from robustbench_fl.data.locations import default_data_dir
 from robustbench_fl.sweep.config import METHOD_AXES, Grid, Sweep
 
@@ -31,10 +33,17 @@ def expand(sweep: Sweep) -> list[Planned]:
         On methods or parameters that do not exist.
     """
     plan: dict[str, Planned] = {}
+    rows: dict[str, dict[tuple[str, float], None]] = {}
+    picked = {one.place: one for one in sweep.tuned}
     for grid in canonical(sweep).grids:
-        for planned in _expand_grid(grid):
+        for planned, row in _expand_grid(grid, picked):
             plan.setdefault(planned.cell.key, planned)
-    return list(plan.values())
+            rows.setdefault(planned.cell.key, {})[row] = None
+    return [_standing(planned, tuple(rows[key])) for key, planned in plan.items()]
+
+
+def _standing(planned: Planned, rows: tuple[tuple[str, float], ...]) -> Planned:
+    return planned if rows == planned.rows else replace(planned, stands_for=rows)
 
 
 def canonical(sweep: Sweep, source: str = "", data_dir: Path | None = None) -> Sweep:
@@ -69,7 +78,10 @@ def _pinned(dataset: str, data_dir: Path | None) -> str:
     return build.text_of(_method("datasets", dataset).pinned(data_dir or default_data_dir()))
 
 
-def _expand_grid(grid: Grid) -> Iterator[Planned]:
+def _expand_grid(
+    grid: Grid, picked: Mapping[tuple[str, str, float], Tuned]
+) -> Iterator[tuple[Planned, tuple[str, float]]]:
+    """Yield planned cells, each with the rule and learning rate that it stands for."""
     names = list(Settings.__dataclass_fields__)
     for values in product(*(getattr(grid, name) for name in names)):
         settings = Settings(**dict(zip(names, values, strict=True)))
@@ -79,17 +91,32 @@ def _expand_grid(grid: Grid) -> Iterator[Planned]:
             for assumed, rule, attack, seed in product(
                 grid.assumed_f, grid.aggregator, grid.attack if malicious else ["none"], grid.seeds
             ):
-                yield plan_cell(
+                form, held = _picked(rule, dataset, settings, picked) if is_tuned(rule) else (rule, settings)
+                planned = plan_cell(
                     dataset=dataset,
                     model=model,
                     partition=partition,
-                    aggregator=rule,
+                    aggregator=form,
                     attack=attack,
                     malicious=malicious,
                     assumed_f=assumed,
                     seed=seed,
-                    settings=settings,
+                    settings=held,
                 )
+                yield planned, (rule, settings.lr)
+
+
+def _picked(
+    rule: str, dataset: str, settings: Settings, picked: Mapping[tuple[str, str, float], Tuned]
+) -> tuple[str, Settings]:
+    """Return what a tuned rule stands for: the rule with its parameters, and the settings with its lr."""
+    found = picked.get((dataset, untuned(rule), settings.lr))
+    if found is None:
+        raise UsageError(
+            f"What {rule!r} stands for on {dataset} at lr = {settings.lr:g} is not known. "
+            f"Tune it with {COMMAND}, and name the file that this writes in the sweep file, as tuned = ..."
+        )
+    return found.picked, replace(settings, lr=found.picked_lr)
 
 
 def plan_cell(
@@ -127,8 +154,10 @@ def _canonical_texts(kind: str, texts: list[str], source: str) -> list[str]:
     found: list[str] = []
     for number, text in enumerate(texts, 1):
         where = f"{axis} #{number}" if len(texts) > 1 else axis
-        for one in ungrouped(kind, text, where):
-            found += _canonical_grid(kind, one, where)
+        marked = kind == "aggregators" and is_tuned(text)
+        for one in ungrouped(kind, untuned(text) if marked else text, where):
+            forms = _canonical_grid(kind, one, where)
+            found += map(tuned, forms) if marked else forms
     return list(dict.fromkeys(found))
 
 

@@ -19,6 +19,7 @@ from robustbench_fl.core.record import FINAL
 from robustbench_fl.store import Store, StoreError
 from robustbench_fl.store.codec import PACKED, seal, write_lines
 from robustbench_fl.sweep.config import GROWABLE, Sweep, make_sweep, settings_apart, to_toml, united
+from robustbench_fl.sweep.rows import united_row
 
 _SHOWN = 20
 
@@ -117,7 +118,7 @@ def _plan(stores: Sequence[Store]) -> dict[str, dict[str, Any]]:
     versions: dict[str, tuple[str, Path]] = {}
     for store in stores:
         for row in store.planned():
-            rows.setdefault(row["key"], row)
+            rows[row["key"]] = united_row(rows.get(row["key"], row), row)
             key, folder = versions.setdefault(_without_versions(row), (row["key"], store.folder))
             if key != row["key"]:
                 other = rows[key]

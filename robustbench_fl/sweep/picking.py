@@ -91,40 +91,46 @@ def picks_of(
     used = []
     for one in planned:
         cell = one.cell
-        block = block_of(cell)
-        name = block.model_dump_json()
-        blocks.setdefault(name, block)
-        place = places.setdefault(name, len(places))
-        members = found.setdefault(_Group(place, cell.aggregator, cell.assumed_f, one.facts["family"]), {})
         if cell.key in accuracies:
             used.append(cell.key)
-            members.setdefault(cell.attack, {})[cell.seed] = accuracies[cell.key]
             edges[cell.attack] = one.facts["edge"]
+        for rule, lr in one.rows:
+            block = block_of(cell, lr)
+            name = block.model_dump_json()
+            blocks.setdefault(name, block)
+            place = places.setdefault(name, len(places))
+            members = found.setdefault(_Group(place, rule, cell.assumed_f, one.facts["family"]), {})
+            if cell.key in accuracies:
+                members.setdefault(cell.attack, {})[cell.seed] = accuracies[cell.key]
     picks = []
     for group, tried in found.items():
         whole = {attack: values for attack, values in tried.items() if values.keys() == set(seeds)}
         lists = {attack: [values[seed] for seed in seeds] for attack, values in whole.items()}
         picks.append(_pick(group, lists, edges, named))
-    digest = hashlib.sha256("\n".join(sorted(used)).encode()).hexdigest()[:12]
     return Picks(
         version=__version__,
         engine=ENGINE_VERSION,
         sweep=sweep,
         seeds=list(seeds),
-        cells=digest,
+        cells=digest_of(used),
         blocks=list(blocks.values()),
         picks=picks,
     )
 
 
-def block_of(cell: Cell) -> Block:
-    """Return what the rules of a cell's block meet alike."""
+def digest_of(keys: Iterable[str]) -> str:
+    """Return the first 12 hex digits of the SHA-256 of sorted keys, a line each."""
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:12]
+
+
+def block_of(cell: Cell, lr: float) -> Block:
+    """Return what the rules of a cell's block meet alike, at the sweep's learning rate `lr`."""
     return Block(
         dataset=cell.dataset,
         model=cell.model,
         partition=cell.partition,
         malicious=cell.malicious,
-        settings=dict(vars(cell.settings)),
+        settings={**vars(cell.settings), "lr": lr},
     )
 
 

@@ -54,13 +54,14 @@ def plan_of(
     Raises
     ------
     UsageError
-        If the folder holds a sweep with other settings, a method is unknown, or the picks of a pilot
-        that the sweep names do not fit it.
+        If the folder holds a sweep with other settings, a method is unknown, or what a pilot
+        picked, which the sweep names, does not fit it.
     """
     from robustbench_fl.sweep.expand import canonical, expand
     from robustbench_fl.sweep.strengths import narrowed
+    from robustbench_fl.sweep.tuning import with_tuned
 
-    wanted = whole = narrowed(canonical(asked, source, data_dir))
+    wanted = whole = narrowed(with_tuned(canonical(asked, source, data_dir)))
     if held:
         whole = united(_canonical_held(held, folder), wanted)
     cells = expand(whole)

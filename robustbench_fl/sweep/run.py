@@ -171,6 +171,8 @@ def plan_row(planned: Planned) -> dict[str, Any]:
         "labels": cell.labels,
         "facts": dict(planned.facts),
     }
+    if planned.stands_for:
+        row["stands_for"] = [{"aggregator": rule, "lr": lr} for rule, lr in planned.stands_for]
     return {**row, "kept_of": list(planned.kept_of)} if planned.kept_of else row
 
 

@@ -14,6 +14,7 @@ from robustbench_fl.store import Store
 from robustbench_fl.store.claims import Claims
 from robustbench_fl.store.lock import locked
 from robustbench_fl.sweep.config import Sweep, make_sweep, to_toml, united
+from robustbench_fl.sweep.rows import united_row
 from robustbench_fl.sweep.runner.stopping import Stop
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -43,7 +44,8 @@ def write_plan(sweep: Sweep, rows: Iterable[dict[str, Any]], store: Store) -> No
             # A sweep's plan is its grids one after the other, so the plans unite as the grids do.
             by_key = {row["key"]: row for row in store.planned()}
             for row in rows:
-                by_key.setdefault(row["key"], row)
+                held_row = by_key.get(row["key"])
+                by_key[row["key"]] = united_row(held_row or row, row)
             rows = by_key.values()
         else:
             whole = sweep

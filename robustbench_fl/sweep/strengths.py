@@ -8,7 +8,7 @@ run as they are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,8 +19,11 @@ from robustbench_fl.api.families import families, family_of
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import Picks, read_picks
 from robustbench_fl.core.settings import Settings
+from robustbench_fl.core.tuned import untuned
 from robustbench_fl.sweep.config import Grid, Sweep
 from robustbench_fl.sweep.expand import canonical
+from robustbench_fl.sweep.piloted import is_baseline, refuse_shared
+from robustbench_fl.sweep.tuning import with_tuned
 
 _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", *Settings.__dataclass_fields__)
 """What one block has one value of."""
@@ -47,13 +50,13 @@ def trial(
     UsageError
         If a method is unknown, the sweep has one of the seeds itself, or nothing can be picked.
     """
-    whole = canonical(asked, source, data_dir)
-    _refuse_shared(whole, seeds, "pilot seeds")
+    whole = with_tuned(canonical(asked, source, data_dir))
+    refuse_shared(whole, seeds, "pilot seeds")
     grids = []
     for grid in whole.grids:
         members = [member for many in _members(grid.attack).values() for member in many]
         shares = [share for share in grid.malicious if share]
-        rules = [rule for rule in grid.aggregator if not _is_baseline(rule)]
+        rules = [rule for rule in grid.aggregator if not is_baseline(rule)]
         if members and shares and rules:
             axes = {"attack": members, "malicious": shares, "aggregator": rules, "seeds": list(seeds)}
             grids.append(grid.model_copy(update=axes))
@@ -64,7 +67,8 @@ def trial(
             "all rules are baselines."
         )
     named = frozenset(_attack(text)[0] for grid in whole.grids for text in grid.attack)
-    return Sweep(name=f"{whole.name}-pilot", grids=tuple(grids), plugins=whole.plugins), named
+    name = f"{whole.name}-pilot"
+    return Sweep(name=name, grids=tuple(grids), plugins=whole.plugins, tuned=whole.tuned), named
 
 
 def narrowed(sweep: Sweep) -> Sweep:
@@ -78,12 +82,12 @@ def narrowed(sweep: Sweep) -> Sweep:
     if sweep.pilot is None:
         return sweep
     picks = read_picks(sweep.pilot)
-    _refuse_shared(sweep, picks.seeds, f"seeds of the pilot in {str(sweep.pilot)!r}")
+    refuse_shared(sweep, picks.seeds, f"seeds of the pilot in {str(sweep.pilot)!r}")
     picked = _Picked(picks, str(sweep.pilot))
     grids: list[Grid] = []
     for grid in sweep.grids:
         grids += _narrowed_grid(grid, picked)
-    return Sweep(name=sweep.name, grids=tuple(grids), plugins=sweep.plugins)
+    return sweep.model_copy(update={"grids": tuple(grids), "pilot": None})
 
 
 class _Picked:
@@ -153,7 +157,7 @@ def _attacks_of(
             found.append(text)
             continue
         found.append(name if name in known[family] else text)
-        if not _is_baseline(rule):
+        if not is_baseline(rule):
             found += picked.members(rule, family, block)
     return list(dict.fromkeys(found))
 
@@ -181,13 +185,8 @@ def _attack(text: str) -> tuple[str, str, str]:
 
 
 @cache
-def _is_baseline(rule: str) -> bool:
-    return build.make("aggregators", rule).baseline is not None
-
-
-@cache
 def _needs_f(rule: str) -> bool:
-    return Need.F in build.make("aggregators", rule).needs
+    return Need.F in build.make("aggregators", untuned(rule)).needs
 
 
 def _checked(text: str, family: str, source: str) -> str:
@@ -200,13 +199,3 @@ def _checked(text: str, family: str, source: str) -> str:
 
 def _name_of(settings: Settings, dataset: str, model: str, partition: str, malicious: float) -> str:
     return repr((settings, dataset, model, partition, malicious))
-
-
-def _refuse_shared(sweep: Sweep, seeds: Iterable[int], what: str) -> None:
-    shared = sorted({seed for grid in sweep.grids for seed in grid.seeds} & set(seeds))
-    if shared:
-        some = ", ".join(map(str, shared[:5])) + " …" * (len(shared) > 5)
-        raise UsageError(
-            f"The sweep {sweep.name!r} has the {what} {some} "
-            "among its own: a strength picked on a seed must not be reported on it. Choose other seeds."
-        )

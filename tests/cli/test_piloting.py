@@ -88,3 +88,38 @@ def test_seeds_that_will_not_do_are_refused(tmp_path: Path, seeds: str, said: st
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_tuned_rules_and_the_sweep_after_them(tmp_path: Path) -> None:
+    names = {"aggregator": 'aggregator = ["foolsgold", "oracle_mean"]', "tuned": 'tuned = "out/tuned.json"'}
+    lines = [line for line in SWEEP.splitlines() if not line.startswith(("aggregator", "pilot", "rounds"))]
+    (tmp_path / "demo.toml").write_text("\n".join(["rounds = 1", *lines, *names.values()]))
+    made = call(tmp_path, "pilot", "demo.toml", "-o", "out", "-j", "1", "--tune", "--format", "json")
+    assert made.returncode == 0, made.stderr
+    assert "36 cells, 36 to run -> out/tuning" in made.stderr
+    (row,) = json.loads(made.stdout)
+    records = [r for r in Store.existing(tmp_path / "out" / "tuning").records() if r["status"] == "done"]
+    cells = pd.DataFrame(
+        {
+            "form": [(r["labels"]["aggregator"], r["cell"]["lr"]) for r in records],
+            "accuracy": [r["metrics"]["validation_accuracy"] for r in records],
+        }
+    )
+    means = cells.groupby("form", sort=False)["accuracy"].mean()
+    assert (row["picked"], row["picked_lr"]) == means.idxmax()
+    assert row["accuracy"] == pytest.approx(means.max())
+    assert row["gain"] == pytest.approx(means.max() - means["foolsgold", 0.05])
+    assert row["gain"] > 0
+    swept = call(tmp_path, "sweep", "demo.toml", "-o", "out", "-j", "1")
+    assert swept.returncode == 0, swept.stderr
+    assert f"{row['picked']}, lr {row['picked_lr']:g}" in swept.stdout
+    table = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert set(table["aggregator"]) == {"foolsgold", "tuned > foolsgold", "oracle_mean"}
+    assert set(table["lr"]) == {0.05}
+    tuned = table[table["aggregator"] == "tuned > foolsgold"]
+    assert set(zip(tuned["run_aggregator"], tuned["run_lr"], strict=True)) == {means.idxmax()}
+    assert set(tuned["seed"]) == {0, 1}
+    board = pd.read_csv(tmp_path / "out" / "leaderboard.csv").set_index("aggregator")
+    assert set(board["coverage"]) == {"4/4"}
+    again = call(tmp_path, "sweep", "demo.toml", "-o", "out", "-j", "1")
+    assert ", 0 to run" in again.stdout

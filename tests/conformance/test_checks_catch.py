@@ -66,6 +66,19 @@ def test_a_sound_rule_passes(tmp_path: Path) -> None:
     ("check", "says", "body", "facts"),
     [
         ("output", "not [n_params]", "out = updates", ""),
+        ("tuning", "no parameter 'x'", "out = middle(updates)", "tuning: ClassVar = {'x': (1, 2)}"),
+        (
+            "tuning",
+            "default 1 of x is not in",
+            "out = middle(updates)",
+            "x: int = 1\ntuning: ClassVar = {'x': (2, 3)}",
+        ),
+        (
+            "tuning",
+            "cannot be made",
+            "out = middle(updates)",
+            "x: int = 1\ntuning: ClassVar = {'x': (1, 'a')}",
+        ),
         ("output", "not finite", "out = middle(updates) * torch.nan", ""),
         ("output", "torch.float64", "out = middle(updates).double()", ""),
         ("output", "`rejected`", "out = middle(updates)", "detector: ClassVar[bool] = True"),
