@@ -9,7 +9,7 @@ from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
-from robustbench_fl.core.status import KEPT
+from robustbench_fl.core.status import KEPT, OTHER_DATA
 from robustbench_fl.core.tuned import is_tuned
 
 _SHOWN = 3
@@ -69,10 +69,12 @@ def mixed(cells: pd.DataFrame) -> list[str]:
 def origin(cells: pd.DataFrame) -> str:
     """Return the sentence that names the cells a table was made from."""
     finished = cells[counted(cells)]
+    apart = int((cells["status"] == OTHER_DATA).sum())
+    left_out = f" {apart} are left out: they were made with other data than the rest." if apart else ""
     kept = finished.loc[finished["reason"].fillna("").astype(str).str.startswith(KEPT), "reason"]
     older = f" {len(kept)} are {', '.join(sorted(set(kept)))}." if len(kept) else ""
     n_cells = finished["key"].nunique()  # one may stand in two rows
-    return f"Made from {n_cells} cells, digest {digest(finished)}{_commits(finished)}.{older}"
+    return f"Made from {n_cells} cells, digest {digest(finished)}{_commits(finished)}.{older}{left_out}"
 
 
 def _commits(cells: pd.DataFrame) -> str:

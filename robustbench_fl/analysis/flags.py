@@ -13,6 +13,7 @@ from robustbench_fl.analysis.coverage import counted, only_counted
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.strengths import worst_at_edge
 from robustbench_fl.analysis.tuned import with_chosen_parameters
+from robustbench_fl.core.status import OTHER_DATA
 
 WANTED_SEEDS = 10
 ENOUGH_OF_ORACLE = 0.9
@@ -53,12 +54,22 @@ def flags(frame: pd.DataFrame) -> tuple[Flag, ...]:
     Returns
     -------
     tuple of Flag
-        At most eight; none without a finished cell.
+        At most nine; none without a finished cell.
     """
     if frame.empty or not counted(frame).any():
         return ()
     cells = only_counted(completed(frame))
-    return tuple(_found(in_blocks(cells)))
+    return (*_other_data(frame), *_found(in_blocks(cells)))
+
+
+def _other_data(frame: pd.DataFrame) -> Iterator[Flag]:
+    apart = frame[frame["status"] == OTHER_DATA]
+    if len(apart):
+        why = _some(sorted(set(apart["reason"])))
+        yield Flag(
+            "other_data", f"Left out, as made with other data than the rest: {len(apart)} cells ({why}).",
+            "Check the files with `data verify`, then run these cells again with --existing always.",
+        )  # fmt: skip
 
 
 def _found(blocks: pd.DataFrame) -> Iterator[Flag]:

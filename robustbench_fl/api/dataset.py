@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,26 @@ class Arrays:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     columns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """Return 16 hex digits of a SHA-256 of everything here: two data sets that share it train alike."""
+        whole = hashlib.sha256()
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, np.ndarray):
+                _add(whole, part.name, value)
+            elif part.name == "columns":
+                for name in sorted(value):
+                    _add(whole, f"columns.{name}", value[name])
+            else:
+                whole.update(f"{part.name}\0{value!r}\n".encode())
+        return whole.hexdigest()[:16]
+
+
+def _add(whole: hashlib._Hash, name: str, values: NDArray[Any]) -> None:
+    whole.update(f"{name}\0{values.dtype.str}\0{values.shape}\n".encode())
+    whole.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
 
 class Dataset(ABC):

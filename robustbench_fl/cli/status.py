@@ -75,7 +75,7 @@ def _watch(store: Store) -> None:
 def _counts(store: Store) -> dict[str, Counter[str]]:
     """Return the number of cells by aggregator and status, all together last."""
     counts: dict[str, Counter[str]] = {}
-    for row in store.status_rows():
+    for row in store.summaries():
         counts.setdefault(row["labels"]["aggregator"], Counter())[row["status"]] += 1
     counts["all"] = sum(counts.values(), Counter())
     return counts

@@ -100,7 +100,11 @@ def _some(values: Any) -> str:
 def _copy(dataset: Dataset, arrays: Arrays, place: Path) -> tuple[str, str, str]:
     from robustbench_fl.data.shared import copy_of, differences
 
-    if (copy := copy_of(dataset, place)) is None:
+    try:
+        copy = copy_of(dataset, place)
+    except UsageError as error:
+        return "shared copy", DIFFERS, str(error)
+    if copy is None:
         return "shared copy", WHOLE, "worker processes share none yet"
     if wrong := differences(copy.arrays, arrays):
         return "shared copy", DIFFERS, f"{', '.join(wrong)}: delete {copy.folder}"

@@ -51,13 +51,16 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     """Return where two records of one cell differ beyond their :func:`tolerance`, the largest first.
 
     From the same machine, versions, engine and device, the whole outcome must be the same bit for
-    bit; otherwise the status must be, and the final figures within the tolerance.
+    bit; otherwise the status must be, and the final figures within the tolerance. Always the data must be
+    the same that both were trained on, where both say it.
 
     Examples
     --------
     >>> differences({"status": "done", "metrics": {"tpr": 0.5}}, {"status": "done", "metrics": {"tpr": 1.0}})
     [Difference(what='metrics.tpr', first=0.5, second=1.0)]
     """
+    one, two = ((record.get("provenance") or {}).get("data") for record in (first, second))
+    other_data = [Difference("provenance.data", one, two)] if one and two and one != two else []
     allowed = tolerance(first, second)
     added = [part for part in _ADDED if first.get(part) and second.get(part)]
     parts = ("status", "metrics") if allowed else (*_OUTCOME, *added)
@@ -68,7 +71,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         if difference.size > allowed
         and not (difference.what in _LATER and None in (difference.first, difference.second))
     ]
-    return sorted(found, key=lambda difference: -difference.size)
+    return other_data + sorted(found, key=lambda difference: -difference.size)
 
 
 def _walk(what: str, first: Any, second: Any) -> Iterator[Difference]:

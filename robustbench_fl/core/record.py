@@ -186,4 +186,5 @@ class CellRecord(_Strict):
     diagnostics: dict[str, list[dict[str, float | None]]] | None = None
     """Per name, one mapping from client id to value for every round."""
     provenance: dict[str, Any] = {}
-    """Versions, commit, engine, device, hardware; nothing that names a person, a host or a path."""
+    """Versions, commit, engine, device, hardware, and ``data``, the digest of the arrays trained on and
+    tested with; nothing that names a person, a host or a path."""

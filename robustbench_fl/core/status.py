@@ -14,6 +14,8 @@ KEPT = "of other code, kept"
 """Begins the reason of a cell whose result is of other code and stays (``--keep-stale``); never stored."""
 STALE = "stale"
 """Said of a planned cell whose only record is of other code; never stored."""
+OTHER_DATA = "other data"
+"""Said of a planned cell whose record is of other data than the folder's other records; never stored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,21 +13,32 @@ from typing import Any
 import numpy as np
 
 from robustbench_fl.api import Arrays
+from robustbench_fl.core.sealed import Damaged, read_sealed, sealed
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _FACTS = "facts.json"
+_KIND = "arrays"
 
 
-def opened(folder: Path) -> Arrays | None:
-    """Return the arrays in `folder`, mapped, or ``None`` if they are not there or not whole.
+def opened(folder: Path) -> Arrays:
+    """Return the arrays in `folder`, mapped, once their digest was compared with that of what was written.
 
     What is mapped looks writable and is not: a write stays with the process that makes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If they are not there.
+    Damaged
+        If they are not whole.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
     try:
-        facts = json.loads((folder / _FACTS).read_bytes())
+        facts = json.loads(read_sealed(folder / _FACTS, _KIND))
         arrays = {name: _mapped(folder / f"{name}.npy") for name in ARRAYS}
         columns = {str(name): _mapped(folder / f"column-{i}.npy") for i, name in enumerate(facts["columns"])}
-        return Arrays(
+        found = Arrays(
             **arrays,
             n_classes=int(facts["n_classes"]),
             full_scale=float(facts["full_scale"]),
@@ -35,10 +46,13 @@ def opened(folder: Path) -> Arrays | None:
             std=tuple(map(float, facts["std"])),
             columns=columns,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, EOFError):  # cut short, or not ours: made anew
-        return None
+    except FileNotFoundError as error:
+        raise Damaged(f"lacks {Path(error.filename).name}") from None
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise Damaged(f"cannot be read ({type(error).__name__})") from None
+    if found.digest != facts["digest"]:
+        raise Damaged("was changed after it was written: its digest does not fit")
+    return found
 
 
 def _mapped(path: Path) -> Any:
@@ -47,7 +61,7 @@ def _mapped(path: Path) -> Any:
 
 
 def write(arrays: Arrays, folder: Path) -> None:
-    """Write `arrays` to `folder`, which appears whole or not at all.
+    """Write `arrays` to `folder`, which appears whole or not at all; what is there must be worthless.
 
     Raises
     ------
@@ -61,9 +75,10 @@ def write(arrays: Arrays, folder: Path) -> None:
             np.save(made / f"{name}.npy", getattr(arrays, name), allow_pickle=False)
         for i, values in enumerate(arrays.columns.values()):
             np.save(made / f"column-{i}.npy", values, allow_pickle=False)
-        (made / _FACTS).write_text(json.dumps(facts_of(arrays)))
+        facts = {**facts_of(arrays), "digest": arrays.digest}
+        (made / _FACTS).write_bytes(sealed(_KIND, json.dumps(facts).encode()))
         made.chmod(0o755)
-        if folder.exists() and opened(folder) is None:
+        if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process was first: its copy is the same
             made.rename(folder)

@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from robustbench_fl.core.files import WriteError, atomic, read_regular
+from robustbench_fl.core.files import WriteError, atomic
+from robustbench_fl.core.sealed import Damaged, read_sealed, sealed
 from robustbench_fl.data.locations import cache_dir
 
 _SETTLED_NS = 2_000_000_000
 """A file younger than this is not remembered: one more write may fall on the same tick of its clock."""
+_KIND = "digest"
 _in_process: dict[tuple[str, str], str] = {}
 
 
@@ -66,7 +68,7 @@ def remembered(
     if stamp == stamp_of(root, listed) and youngest + _SETTLED_NS < time.time_ns():
         _in_process[str(place), stamp] = found
         with contextlib.suppress(WriteError), atomic(place, sync=False) as file:
-            file.write(_sealed(stamp, found))
+            file.write(sealed(_KIND, json.dumps([stamp, found]).encode()))
     return found
 
 
@@ -77,18 +79,15 @@ def _place(kind: str, root: Path, files: Iterable[Path]) -> Path:
     return cache_dir() / "checked" / f"{name.hexdigest()[:32]}.json"
 
 
-def _sealed(stamp: str, found: str) -> bytes:
-    said = json.dumps([stamp, found]).encode()
-    return hashlib.sha256(said).hexdigest().encode() + b" " + said
-
-
 def _recalled(place: Path, stamp: str) -> str | None:
+    if not place.is_file():
+        return None
     try:
-        seal, _, said = read_regular(place)[0].partition(b" ")
-    except OSError:
+        then, found = json.loads(read_sealed(place, _KIND))
+    except Damaged as why:
+        warnings.warn(
+            f"{place.name} in the cache {why}. It is made anew: what it stands for is read again.",
+            stacklevel=2,
+        )
         return None
-    if hashlib.sha256(said).hexdigest().encode() != seal:
-        warnings.warn(f"{place} is damaged and is made anew: what it stands for is read again.", stacklevel=2)
-        return None
-    then, found = json.loads(said)
     return str(found) if then == stamp else None

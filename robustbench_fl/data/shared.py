@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from robustbench_fl.api import Arrays, Dataset, build
+from robustbench_fl.api import Arrays, Dataset, UsageError, build
+from robustbench_fl.core.sealed import Damaged
 from robustbench_fl.data.copies import ARRAYS, facts_of, opened, write
 from robustbench_fl.data.locations import cache_dir
 
-_FORMAT = 1
+_FORMAT = 2
 _given: dict[str, Arrays] = {}
 
 
@@ -39,7 +40,7 @@ def share(dataset: Dataset, data_dir: Path, *, download: bool = False) -> None:
     dataset.prepare(data_dir, download=download)
     try:
         folder = _folder(dataset, data_dir)
-        if folder is not None and opened(folder) is None:
+        if folder is not None and _whole(folder) is None:
             write(dataset.load(data_dir), folder)
     except OSError as error:
         warnings.warn(
@@ -68,13 +69,24 @@ def shared(dataset: Dataset, data_dir: Path, *, download: bool = False) -> Array
     if folder is None:
         return dataset.load(data_dir)
     with contextlib.suppress(OSError):
-        if (found := opened(folder)) is not None:
+        if (found := _whole(folder)) is not None:
             return found
     arrays = dataset.load(data_dir)
     with contextlib.suppress(OSError):
         write(arrays, folder)
-        return opened(folder) or arrays
+        return _whole(folder) or arrays
     return arrays
+
+
+def _whole(folder: Path) -> Arrays | None:
+    """Return the arrays in `folder`, ``None`` where they are not there or, with a notice, damaged."""
+    try:
+        return opened(folder)
+    except FileNotFoundError:
+        return None
+    except Damaged as why:
+        warnings.warn(f"The shared copy {folder.name} of a data set {why}. It is made anew.", stacklevel=3)
+        return None
 
 
 def give(text: str, arrays: Arrays) -> None:
@@ -107,10 +119,21 @@ class Copy:
 
 
 def copy_of(dataset: Dataset, data_dir: Path) -> Copy | None:
-    """Return the copy that processes share, ``None`` if there is none."""
-    folder = _folder(dataset, data_dir)
-    arrays = None if folder is None else opened(folder)
-    return None if folder is None or arrays is None else Copy(folder, arrays)
+    """Return the copy that processes share, ``None`` if there is none.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged.
+    """
+    if (folder := _folder(dataset, data_dir)) is None:
+        return None
+    try:
+        return Copy(folder, opened(folder))
+    except FileNotFoundError:
+        return None
+    except Damaged as why:
+        raise UsageError(f"The shared copy {why}: delete {folder}.") from None
 
 
 def differences(one: Arrays, other: Arrays) -> list[str]:

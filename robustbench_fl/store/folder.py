@@ -40,6 +40,7 @@ from robustbench_fl.store.codec import (
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
 from robustbench_fl.store.index import LOOSE
 from robustbench_fl.store.index import PACKED as IN_PACK
+from robustbench_fl.store.other_data import without_other_data
 from robustbench_fl.store.stale import CodeOfPlugins
 
 PLAN = "plan.jsonl.gz"
@@ -211,7 +212,7 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
         stored = {record["key"]: record for record in self.stored()}
-        return list(self.code.rows(lambda row: stored.get(row["key"])))
+        return without_other_data(self.code.rows(lambda row: stored.get(row["key"])))
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """Return the record of `key` as :meth:`summaries` has it, as of the last look at the folder."""
@@ -220,15 +221,7 @@ class Store:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """Yield what :meth:`records` returns faster, without curves, diagnostics, images and tracebacks."""
         self._refresh()
-        yield from self.code.rows(lambda row: self.summary(row["key"]))
-
-    def status_rows(self) -> Iterator[dict[str, Any]]:
-        """Yield every planned cell with its ``status``, reading no record."""
-        self._refresh()
-        heads = self._catalogue.heads
-        yield from self.code.rows(
-            lambda row: {**row, "status": heads[row["key"]].status} if row["key"] in heads else None
-        )
+        yield from without_other_data(self.code.rows(lambda row: self.summary(row["key"])))
 
     def _finished(self) -> Iterator[dict[str, Any]]:
         """Yield summaries of all finished cells, planned or not."""

@@ -87,7 +87,7 @@ def test_verify_reads_and_compares(place: Path) -> None:
     np.save(found.folder / "train_labels.npy", labels[::-1])
     result = call(*command)
     assert result.exit_code == 1
-    assert json.loads(result.stdout)[-1]["found"].startswith("train_labels: delete ")
+    assert "its digest does not fit: delete " in json.loads(result.stdout)[-1]["found"]
 
 
 def test_verify_without_a_name_reads_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_a_damaged_memory_is_made_anew(tmp_path: Path, read: list[Path]) -> None
     for broken in (b"", whole[:40], whole.replace(first.encode(), b"0" * 64), b"[]"):
         memory.write_bytes(broken)
         forget()
-        with pytest.warns(UserWarning, match="is damaged and is made anew"):
+        with pytest.warns(UserWarning, match="is made anew: what it stands for is read again"):
             assert file_digest(path) == first
     forget()
     assert file_digest(path) == first

@@ -15,6 +15,7 @@ import torch
 
 from robustbench_fl.api import Arrays
 from robustbench_fl.api.build import make
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.data.shared import copy_of, differences, share, shared
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ def test_changed_files_are_another_copy(place: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["train_images.npy", "test_labels.npy", "column-0.npy", "facts.json"])
-@pytest.mark.parametrize("how", ["cut", "gone", "other"])
+@pytest.mark.parametrize("how", ["cut", "gone", "other", "flipped"])
 def test_a_broken_copy_is_made_anew(place: Path, broken: str, how: str) -> None:
     dataset = method(place)
     share(dataset, place)
@@ -88,8 +89,12 @@ def test_a_broken_copy_is_made_anew(place: Path, broken: str, how: str) -> None:
     content = path.read_bytes()
     path.unlink()
     if how != "gone":
-        path.write_bytes(content[: len(content) // 2] if how == "cut" else b"[1, 2]")
-    assert copy_of(dataset, place) is None
+        flipped = content[:-1] + bytes([content[-1] ^ 1])
+        path.write_bytes({"cut": content[: len(content) // 2], "other": b"[1, 2]", "flipped": flipped}[how])
+    with pytest.raises(UsageError, match=r"The shared copy .*: delete "):
+        copy_of(dataset, place)
+    with pytest.warns(UserWarning, match="It is made anew"):
+        shared(dataset, place)
     for _ in range(2):
         found = shared(dataset, place)
         assert is_mapped(found)

@@ -100,7 +100,7 @@ class Checkpoint:
         return max(1.0, APART / each)
 
     def _origin(self) -> dict[str, Any]:
-        """Return what a checkpoint must agree in: the cell, and all code that runs in it."""
+        """Return what a checkpoint must agree in: the cell, its data, and all code that runs in it."""
         from robustbench_fl.api import build
         from robustbench_fl.core.provenance import provenance
 
@@ -111,6 +111,7 @@ class Checkpoint:
         return {
             "format": _FORMAT,
             "key": cell.key,
+            "data": self._simulation.federation.arrays.digest,
             "sources": _sources(),
             "plugins": code_in(methods),
             "versions": provenance()["versions"],
@@ -130,7 +131,7 @@ class Checkpoint:
         origin = self._origin()
         apart = sorted(name for name in origin if facts.get(name) != origin[name])
         if apart:
-            self._left_alone(f"was made by another version, engine or device ({', '.join(apart)} differ)")
+            self._left_alone(f"was made with other data, code or devices ({', '.join(apart)} differ)")
             return
         try:
             restore(self._simulation, tensors, facts)

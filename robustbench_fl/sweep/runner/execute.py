@@ -77,6 +77,7 @@ def execute(
         try:
             simulation = _simulated(planned.cell, environment, policy, listener, after_round)
             parts = outcome(simulation, peak_memory_mb=peak_memory_mb())
+            parts["data"] = simulation.federation.arrays.digest
         except CellTimeout as error:
             parts = {"status": "timeout", "reason": str(error)}
         except Exception as error:

@@ -14,10 +14,14 @@ from robustbench_fl.core.record import CellRecord, Facts, Labels
 from robustbench_fl.sweep.runner.environment import Environment
 
 
-def record(planned: Planned, environment: Environment, **parts: Any) -> CellRecord:
-    """Return the validated record of a planned cell."""
+def record(
+    planned: Planned, environment: Environment, *, data: str | None = None, **parts: Any
+) -> CellRecord:
+    """Return the validated record of a planned cell, trained on arrays of the digest `data`."""
     cell = planned.cell
     made_by = {**provenance(), "engine": environment.engine, "device": environment.device}
+    if data is not None:
+        made_by["data"] = data
     if code_in(cell.identity):
         # Whether the plug-in is in some other commit, nobody here knows.
         made_by |= {"dirty": True, "plugins": dict(map(_named, environment.plugins))}
