@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _UNSTABLE = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields that say nothing of what runs, or that only some versions of Python have."""
@@ -61,7 +61,8 @@ def digest_of_code(path: Path, name: str, home: Path | None = None) -> str:
             return file.is_relative_to(home.resolve())
         return file.is_relative_to(top) and not file.is_relative_to(_PACKAGE)
 
-    todo = [(path, name if name in _read(path).bound else _WHOLE)]
+    read_once, find = cache(_read), cache(_file_of)  # for this digest: files may change between two
+    todo = [(path, name if name in read_once(path).bound else _WHOLE)]
     seen: set[tuple[Path, str]] = set()
     told: set[str] = set()
     while todo:
@@ -70,14 +71,15 @@ def digest_of_code(path: Path, name: str, home: Path | None = None) -> str:
             continue
         seen.add(place)
         file, wanted = place
-        read = _read(file)
+        read = read_once(file)
         module = "" if file == path else file.relative_to(root).as_posix()
         names = list(read.bound) if wanted == _WHOLE else [wanted]
         statements = read.effects + [one for known in names for one in read.bound.get(known, [])]
         for statement in statements:
-            told.add(f"{module}\0{_text(statement)}")
-            todo += [(file, used) for used in _names(statement) if used in read.bound]
-            todo += [one for one in _imported(statement, file, root) if counts(one[0])]
+            said = _said(statement)
+            told.add(f"{module}\0{said.text}")
+            todo += [(file, used) for used in said.names if used in read.bound]
+            todo += [one for one in _imported(said.imports, file, root, find) if counts(one[0])]
     return hashlib.sha256("\n".join(sorted(told)).encode()).hexdigest()[:16]
 
 
@@ -90,7 +92,7 @@ def registered_in(path: Path) -> dict[str, str]:
         If the file cannot be read, or is no Python.
     """
     found = {}
-    for statement in ast.parse(path.read_bytes()).body:
+    for statement in (one for many in _read(path.resolve()).bound.values() for one in many):
         for decorator in statement.decorator_list if isinstance(statement, ast.ClassDef) else ():
             if not isinstance(decorator, ast.Call) or not decorator.args:
                 continue
@@ -170,22 +172,40 @@ def _binds(statement: ast.stmt) -> Iterator[str]:
                 yield from _binds(node)
 
 
-def _names(statement: ast.stmt) -> set[str]:
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+class _Said(NamedTuple):
+    """What a statement says: itself, the names that it reads, and the imports in it."""
+
+    text: str
+    names: frozenset[str]
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
 
 
-def _imported(statement: ast.stmt, file: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what the imports in a statement take from files beside this one; all of it if a module."""
-    for node in ast.walk(statement):
+@lru_cache(maxsize=4096)
+def _said(statement: ast.stmt) -> _Said:
+    """Methods of one package share statements, each of which is walked once."""
+    nodes = list(ast.walk(statement))
+    names = frozenset(node.id for node in nodes if isinstance(node, ast.Name))
+    imports = tuple(node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    return _Said(_text(statement), names, imports)
+
+
+def _imported(
+    imports: Iterable[ast.Import | ast.ImportFrom],
+    file: Path,
+    root: Path,
+    find: Callable[[Path, str], Path | None],
+) -> Iterator[tuple[Path, str]]:
+    """Yield what imports take from files beside this one; all of it if a module."""
+    for node in imports:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if (module := _file_of(root, alias.name)) is not None:
+                if (module := find(root, alias.name)) is not None:
                     yield module, _WHOLE
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = file.parents[node.level - 1] if node.level else root
             for alias in node.names:
-                inner = _file_of(base, ".".join(filter(None, (node.module, alias.name))))
-                outer = _file_of(base, node.module or "")
+                inner = find(base, ".".join(filter(None, (node.module, alias.name))))
+                outer = find(base, node.module or "")
                 if inner is not None:
                     yield inner, _WHOLE
                 elif outer is not None:
