@@ -4,6 +4,10 @@ Run ``OMP_NUM_THREADS=1 python benchmarks/reconstruction.py``; one line a proble
 milliseconds per client and iteration on one thread, the best of a few interleaved repeats (neighbours
 on a machine only ever add), both sides with the released settings (S = 5, all three data learned). Memory is
 measured in a process of its own: the peak over what the imports take.
+
+With ``--rounds`` instead: what whole rounds cost the server under the presets ``fast`` and
+``calibrated``, and under ``calibrated`` with a budget that is given, so that nothing is calibrated.
+Fashion-MNIST needs ``--data-dir``.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from robustbench_fl.api.model import Model
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.convnet import ConvNetModel
 from robustbench_fl.models.zoo.mlp import MlpModel
+from robustbench_fl.notebook import run_cell
 
 PROBLEMS: dict[str, Callable[[], Model]] = {
     "mlp 64-200-10": lambda: MlpModel((1, 8, 8), 10, [200]),
@@ -32,6 +37,16 @@ PROBLEMS: dict[str, Callable[[], Model]] = {
 }
 WANTED = {"mlp 64-200-10": 8.0, "mlp 784-200-10": 7.0, "convnet 8x8 width 16 depth 2": 6.0}
 """Speed-ups that the project promises."""
+PRESETS = {
+    "fast": "fedredefense(preset=fast)",
+    "calibrated": "fedredefense",
+    "no calibration": "fedredefense(first_budget=400)",
+}
+WORLDS = {
+    "digits": {"dataset": "digits"},
+    "Fashion-MNIST": {"dataset": "fashion_mnist(train=6000, test=2000)", "model": "mlp(hidden=[100])"},
+}
+ROUND_SEEDS, ROUNDS = range(3), 6
 RATES: dict[str, float] = {"lr_image": 0.5, "lr_label": 0.2, "lr_step": 5e-6}
 STEP, UNROLL_STEPS = 0.1, 5
 
@@ -132,6 +147,43 @@ def status(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
+def compare_rounds(world: str, alpha: float, attack: str, repeats: int, data_dir: str | None) -> None:
+    """Print one line for one world: CPU milliseconds of the server a round, mean over the seeds."""
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(repeats):
+        for seed in ROUND_SEEDS:
+            for name, rule in PRESETS.items():
+                cell = run_cell(
+                    aggregator=rule,
+                    attack=attack,
+                    partition=f"balanced_dirichlet(alpha={alpha:g})",
+                    seed=seed,
+                    rounds=ROUNDS,
+                    root_size=100,
+                    data_dir=data_dir,
+                    **WORLDS[world],
+                )
+                spent = cell.record.costs.aggregate_seconds if cell.record.costs else float("nan")
+                best[name, seed] = min(best.get((name, seed), float("inf")), spent / ROUNDS)
+    fast, calibrated, given = (sum(best[name, s] for s in ROUND_SEEDS) / len(ROUND_SEEDS) for name in PRESETS)
+    print(
+        f"{f'{world}, alpha {alpha:g}, {attack}':34}{fast * 1e3:9.1f} ms{calibrated * 1e3:9.1f} ms"
+        f"{given * 1e3:9.1f} ms{calibrated / fast:9.2f} x{calibrated / given - 1:+10.0%}",
+        flush=True,
+    )
+
+
+def print_rounds(repeats: int, data_dir: str | None) -> None:
+    """Print a line for each world, partition and attack."""
+    print(f"{'':34}{'fast':>12}{'calibrated':>12}{'given':>12}{'of fast':>11}{'calibration':>11}")
+    for world in WORLDS:
+        if world != "digits" and data_dir is None:
+            continue
+        for alpha in (0.1, 1.0):
+            for attack in ("none", "min_max"):
+                compare_rounds(world, alpha, attack, repeats, data_dir)
+
+
 def main() -> None:
     """Read the options and print a line a problem."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -139,11 +191,16 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--path", default="auto", help="auto, vmap, stacked or lowrank")
+    parser.add_argument("--rounds", action="store_true", help="compare whole rounds of two presets")
+    parser.add_argument("--data-dir", help="with Fashion-MNIST, for --rounds")
     parser.add_argument("--memory-of", choices=PROBLEMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.memory_of:
         print_memory(options.memory_of, options.clients)
+        return
+    if options.rounds:
+        print_rounds(options.repeats, options.data_dir)
         return
     print(f"{'':30}{'loop':>12}{'batched':>12}{'speed-up':>23}{'difference':>12}{'memory':>12}")
     for name in PROBLEMS:
