@@ -39,26 +39,28 @@ def test_every_command_and_figure_the_readme_names_exists() -> None:
 
 RAISED = {
     *("alie", "byzmean", "dba", "neurotoxin", "rop", "scaling"),
-    *("deepsight", "fedredefense", "fedseca", "flare", "fldetector", "multi_metrics"),
+    *("deepsight", "fedseca", "flare", "fldetector", "multi_metrics"),
 }
 """Methods whose version was raised after the committed cells were made; their cells are to be made anew."""
+CURRENT = {"quickstart"}
+"""Folders that have been made anew since."""
 
 
 def keys_planned(sweep: dict[str, Any]) -> set[str]:
     """Return the keys of a plan's cells, but of methods that have been raised."""
     cells = [planned.cell for planned in expand(make_sweep(sweep, {}))]
-    return {cell.key for cell in cells if not raised(cell.aggregator, cell.attack)}
+    return {cell.key for cell in cells if not raised(sweep["name"], cell.aggregator, cell.attack)}
 
 
 def keys_stored(folder: Path) -> set[str]:
     """Return the keys of a folder's cells, but of methods that have been raised."""
-    records = Store.existing(folder).stored()
-    return {r["key"] for r in records if not raised(r["labels"]["aggregator"], r["labels"]["attack"])}
+    labels = {r["key"]: r["labels"] for r in Store.existing(folder).stored()}
+    return {key for key, its in labels.items() if not raised(folder.name, its["aggregator"], its["attack"])}
 
 
-def raised(*texts: str) -> bool:
+def raised(sweep: str, *texts: str) -> bool:
     names = {call.name for text in texts for call in parse_chain(text)}
-    return bool(names & RAISED)
+    return sweep not in CURRENT and bool(names & RAISED)
 
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
