@@ -11,7 +11,8 @@ from typing import Any
 from robustbench_fl.core.cell import key_of
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import Store
-from robustbench_fl.store.codec import PACKED, seal, write_lines
+from robustbench_fl.store.codec import PACKED, seal
+from robustbench_fl.store.lines import write_lines
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "results" / "quickstart"
 FIRST_SEED = 1000
@@ -50,7 +51,7 @@ def fake_folder(folder: Path, cells: int, *, packed: bool = False) -> Store:
         ({name: record[name] for name in names} for record in fake_records(cells)),
     )
     if packed:
-        write_lines(folder / PACKED, map(seal, fake_records(cells)))
+        write_lines(folder / PACKED, map(seal, fake_records(cells)), "pack")
         return store
     store.cells.mkdir(exist_ok=True)
     for record in fake_records(cells):

@@ -214,6 +214,6 @@ def load_results(folder: str | Path) -> pd.DataFrame:
         If the folder holds no sweep.
     """
     from robustbench_fl.analysis.frame import frame
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
-    return frame(Store.existing(Path(folder)).records())
+    return frame(existing(Path(folder)).records())

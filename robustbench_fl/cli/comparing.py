@@ -54,9 +54,9 @@ def compare(
 
     def made() -> list[Any]:
         from robustbench_fl.analysis.compare import compare as compared
-        from robustbench_fl.store import Store
+        from robustbench_fl.sweep.replan import existing
 
-        before, after = (Store.existing(folder).records() for folder in (first, second))
+        before, after = (existing(folder).records() for folder in (first, second))
         found = compared(before, after, value, tolerance, force)
         return [table_text(found, format_, bold=bold), list(found.regressions)]
 

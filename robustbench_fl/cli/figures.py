@@ -46,7 +46,7 @@ def figures(
 
     --data-dir and --plugin are for --synthetic.
     """
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
     if synthetic is not None:
         from robustbench_fl.report.canvas import written_as
@@ -60,7 +60,7 @@ def figures(
         raise UsageError("--plugin is for --synthetic KEY: the other figures need no methods.")
     from robustbench_fl.report.figures import write_figures
 
-    written = write_figures(Store.existing(folder).records(), folder, format_)
+    written = write_figures(existing(folder).records(), folder, format_)
     if not written:
         raise UsageError(f"{str(folder)!r} holds no finished cell; nothing to draw. Run the sweep first.")
     _report(written)

@@ -33,9 +33,9 @@ def report(folder: Path, out: Path | None, missing: Missing) -> None:
     from robustbench_fl.cli.results import command_of
     from robustbench_fl.cli.tabling import records_of
     from robustbench_fl.report.page.write import NAME, write_page
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
-    store = Store.existing(folder)
+    store = existing(folder)
     path = out or folder / NAME
     if path.is_dir():
         raise UsageError(f"--out must name a file, but {str(path)!r} is a folder. Try {str(path / NAME)!r}.")

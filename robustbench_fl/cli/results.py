@@ -115,13 +115,13 @@ def find_record(key: str, folder: Path | None) -> dict[str, Any]:
     UsageError
         If there is none, or more than one.
     """
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
     folders = [folder] if folder else sorted(path.parent for path in Path("results").glob("*/plan.jsonl.gz"))
     found = {
         record["key"]: record
         for place in folders
-        for record in Store.existing(place).records()
+        for record in existing(place).records()
         if record["key"].startswith(key)
     }
     if len(found) != 1:
@@ -132,6 +132,6 @@ def find_record(key: str, folder: Path | None) -> dict[str, Any]:
 
 
 def _store(folder: Path) -> Store:
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
-    return Store.existing(folder)
+    return existing(folder)

@@ -31,9 +31,9 @@ def status(folder: Path, watch: bool, format_: str) -> None:
     With --watch a terminal shows the table again and again; elsewhere every change is a line. It ends
     when no cell is missing.
     """
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
-    store = Store.existing(folder)
+    store = existing(folder)
     if not watch:
         click.echo(of_folders((folder,), lambda: _text(store, format_)))
         return

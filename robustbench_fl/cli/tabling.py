@@ -135,9 +135,9 @@ def cells_of(folder: Path) -> pd.DataFrame:
 def records_of(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a sweep's folder; errors as :func:`cells_of`."""
     from robustbench_fl.core.status import FINAL
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
 
-    store = Store.existing(folder)
+    store = existing(folder)
     records = store.records()
     context = click.get_current_context(silent=True)
     if context is not None and store.problems():

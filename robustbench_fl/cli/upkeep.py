@@ -27,11 +27,11 @@ _SHOWN = 20
 def failures(folder: Path, format_: str) -> None:
     """List the cells of a sweep that failed: one line each, with the reason and the log."""
     from robustbench_fl.core.status import FINAL
-    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.replan import existing
     from robustbench_fl.sweep.runner.observers import log_path
 
     rows = []
-    for record in Store.existing(folder).summaries():
+    for record in existing(folder).summaries():
         if record["status"] not in {*FINAL, "missing"}:
             log = log_path(folder, record["key"])
             rows.append({
@@ -60,13 +60,14 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
 
     Nothing is removed while a sweep is running in the folder.
     """
-    from robustbench_fl.store import Store, cleaning
+    from robustbench_fl.store import cleaning
+    from robustbench_fl.sweep.replan import existing
 
     if stale == failed:
         raise UsageError(
             "Say what to remove: --stale or --failed." if not stale else "Give --stale or --failed, not both."
         )
-    store = Store.existing(folder)
+    store = existing(folder)
     removable = cleaning.stale(store) if stale else cleaning.failures(store)
     if not removable.cells and not removable.files:
         click.echo("Nothing to remove.")
@@ -91,8 +92,9 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     """
     from robustbench_fl.report.write import write_reports
     from robustbench_fl.sweep.merge import merge as merged
+    from robustbench_fl.sweep.replan import existing
 
-    done = merged(folders, out, lambda store: write_reports(store.records(), store.folder))
+    done = merged(folders, out, lambda store: write_reports(store.records(), store.folder), existing)
     click.echo(f"{done.stored} of {done.planned} cells in {out}")
     if done.left_out:
         click.echo(f"{done.left_out} stored cells are in no plan, and were left out.", err=True)
@@ -121,12 +123,12 @@ def verify(
     the same bit for bit; elsewhere its final figures must agree to 1e-3. The exit code is 1 if a cell
     differs, none could be compared, or a file is damaged.
     """
-    from robustbench_fl.store import Store
     from robustbench_fl.sweep import verify as verifying
+    from robustbench_fl.sweep.replan import existing
     from robustbench_fl.sweep.runner.processes import MethodProcess
     from robustbench_fl.sweep.runner.stopping import Stop
 
-    store = Store.existing(folder)
+    store = existing(folder)
     damaged = store.reread()
     records = verifying.sampled(store, sample, seed)
     if not records:

@@ -17,10 +17,12 @@ from pydantic_core import from_json, to_json
 
 from robustbench_fl.core.files import read_regular
 from robustbench_fl.core.intact import KEY
+from robustbench_fl.core.places import own_folder
 from robustbench_fl.store.codec import PACKED as PACK
-from robustbench_fl.store.codec import read_lines, unseal
-from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
-from robustbench_fl.store.index import LOOSE, PACKED, Index, IndexDamaged, IndexEntry, Stat
+from robustbench_fl.store.codec import unseal
+from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError, damaged
+from robustbench_fl.store.index import COUNTED, LOOSE, PACKED, Index, IndexDamaged, IndexEntry, Stat
+from robustbench_fl.store.lines import read_lines
 
 INDEX = ".index.sqlite"
 LARGE = 500
@@ -112,14 +114,18 @@ class Catalogue:
         files, foreign = self._scan()
         pack = _stat_of(self.folder / PACK)
         stale = dict.fromkeys(files)
-        gone, packed = [], 0
+        gone, of_pack, counted = [], [], -1
         for number, head in self._index.heads():
-            if head.place == PACKED and head.stat == pack:
-                packed += 1
+            if head.place != LOOSE and head.stat == pack:
+                of_pack.append(number)
+                counted = int(head.key) if head.place == COUNTED else counted
             elif head.place == LOOSE and head.key in stale and files[head.key] == head.stat:
                 del stale[head.key]
             else:
                 gone.append(number)
+        packed = len(of_pack)
+        if packed - 1 != counted:  # a row of the index is gone
+            gone, packed = gone + of_pack, 0
         if gone or stale or (pack is not None and not packed):
             new = self._read_all(stale, None if packed else pack)
             self._index.change(gone, new, keep=max(len(files), packed, _guess(pack)) >= LARGE)
@@ -130,11 +136,17 @@ class Catalogue:
         problems = [(f"cells/{name}", "is not named after a cell") for name in foreign]
         self.heads, lines = {}, []
         for number, head in self._index.heads():
+            if head.place == COUNTED:
+                continue
             if head.status is None:
-                name = f"cells/{head.key}.json" if head.place == LOOSE else f"{head.key} of {PACK}"
-                problems.append((name, self._index.body(number).decode(errors="replace")))
+                name = f"cells/{head.key}.json"
                 if head.place == PACKED:
-                    lines.append(head.key)
+                    line, _, again = head.key.partition(", again ")
+                    name = f"{line} of {PACK}"
+                    lines.append(line)
+                    if again in self.heads and self.heads[again].place == PACKED:
+                        del self.heads[again]  # which of the two is right?
+                problems.append((name, self._index.body(number).decode(errors="replace")))
             elif head.key not in self.heads:
                 self.heads[head.key] = Found(number, head.place, sys.intern(head.status))
         self.problems, self.bad_lines = problems, frozenset(lines)
@@ -195,18 +207,44 @@ class Catalogue:
         return IndexEntry(LOOSE, key, found, record["status"]), _brief(record)
 
     def _read_pack(self, pack: Stat) -> Iterator[tuple[IndexEntry, bytes]]:
-        seen = set()
-        for number, line in enumerate(read_lines(self.folder / PACK), 1):
+        seen: dict[str, int] = {}
+        count = 0
+        for number, line in enumerate(pack_lines(self.folder), 1):
+            bad, key, why = f"line {number}", "", ""
             try:
                 record = unseal(line)
+                key = record["key"]
+                first = key not in seen
+                if seen.setdefault(key, hash(line)) != hash(line):
+                    bad, why = f"{bad}, again {key}", f"holds another record of {key} than a line before"
             except NewerSchema as error:
                 raise StoreError(f"{PACK}, line {number}: {error}") from None
             except Damaged as error:
-                yield IndexEntry(PACKED, f"line {number}", pack, None), str(error).encode()
+                why = str(error)
+            if why:
+                yield IndexEntry(PACKED, bad, pack, None), why.encode()
+            elif first:
+                yield IndexEntry(PACKED, key, pack, record["status"]), _brief(record)
+            else:
                 continue
-            if record["key"] not in seen:
-                seen.add(record["key"])
-                yield IndexEntry(PACKED, record["key"], pack, record["status"]), _brief(record)
+            count += 1
+        yield IndexEntry(COUNTED, str(count), pack, None), b""
+
+
+def pack_lines(folder: Path) -> Iterator[bytes]:
+    """Yield the lines of a folder's packed file.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged as a whole, or there is none.
+    """
+    try:
+        yield from read_lines(folder / PACK, "pack")
+    except FileNotFoundError:
+        raise damaged(folder / PACK, "is gone") from None
+    except Damaged as why:
+        raise damaged(folder / PACK, why) from None
 
 
 def read_file(path: Path | str) -> tuple[bytes, Stat]:
@@ -241,21 +279,6 @@ def fingerprint(folder: Path, plan: Path) -> str:
     with contextlib.suppress(FileNotFoundError):  # by content: every run writes the same plan anew
         digest.update(plan.read_bytes())
     return digest.hexdigest()
-
-
-def own_folder(path: Path) -> None:
-    """Refuse a link where a folder of the sweep should be: it may lead anywhere.
-
-    Raises
-    ------
-    StoreError
-        If `path` is one.
-    """
-    if path.is_symlink():
-        raise StoreError(
-            f"{str(path)!r} is a link, and may lead out of the sweep's folder. Put a real folder there, "
-            "or link the whole sweep's folder."
-        )
 
 
 def printable(name: str) -> str:

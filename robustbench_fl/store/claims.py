@@ -35,7 +35,7 @@ from types import TracebackType
 from typing import Self
 
 from robustbench_fl.core.files import WriteError, open_regular
-from robustbench_fl.store.catalogue import own_folder
+from robustbench_fl.core.places import own_folder
 from robustbench_fl.store.errors import StoreError
 
 FOLDER = "claims"

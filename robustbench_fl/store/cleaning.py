@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustbench_fl.core.files import WriteError
+from robustbench_fl.core.places import own_folder
 from robustbench_fl.core.status import RETRIED
-from robustbench_fl.store.catalogue import own_folder
 from robustbench_fl.store.claims import FOLDER as CLAIMS
 from robustbench_fl.store.claims import claims_in, refuse_running, runs_in
 from robustbench_fl.store.folder import Store

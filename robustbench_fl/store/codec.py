@@ -1,4 +1,4 @@
-"""Records as bytes: the sealed line of one record, older schemas, the packed file of many.
+"""Records as bytes: the sealed line of one record, and older schemas.
 
 A sealed record is a line of JSON that begins with its own checksum. The checksum covers every byte after
 it, so a file that was cut short, or edited by hand, is known as such before anything in it is believed.
@@ -12,26 +12,24 @@ record is stored in its new form when it is next written.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import os
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
 from robustbench_fl.core.cell import key_of
 from robustbench_fl.core.durability import durability
-from robustbench_fl.core.files import atomic, open_regular
 from robustbench_fl.core.intact import is_record
 from robustbench_fl.core.record import SCHEMA
-from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
+from robustbench_fl.store.errors import Damaged, NewerSchema
 
 Record = dict[str, Any]
+
+PACKED = "cells.jsonl.gz"
+"""The file of many records."""
 
 UNSEALED = frozenset({1})
 """Schemas whose records carry no checksum."""
@@ -166,9 +164,9 @@ def unseal(raw: bytes, key: str | None = None, *, known: bool = False) -> dict[s
     NewerSchema
         If it is whole, but of a later schema.
     """
-    sealed = raw.startswith(_START)
-    if sealed and raw[len(_START) : _BODY] != _checksum(raw[_BODY:]):
-        raise Damaged("was cut short or changed after it was written: its checksum does not fit")
+    if not raw:
+        raise Damaged("is empty")
+    sealed = has_checksum(raw)
     try:
         record = from_json(raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
@@ -188,6 +186,21 @@ def unseal(raw: bytes, key: str | None = None, *, known: bool = False) -> dict[s
     return record
 
 
+def has_checksum(raw: bytes) -> bool:
+    """Whether a line begins with its checksum; lines of older versions may not.
+
+    Raises
+    ------
+    Damaged
+        If it does, and the checksum does not fit.
+    """
+    if not raw.startswith(_START):
+        return False
+    if raw[len(_START) : _BODY] != _checksum(raw[_BODY:]):
+        raise Damaged("was cut short or changed after it was written: its checksum does not fit")
+    return True
+
+
 def _check(record: dict[str, Any]) -> None:
     if not is_record(record):
         raise Damaged("is no whole cell record")
@@ -201,41 +214,3 @@ def _check(record: dict[str, Any]) -> None:
 
 def _checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:_DIGITS].encode()
-
-
-PACKED = "cells.jsonl.gz"
-RESTORE = "Restore it, or run the sweep into another folder."
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a compressed file, without their ends.
-
-    Raises
-    ------
-    StoreError
-        If it is damaged, or no ordinary file.
-    """
-    try:
-        with os.fdopen(open_regular(path), "rb") as raw, gzip.GzipFile(fileobj=raw) as file:
-            for line in file:
-                yield line.rstrip(b"\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise damaged(path, error) from None
-
-
-def damaged(path: Path, why: object) -> StoreError:
-    """Return the error for a compressed file that cannot be read."""
-    return StoreError(f"{path.name} in {str(path.parent)!r} is damaged ({why}). {RESTORE}")
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    """Write a compressed file of `lines`, whole or not at all, and return their number.
-
-    The same lines give the same bytes.
-    """
-    count = 0
-    with atomic(path) as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-        for line in lines:
-            file.write(line + b"\n")
-            count += 1
-    return count

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.sealed import Damaged as Damaged
 
 
 class StoreError(UsageError):
     """The folder cannot be read as a sweep's folder."""
+
+
+def damaged(path: Path, why: object) -> StoreError:
+    """Return the error for a file of a sweep's folder that cannot be trusted as a whole."""
+    folder = str(path.parent)
+    return StoreError(
+        f"{path.name} in {folder!r} is damaged (it {why}). It is left as it is. Restore it, or keep what "
+        f"is whole: robustbench-fl recover {shlex.quote(folder)}"
+    )
 
 
 class NewerSchema(StoreError):

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
-import warnings
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
-
-from pydantic_core import from_json
 
 from robustbench_fl.core.files import (
     WriteError,
@@ -21,30 +16,28 @@ from robustbench_fl.core.files import (
     sync_folder,
     write_atomically,
 )
-from robustbench_fl.core.intact import is_planned
+from robustbench_fl.core.places import own_folder
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.core.status import FINAL
-from robustbench_fl.store.catalogue import Catalogue, fingerprint, own_folder, read_file
+from robustbench_fl.store.aside import set_aside, warn
+from robustbench_fl.store.catalogue import Catalogue, fingerprint, pack_lines, read_file
 from robustbench_fl.store.claims import refuse_running
-from robustbench_fl.store.codec import (
-    PACKED,
-    RESTORE,
-    canonical_line,
-    damaged,
-    read_lines,
-    renewed,
-    seal,
-    unseal,
-    write_lines,
-)
-from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError
+from robustbench_fl.store.codec import PACKED, renewed, seal, unseal
+from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError, damaged
 from robustbench_fl.store.index import LOOSE
 from robustbench_fl.store.index import PACKED as IN_PACK
+from robustbench_fl.store.lines import write_lines
 from robustbench_fl.store.other_data import without_other_data
+from robustbench_fl.store.plan_file import (
+    PLAN,
+    SWEEP,
+    read_rows,
+    row_of,
+    sweep_table,
+    write_rows,
+    write_sweep,
+)
 from robustbench_fl.store.stale import CodeOfPlugins
-
-PLAN = "plan.jsonl.gz"
-SWEEP = "sweep.toml"
 
 
 class Store:
@@ -54,19 +47,22 @@ class Store:
     ----------
     folder : Path
         Created when something is first written.
+    replan : callable, optional
+        Makes the plan anew, from the store and why it is needed; without it a damaged plan is an error.
 
     What the code of plug-ins means for its cells is in its attribute `code`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, replan: Callable[[Store, str], None] | None = None) -> None:
         self.folder = folder
+        self._replan = replan
         self.cells = folder / "cells"
         self._catalogue = Catalogue(folder)
-        self.code = CodeOfPlugins(folder, self._planned_if_any, self._finished)
+        self.code = CodeOfPlugins(folder, self._planned_if_any, self.finished)
         self._sweep_read: bytes | None = b"never read"
 
     @classmethod
-    def existing(cls, folder: Path) -> Store:
+    def existing(cls, folder: Path, replan: Callable[[Store, str], None] | None = None) -> Store:
         """Return the store of a folder that holds a sweep.
 
         Raises
@@ -74,29 +70,41 @@ class Store:
         StoreError
             If it does not.
         """
-        if not (folder / PLAN).is_file():
+        if not (folder / PLAN).is_file() and not (folder / SWEEP).is_file():
             missing = "it is no folder" if folder.exists() else "it is not there"
             why = f"no {PLAN}" if folder.is_dir() else missing
             raise StoreError(
                 f"{str(folder)!r} holds no sweep ({why}). "
                 "Give the folder a sweep wrote, such as results/sweep."
             )
-        return cls(folder)
+        return cls(folder, replan)
 
     def read_sweep(self) -> dict[str, Any] | None:
-        """Return the table of ``sweep.toml``, ``None`` in a new folder."""
+        """Return the table of ``sweep.toml``, ``None`` in a new folder.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged, or gone from a folder with a plan or cells.
+        """
         path = self.folder / SWEEP
+        why: object
         try:
             self._sweep_read = read_regular(path)[0]
-            return tomllib.loads(self._sweep_read.decode())
+            return sweep_table(self._sweep_read)
         except FileNotFoundError:
             self._sweep_read = None
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise StoreError(
-                f"Cannot read {str(path)!r}: {why}. Restore it or choose another folder."
-            ) from None
+            if not any(os.path.lexists(self.folder / name) for name in (PLAN, PACKED, "cells")):
+                return None
+            why = "it is gone from a folder that holds a sweep"
+        except OSError as error:
+            why = error.strerror or error
+        except Damaged as error:
+            why = f"it {error}. If somebody changed it on purpose, remove its first line"
+        raise StoreError(
+            f"Cannot read {str(path)!r}: {why}. Restore it or choose another folder. "
+            "`robustbench-fl recover` takes it out of the plan, if that holds it."
+        )
 
     def sweep_is_changed(self) -> bool:
         """Whether ``sweep.toml`` is another than this store has read, or was never read."""
@@ -107,10 +115,8 @@ class Store:
 
     def write_plan(self, sweep: dict[str, Any], planned: Iterable[dict[str, Any]]) -> None:
         """Write the sweep and its plan."""
-        import tomli_w
-
-        write_lines(self.folder / PLAN, map(canonical_line, planned))
-        self.write_bytes(SWEEP, tomli_w.dumps(sweep).encode())
+        write_sweep(self.folder / SWEEP, sweep)
+        write_rows(self.folder / PLAN, planned, read_regular(self.folder / SWEEP)[0])
 
     def planned(self) -> Iterator[dict[str, Any]]:
         """Yield the planned cells: ``key``, ``cell``, ``labels``, ``facts`` each.
@@ -118,24 +124,35 @@ class Store:
         Raises
         ------
         StoreError
-            If the plan is damaged.
+            If the plan is damaged, and cannot be made anew.
         """
         path = self.folder / PLAN
-        for line in read_lines(path):
-            try:
-                row = from_json(line, allow_inf_nan=False, cache_strings="keys")
-            except ValueError as error:
-                raise damaged(path, error) from None
-            if not is_planned(row):
-                raise StoreError(f"{PLAN} in {str(self.folder)!r} is no plan. {RESTORE}")
-            yield row
+        try:
+            lines, why = self._plan_lines()
+            if why and self._replan:
+                self._replan(self, why)
+                lines, why = self._plan_lines()
+            if why:
+                raise Damaged(why)
+            for line in lines:
+                yield row_of(line)
+        except Damaged as error:
+            raise damaged(path, error) from None
+
+    def plan_problem(self) -> str:
+        """Return why the plan cannot be trusted, nothing if it can."""
+        return self._plan_lines()[1]
+
+    def _plan_lines(self) -> tuple[list[bytes], str]:
+        try:
+            return read_rows(self.folder / PLAN), ""
+        except FileNotFoundError:
+            return [], "is not there"
+        except Damaged as why:
+            return [], str(why)
 
     def _planned_if_any(self) -> Iterator[dict[str, Any]]:
-        return self.planned() if (self.folder / PLAN).is_file() else iter(())
-
-    def read_plan(self) -> list[dict[str, Any]]:
-        """Return what :meth:`planned` yields."""
-        return list(self.planned())
+        return self.planned() if self._replan or (self.folder / PLAN).is_file() else iter(())
 
     def write(self, record: CellRecord) -> None:
         """Store one record. It appears at once or not at all.
@@ -223,7 +240,7 @@ class Store:
         self._refresh()
         yield from without_other_data(self.code.rows(lambda row: self.summary(row["key"])))
 
-    def _finished(self) -> Iterator[dict[str, Any]]:
+    def finished(self) -> Iterator[dict[str, Any]]:
         """Yield summaries of all finished cells, planned or not."""
         found = self._catalogue.heads.items()
         yield from (self._catalogue.summary(key) for key, head in found if head.status in FINAL)
@@ -257,7 +274,7 @@ class Store:
 
         self._keep_bad_pack()
         try:
-            packed_count = write_lines(self.folder / PACKED, lines())
+            packed_count = write_lines(self.folder / PACKED, lines(), "pack")
         except (Damaged, FileNotFoundError):
             raise StoreError(f"{str(self.cells)!r} changed while it was packed. Pack it again.") from None
         sync_folder(self.folder)
@@ -307,7 +324,7 @@ class Store:
             self._catalogue.refresh()
             self._keep_bad_pack()
             lines = [line for line, record in self._packed(overruled=True) if record["key"] not in unwanted]
-            write_lines(self.folder / PACKED, lines)
+            write_lines(self.folder / PACKED, lines, "pack")
         for key in unwanted:
             try:
                 self._path(key).unlink(missing_ok=True)
@@ -321,7 +338,7 @@ class Store:
     def _refresh(self) -> None:
         self._catalogue.refresh()
         for name, why in self._catalogue.problems:
-            _warn(f"{name} {why}. Its cell counts as missing.")
+            warn(f"{name} {why}. Its cell counts as missing.")
 
     def _path(self, key: str) -> Path:
         return self.cells / f"{key}.json"
@@ -333,14 +350,14 @@ class Store:
         except FileNotFoundError:
             return None
         except Damaged as why:
-            _warn(f"cells/{key}.json {why}. Its cell counts as missing.")
+            warn(f"cells/{key}.json {why}. Its cell counts as missing.")
             return None
 
     def _packed(self, *, overruled: bool = False) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield the packed records that count, with their lines; `overruled`: those under loose ones too."""
         heads, bad = self._catalogue.heads, self._catalogue.bad_lines
         seen = set()
-        for number, line in enumerate(read_lines(self.folder / PACKED), 1):
+        for number, line in enumerate(pack_lines(self.folder), 1):
             if f"line {number}" in bad:
                 continue
             record = unseal(line, known=True)
@@ -352,14 +369,9 @@ class Store:
     def _keep_bad_pack(self) -> None:
         """Keep a packed file, under another name too, of which something would be lost."""
         if lines := sorted(self._catalogue.bad_lines):
-            path = self.folder / PACKED
-            aside = _free_name(path)
-            try:
-                os.link(path, aside)
-            except OSError as error:
-                raise WriteError.of(aside, error) from None
+            aside = set_aside(self.folder / PACKED, keep=True)
             some = ", ".join(lines[:3]) + (" …" if len(lines) > 3 else "")
-            _warn(f"{PACKED} is kept as {aside.name} too: {some} cannot be trusted.")
+            warn(f"{PACKED} is kept as {aside.name} too: {some} cannot be trusted.")
 
     def _set_aside(self, key: str) -> None:
         """Keep what cannot be trusted under another name before its cell is stored anew."""
@@ -373,20 +385,5 @@ class Store:
         except FileNotFoundError:
             return
         except Damaged as why:
-            aside = _free_name(path)
-            try:
-                path.rename(aside)
-            except OSError as error:
-                raise WriteError.of(aside, error) from None
-            _warn(f"cells/{path.name} {why}. It is kept as cells/{aside.name}.")
-
-
-def _free_name(path: Path) -> Path:
-    """Return a name beside `path` under which a damaged file can be kept."""
-    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
-    return next(name for name in names if not os.path.lexists(name))
-
-
-def _warn(what: str) -> None:
-    # Python says the same message of the same line once, however often a command reads the folder.
-    warnings.warn(what, stacklevel=1)
+            aside = set_aside(path)
+            warn(f"cells/{path.name} {why}. It is kept as cells/{aside.name}.")

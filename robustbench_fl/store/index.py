@@ -21,8 +21,8 @@ from typing import NamedTuple
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.core.version import __version__
 
-LOOSE, PACKED = 0, 1
-"""Where a record lies: in a file of its own, or in the packed file."""
+LOOSE, PACKED, COUNTED = 0, 1, 2
+"""Where a record lies: in a file of its own, or in the packed file; how many rows there are of the latter."""
 
 _SCHEMA = (
     "CREATE TABLE heads (id INTEGER PRIMARY KEY, place INTEGER, key TEXT, size INTEGER, mtime INTEGER,"
@@ -30,7 +30,7 @@ _SCHEMA = (
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB)",
 )
 _BATCH = 500
-_VERSION = zlib.crc32(repr((_SCHEMA, SCHEMA, __version__)).encode()) & 0x7FFFFFFF
+_VERSION = zlib.crc32(repr((2, _SCHEMA, SCHEMA, __version__)).encode()) & 0x7FFFFFFF
 
 
 class Stat(NamedTuple):
@@ -53,9 +53,10 @@ class IndexEntry(NamedTuple):
     Parameters
     ----------
     place : int
-        `LOOSE` or `PACKED`.
+        `LOOSE`, `PACKED` or `COUNTED`.
     key : str
-        The cell's key; ``"line N"`` for a packed line that is not whole.
+        The cell's key; ``"line N"`` for a packed line that is not whole, ``"line N, again KEY"`` for another
+        record of a cell; for `COUNTED` the number of rows.
     stat : Stat
         Of the file it was read from.
     status : str, optional

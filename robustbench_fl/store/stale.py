@@ -8,7 +8,6 @@ something else by now. The file is read, never run.
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import Any
 
 from robustbench_fl.core.code import code_in, digest_of_code, registered_in, without_code
 from robustbench_fl.core.files import read_regular, write_atomically
+from robustbench_fl.core.places import own_folder
+from robustbench_fl.core.sealed import Damaged
 from robustbench_fl.core.status import KEPT, MISSING, STALE
-from robustbench_fl.store.catalogue import own_folder
+from robustbench_fl.store.errors import StoreError
+from robustbench_fl.store.plan_file import SWEEP, sweep_table
 
 PLUGINS = "plugins"
 """Key of ``sweep.toml`` that names the plug-in files, and the folder into which packing puts them."""
@@ -167,14 +169,15 @@ class CodeOfPlugins:
 
     def _others(self) -> dict[str, dict[str, Any]]:
         """Return finished cells of plug-ins by all but their code; of several, one of the last plan."""
-        last = {row["key"] for row in self._planned()}
+        last: set[str] = set()
+        with contextlib.suppress(StoreError):  # a damaged plan, which is about to be made anew
+            last = {row["key"] for row in self._planned()}
         return by_all_but_code(sorted(self._finished(), key=lambda record: record["key"] in last))
 
     def _names(self) -> list[str]:
         """Return the plug-in files that ``sweep.toml`` names."""
         try:
-            text = read_regular(self._folder / "sweep.toml")[0].decode()
-            named = tomllib.loads(text).get(PLUGINS, [])
-        except (OSError, ValueError, RecursionError):
+            named = sweep_table(read_regular(self._folder / SWEEP)[0]).get(PLUGINS, [])
+        except (OSError, Damaged):
             return []
         return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []

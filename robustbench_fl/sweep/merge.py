@@ -17,7 +17,8 @@ from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.record import FINAL
 from robustbench_fl.store import Store, StoreError
-from robustbench_fl.store.codec import PACKED, seal, write_lines
+from robustbench_fl.store.codec import PACKED, seal
+from robustbench_fl.store.lines import write_lines
 from robustbench_fl.sweep.config import GROWABLE, Sweep, make_sweep, settings_apart, to_toml, united
 from robustbench_fl.sweep.rows import united_row
 
@@ -38,7 +39,10 @@ class Merged:
 
 
 def merge(
-    folders: Sequence[Path], out: Path, finish: Callable[[Store], object] = lambda store: None
+    folders: Sequence[Path],
+    out: Path,
+    finish: Callable[[Store], object] = lambda store: None,
+    existing: Callable[[Path], Store] = Store.existing,
 ) -> Merged:
     """Write the union of `folders` into the new folder `out`, which appears whole or not at all.
 
@@ -52,6 +56,8 @@ def merge(
         Must not exist, or be empty.
     finish : callable
         Called with the store before it gets its name, to write what is derived.
+    existing : callable
+        Opens a folder.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def merge(
     """
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{str(out)!r} exists. Give -o a new folder; nothing is overwritten.")
-    stores = [Store.existing(folder) for folder in folders]
+    stores = [existing(folder) for folder in folders]
     sweep = _united(stores)
     rows = _plan(stores)
     winners = _winners(stores, rows)
@@ -76,7 +82,7 @@ def merge(
     try:
         made = Store(place)
         made.write_plan(to_toml(sweep), rows.values())
-        stored = write_lines(place / PACKED, _lines(stores, winners))
+        stored = write_lines(place / PACKED, _lines(stores, winners), "pack")
         finish(made)
         made.close()
         place.chmod(0o755)
@@ -119,7 +125,7 @@ def _plan(stores: Sequence[Store]) -> dict[str, dict[str, Any]]:
     for store in stores:
         for row in store.planned():
             rows[row["key"]] = united_row(rows.get(row["key"], row), row)
-            key, folder = versions.setdefault(_without_versions(row), (row["key"], store.folder))
+            key, folder = versions.setdefault(without_versions(row), (row["key"], store.folder))
             if key != row["key"]:
                 other = rows[key]
                 raise UsageError(
@@ -177,7 +183,7 @@ def _lines(stores: Sequence[Store], winners: Mapping[str, int]) -> Iterator[byte
                 yield seal(record)
 
 
-def _without_versions(row: Mapping[str, Any]) -> str:
+def without_versions(row: Mapping[str, Any]) -> str:
     """Return what a planned cell is, apart from the versions of what computes it."""
     cell = {name: value for name, value in row["cell"].items() if name not in ("schema", "engine")}
     return json.dumps([_bare(cell), row["labels"]], sort_keys=True)

@@ -154,7 +154,7 @@ def test_a_cell_of_another_version_is_refused(swept: Path) -> None:
 
 def test_nothing_to_draw_is_said(swept: Path, tmp_path: Path) -> None:
     store = Store.existing(swept)
-    rows = [row for row in store.read_plan() if row["labels"]["aggregator"] == "mean"]
+    rows = [row for row in store.planned() if row["labels"]["aggregator"] == "mean"]
     Store(tmp_path).write_plan({"name": "other"}, rows)
     with pytest.raises(UsageError, match="no finished cell; nothing to draw"):
         cli(["figures", str(tmp_path)], standalone_mode=False)

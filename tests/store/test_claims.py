@@ -9,6 +9,7 @@ import time
 import pytest
 
 from robustbench_fl.core.errors import RobustbenchError
+from robustbench_fl.core.places import PlaceError
 from robustbench_fl.store import StoreError, claims
 from robustbench_fl.store.claims import Claims, Watcher, claims_in, refuse_running, running
 
@@ -147,7 +148,7 @@ def test_what_a_claim_says_makes_no_path(tmp_path):
     link = tmp_path / "t"
     link.mkdir()
     (link / "claims").symlink_to(tmp_path / "s")
-    with pytest.raises(StoreError, match="is a link"), Claims(link):
+    with pytest.raises(PlaceError, match="is a link"), Claims(link):
         pass
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robustbench_fl.core.places import PlaceError
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import StoreError
 from robustbench_fl.store.codec import STEPS, migrated, seal, unseal
@@ -44,7 +45,7 @@ EDITED = "was cut short or changed after it was written: its checksum does not f
         (_truncated, EDITED),
         (lambda text: text + "\n", EDITED),
         (lambda text: text.replace('"done"', '"failed"'), EDITED),
-        (lambda text: "", "is no whole JSON"),
+        (lambda text: "", "is empty"),
         (lambda text: "[]", "is no cell record"),
         (lambda text: "\ud800", "is no whole JSON"),
         (lambda text: "[" * 100_000, "is no whole JSON"),
@@ -245,7 +246,7 @@ def test_a_link_in_place_of_the_cells_is_refused(store, plan, record):
     outside.mkdir()
     store.cells.symlink_to(outside)
     for action in (store.statuses, lambda: store.write(record(plan[0]))):
-        with pytest.raises(StoreError, match="is a link, and may lead out of the sweep's folder"):
+        with pytest.raises(PlaceError, match="is a link, and may lead out of the sweep's folder"):
             action()
     assert list(outside.iterdir()) == []
 
@@ -264,7 +265,7 @@ def test_links_in_place_of_the_folders_files_are_refused(store, plan, name, reco
 @pytest.mark.parametrize("line", [b'{"key": ', b"[" * 100_000, b"\xff\xfe"])
 def test_a_damaged_line(store, plan, line):
     (store.folder / "plan.jsonl.gz").write_bytes(gzip.compress(line))
-    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is damaged \(.*\). Restore it"):
+    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is damaged \(it .*\). It is left as it is"):
         store.records()
     (store.folder / "cells.jsonl.gz").write_bytes(gzip.compress(line))
     with pytest.warns(UserWarning, match=r"line 1 of cells.jsonl.gz is no whole JSON. Its cell counts as"):

@@ -17,7 +17,7 @@ from robustbench_fl.sweep.run import plan_row
 
 def test_plan_and_sweep_are_read_back(store, sweep, plan):
     assert make_sweep(store.read_sweep(), {}) == sweep
-    rows = Store.existing(store.folder).read_plan()
+    rows = list(Store.existing(store.folder).planned())
     assert [row["key"] for row in rows] == [p.cell.key for p in plan]
     assert rows[0]["cell"] == plan[0].cell.identity
     assert rows[0]["labels"] == plan[0].cell.labels
@@ -102,7 +102,7 @@ def test_damaged_sweep_file(store, content):
 def test_a_plan_whose_rows_no_table_can_read(store, plan):
     row = {**plan_row(plan[0]), "labels": {}}
     (store.folder / "plan.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
-    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is no plan. Restore it"):
+    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is damaged \(it is no plan\)"):
         store.records()
 
 
@@ -144,7 +144,7 @@ def test_damaged_compressed_files(store, plan, name, damage, record):
     path = store.folder / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
-        StoreError, match=rf"{name} in .* is damaged \(.*\). Restore it, or run the sweep into"
+        StoreError, match=rf"{name} in .* is damaged \(it .*\). .* whole: robustbench-fl recover "
     ):
         store.records()
 
@@ -152,7 +152,7 @@ def test_damaged_compressed_files(store, plan, name, damage, record):
 @pytest.mark.parametrize("line", ["3", "{}", '{"key": "0123456789abcdef"}'])
 def test_a_plan_that_is_none(store, line):
     (store.folder / "plan.jsonl.gz").write_bytes(gzip.compress(line.encode()))
-    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is no plan. Restore it"):
+    with pytest.raises(StoreError, match=r"plan.jsonl.gz in .* is damaged \(it is no plan\)"):
         store.records()
 
 

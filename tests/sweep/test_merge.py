@@ -99,7 +99,7 @@ def test_a_result_is_taken_before_a_failure(tmp_path):
 
 def test_plans_of_other_versions_are_refused(tmp_path):
     one, two = swept(tmp_path / "1"), swept(tmp_path / "2", lambda number: False)
-    rows = Store(two).read_plan()
+    rows = list(Store(two).planned())
     for row in rows:
         row["cell"]["engine"] = 0
         row["key"] = row["key"][::-1]
@@ -140,5 +140,5 @@ def test_a_failed_merge_leaves_nothing(tmp_path, monkeypatch, function):
 
 def test_cells_of_no_plan_are_left_out_and_counted(tmp_path):
     one = swept(tmp_path / "1", aggregator="mean,median,krum")
-    Store(one).write_plan(Store(swept(tmp_path / "2")).read_sweep(), Store(tmp_path / "2").read_plan())
+    Store(one).write_plan(Store(swept(tmp_path / "2")).read_sweep(), Store(tmp_path / "2").planned())
     assert merge([one], tmp_path / "all") == Merged(planned=4, stored=4, left_out=2)
