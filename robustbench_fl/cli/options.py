@@ -73,6 +73,12 @@ def add_as(name: str, make: Callable[..., Any], *options: Option) -> Option:
 
 
 folder_argument = click.argument("folder", metavar="DIR", type=_PATH)
+take_over_option = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Do not wait for runs of other machines, or of this one before it was started anew: you are sure "
+    "that they are gone.",
+)
 data_dir_option = click.option(
     "--data-dir",
     type=_PATH,

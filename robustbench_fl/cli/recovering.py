@@ -39,7 +39,7 @@ def recover(folder: Path, plugins: tuple[Path, ...]) -> int:
         click.echo(text)
     for name, why in problems:
         click.echo(f"{name} {why}. It is left as it is.")
-    missing = [row for row in store.status_rows() if row["status"] == MISSING]
+    missing = [row for row in store.summaries() if row["status"] == MISSING]
     if not done and not problems and not why:
         click.echo("Nothing is damaged.")
         return 0

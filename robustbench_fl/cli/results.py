@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import folder_argument, missing_option
+from robustbench_fl.cli.options import folder_argument, missing_option, take_over_option
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.core.errors import UsageError
 
@@ -36,10 +36,11 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
 
 @click.command()
 @folder_argument
-def pack(folder: Path) -> None:
+@take_over_option
+def pack(folder: Path, take_over: bool) -> None:
     """Put a finished sweep's cell files into one compressed file."""
     store = _store(folder)
-    click.echo(f"{store.pack()} cells in {folder / 'cells.jsonl.gz'}")
+    click.echo(f"{store.pack(take_over=take_over)} cells in {folder / 'cells.jsonl.gz'}")
     for name, packed in store.code.pack().items():
         if packed:
             click.echo(f"Plug-in {packed}")
@@ -49,9 +50,10 @@ def pack(folder: Path) -> None:
 
 @click.command()
 @folder_argument
-def unpack(folder: Path) -> None:
+@take_over_option
+def unpack(folder: Path, take_over: bool) -> None:
     """Put a packed sweep's cells back into files of their own."""
-    click.echo(f"{_store(folder).unpack()} cells in {folder / 'cells'}")
+    click.echo(f"{_store(folder).unpack(take_over=take_over)} cells in {folder / 'cells'}")
 
 
 @click.command()

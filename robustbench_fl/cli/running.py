@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_fl.cli.options import add_as
+from robustbench_fl.cli.options import add_as, take_over_option
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.files import WriteError
 
@@ -38,6 +38,8 @@ class Running:
         Whether failed cells are missing ones too.
     keep_stale : bool
         Whether results of plug-ins that have been edited since are kept.
+    take_over : bool
+        Whether cells are taken from runs that nothing on this machine proves alive.
     events : str, optional
         Where events go.
     tensorboard : str, optional
@@ -48,6 +50,7 @@ class Running:
     existing: Existing
     retry_failed: bool
     keep_stale: bool
+    take_over: bool
     events: str | None
     tensorboard: str | None
 
@@ -61,6 +64,7 @@ def _running(
     existing: Existing,
     retry_failed: bool,
     keep_stale: bool,
+    take_over: bool,
     keep_logs: bool,
     checkpoint_every: int | None,
     events: str | None,
@@ -94,7 +98,7 @@ def _running(
                 f"--tensorboard takes a folder, and {tensorboard!r} is a file. If it is the sweep file, "
                 "put it before --tensorboard."
             )
-    return Running(policy, existing, retry_failed, keep_stale, events, tensorboard)
+    return Running(policy, existing, retry_failed, keep_stale, take_over, events, tensorboard)
 
 
 def _removed(cells_per_batch: str | None) -> None:
@@ -138,6 +142,7 @@ run_options = add_as(
         is_flag=True,
         help="Keep results of plug-ins that have been edited since, marked, instead of running them again.",
     ),
+    take_over_option,
     click.option(
         "--checkpoint-every",
         type=click.IntRange(0),

@@ -36,10 +36,20 @@ def status(folder: Path, watch: bool, format_: str) -> None:
     store = existing(folder)
     if not watch:
         click.echo(of_folders((folder,), lambda: _text(store, format_)))
+        if format_ == "table":
+            _tell_runs(store)
         return
     if format_ != "table":
         raise UsageError("--watch shows a table. Give --format without --watch.")
     _watch(store)
+
+
+def _tell_runs(store: Store) -> None:
+    """Print whose sweeps are running into the folder, and since when."""
+    from robustbench_fl.store.claims import running
+
+    for number, (run, cells) in enumerate(running(store.folder)):
+        click.echo(f"{'' if number else chr(10)}Running: {run}, {cells} cells at work")
 
 
 def _text(store: Store, format_: str) -> str:
@@ -92,6 +102,6 @@ def _line(counts: Counter[str], store: Store) -> str:
     total = counts.total()
     parts = [f"{total - counts['missing']} of {total} cells stored"]
     parts += [f"{count} {status}" for status, count in sorted(counts.items()) if status != "missing"]
-    if now := running(store.folder):
+    if now := sum(cells for _, cells in running(store.folder)):
         parts.append(f"{now} running")
     return ", ".join(parts)

@@ -76,7 +76,7 @@ def run_at(site: Site, prepared: Prepared, store: Store, running: Running, times
     with watch.watching():
         backend = site.backend(environment, running.policy, watch.logs.keep)
         say = partial(click.echo, err=True)
-        run(prepared, store, backend, watch.finished, watch.stop, watch.tell, say)
+        run(prepared, store, backend, watch.finished, watch.stop, watch.tell, say, running.take_over)
 
 
 @click.command()

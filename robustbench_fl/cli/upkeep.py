@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from robustbench_fl.cli.options import folder_argument, plugin_option
+from robustbench_fl.cli.options import folder_argument, plugin_option, take_over_option
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
@@ -48,17 +48,23 @@ def failures(folder: Path, format_: str) -> None:
 
 @click.command()
 @folder_argument
-@click.option("--stale", is_flag=True, help="Remove cells that no plan has, unfinished files and old claims.")
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Remove unfinished files, old claims, failed cells of no plan, and damaged files that are replaced.",
+)
 @click.option(
     "--failed",
     is_flag=True,
     help="Remove records of failed cells and timeouts, so that these count as missing.",
 )
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
+@take_over_option
+def clean(folder: Path, stale: bool, failed: bool, yes: bool, take_over: bool) -> None:
     """Remove what a sweep's folder no longer needs, after showing it.
 
-    Nothing is removed while a sweep is running in the folder.
+    A finished cell whose record is whole is never removed, in the plan or not. Nothing is removed while a
+    sweep is running in the folder.
     """
     from robustbench_fl.store import cleaning
     from robustbench_fl.sweep.replan import existing
@@ -68,7 +74,9 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool) -> None:
             "Say what to remove: --stale or --failed." if not stale else "Give --stale or --failed, not both."
         )
     store = existing(folder)
-    removable = cleaning.stale(store) if stale else cleaning.failures(store)
+    removable = (
+        cleaning.stale(store, take_over=take_over) if stale else cleaning.failures(store, take_over=take_over)
+    )
     if not removable.cells and not removable.files:
         click.echo("Nothing to remove.")
         return

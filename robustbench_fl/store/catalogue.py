@@ -267,7 +267,7 @@ def read_file(path: Path | str) -> tuple[bytes, Stat]:
 
 
 def fingerprint(folder: Path, plan: Path) -> str:
-    """Return a digest that changes whenever the plan or the file of a record in `folder` does."""
+    """Return a digest that changes whenever the plan, the sweep or the file of a record in `folder` does."""
     found = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder / "cells") as entries:
         for entry in entries:
@@ -276,8 +276,9 @@ def fingerprint(folder: Path, plan: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         found[f"/{PACK}"] = Stat.of((folder / PACK).lstat())
     digest = hashlib.sha256(repr(sorted(found.items())).encode())
-    with contextlib.suppress(FileNotFoundError):  # by content: every run writes the same plan anew
-        digest.update(plan.read_bytes())
+    for path in (plan, folder / "sweep.toml"):  # by content: every run writes the same ones anew
+        with contextlib.suppress(FileNotFoundError):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

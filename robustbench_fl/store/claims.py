@@ -2,16 +2,17 @@
 
 ::
 
-    claims/<run>.run            one file a running process: it holds the file's lock as long as it
-                                lives, and touches it every few seconds
+    claims/<run>.run            one file a running process, which says whose it is: it holds the file's
+                                lock as long as it lives, and touches it every few seconds
     claims/<key>.<number>       the cell `key` is taken, by the run named inside
 
 A claim is taken by creating its file, which only one process can. It counts for as long as its run
 is alive. A run is dead when its file is gone; or when it is of this machine, since this start of it,
 and its lock is free (the system lets go of the locks of a process that dies); or when this process
 has seen its file unchanged for the lease, on a clock that nobody sets. Times of different machines
-are never compared. The claim of a dead run is not removed but outbid by the next number, since two
-processes may find it dead at the same time.
+are never compared. A command that cannot watch for so long (:func:`refuse_running`) compares two times of
+one clock, that of the file system, and then watches for two signs of life. The claim of a dead run is not
+removed but outbid by the next number, since two processes may find it dead at the same time.
 
 A claim only saves work. Should one fail (a suspended machine, a file system that breaks its
 promises), a cell is run twice, and its second record, with the same numbers, replaces the first.
@@ -22,90 +23,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import re
 import secrets
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from robustbench_fl.core.files import WriteError, open_regular
+from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.places import own_folder
 from robustbench_fl.store.errors import StoreError
+from robustbench_fl.store.runs import LEASE, Run, Watcher, claims_in, myself, run_of, runs_in
 
 FOLDER = "claims"
-LEASE = 60.0
-"""Seconds without a sign of life after which a run on another machine counts as dead."""
 BEAT = 5.0
 """Seconds between two signs of life."""
-
-_CLAIM = re.compile(r"([0-9a-f]{16})\.([0-9]{1,6})")
-_RUN = re.compile(r"([0-9a-f]{16})\.run")
-
-
-@dataclass
-class Watcher:
-    """Tells live runs from dead ones, the better the longer it watches.
-
-    Parameters
-    ----------
-    folder : Path
-        ``claims/`` of a sweep.
-    lease : float
-        Seconds.
-    clock : callable
-        Seconds that only ever go forward.
-    """
-
-    folder: Path
-    lease: float = LEASE
-    clock: Callable[[], float] = time.monotonic
-    _signs: dict[str, tuple[int, float]] = field(default_factory=dict)
-
-    def is_alive(self, run: str) -> bool:
-        """Whether `run` may still be at work."""
-        try:
-            descriptor = open_regular(self.folder / f"{run}.run")
-        except OSError as error:
-            return error.errno not in (errno.ENOENT, None)
-        try:
-            if os.pread(descriptor, 100, 0).decode(errors="replace") == _boot() != "" and _is_free(
-                descriptor
-            ):
-                return False
-            return self._beats(run, os.fstat(descriptor).st_mtime_ns)
-        finally:
-            os.close(descriptor)
-
-    def is_claimed(self, path: Path) -> bool:
-        """Whether the claim in `path` counts."""
-        try:
-            descriptor = open_regular(path)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        try:
-            run = os.pread(descriptor, 100, 0).decode(errors="replace")
-            if re.fullmatch("[0-9a-f]{16}", run):
-                return self.is_alive(run)
-            # Made a moment ago and about to be written, or its maker died in between.
-            return self._beats(path.name, os.fstat(descriptor).st_mtime_ns)
-        finally:
-            os.close(descriptor)
-
-    def _beats(self, name: str, sign: int) -> bool:
-        now = self.clock()
-        last, since = self._signs.get(name, (None, now))
-        if last != sign:
-            since = now
-        self._signs[name] = (sign, since)
-        return now - since < self.lease
 
 
 class Claims:
@@ -117,6 +51,8 @@ class Claims:
         The sweep's folder.
     lease, beat : float
         Seconds after which a silent run counts as dead, and between two signs of life of this one.
+    take_over : bool
+        Whether claims are taken from runs that nothing on this machine proves alive.
 
     Raises
     ------
@@ -124,10 +60,12 @@ class Claims:
         From all methods, if the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, *, lease: float = LEASE, beat: float = BEAT) -> None:
+    def __init__(
+        self, folder: Path, *, lease: float = LEASE, beat: float = BEAT, take_over: bool = False
+    ) -> None:
         self.folder = folder / FOLDER
         self.run = secrets.token_hex(8)
-        self._watcher = Watcher(self.folder, lease)
+        self._watcher = Watcher(self.folder, lease, take_over=take_over)
         self._beat = beat
         self._held: dict[str, Path] = {}
         self._descriptor = -1
@@ -208,7 +146,7 @@ class Claims:
                 raise WriteError.of(self._file, error) from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.write(descriptor, _boot().encode())  # only a run that holds its lock says where it is
+                os.write(descriptor, myself())  # only a run that holds its lock says where it is
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                     os.close(descriptor)
@@ -224,66 +162,66 @@ class Claims:
                 os.utime(self._descriptor)
 
 
-def claims_in(folder: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield key, number and file of every claim in ``claims/``."""
-    for name in _names(folder):
-        if match := _CLAIM.fullmatch(name):
-            yield match[1], int(match[2]), folder / name
-
-
-def runs_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and file of every run in ``claims/``."""
-    for name in _names(folder):
-        if match := _RUN.fullmatch(name):
-            yield match[1], folder / name
-
-
-def running(folder: Path) -> int:
-    """Return how many cells of a sweep's folder are claimed by runs that seem alive."""
+def running(folder: Path) -> list[tuple[Run, int]]:
+    """Return the runs into a sweep's folder that seem alive, and how many cells each has claimed."""
     claims = folder / FOLDER
     watcher = Watcher(claims)
     last = {key: path for key, _, path in sorted(claims_in(claims))}
-    return sum(map(watcher.is_claimed, last.values()))
+    held: dict[str, int] = {}
+    for path in last.values():
+        with contextlib.suppress(OSError):
+            run = path.read_bytes()[:16].decode(errors="replace")
+            held[run] = held.get(run, 0) + 1
+    return [(run_of(path), held.get(run, 0)) for run, path in runs_in(claims) if watcher.is_alive(run)]
 
 
-def refuse_running(folder: Path, what: str) -> None:
+def refuse_running(folder: Path, what: str, *, take_over: bool = False, watched: float = 2 * BEAT) -> None:
     """Refuse to change a folder under a sweep that is running into it.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    what : str
+        What is to be done; completes "wait for its end to".
+    take_over : bool
+        Whether the user is sure that runs on other machines are gone.
+    watched : float
+        Seconds for which a run that has been silent for the lease is watched before it is given up.
 
     Raises
     ------
     StoreError
-        If there is a run that seems alive.
+        If there is a run that seems alive, with whose it is.
     """
     claims = folder / FOLDER
-    watcher = Watcher(claims)
-    if any(watcher.is_alive(run) for run, _ in runs_in(claims)):
-        raise StoreError(
-            f"A sweep is running into {str(folder)!r}, or was killed on another machine. Wait for its end to "
-            f"{what}; if there is none, remove {str(claims)!r}."
-        )
+    watcher = Watcher(claims, take_over=take_over)
+    alive = [path for run, path in runs_in(claims) if watcher.is_alive(run)]
+    silent = {path: _sign(path) for path in alive if not run_of(path).is_here and _is_silent(path)}
+    if silent:
+        time.sleep(watched)
+        alive = [path for path in alive if path not in silent or _sign(path) not in (silent[path], None)]
+    if not alive:
+        return
+    run = run_of(alive[0])
+    hint = "It is alive on this machine: its lock is held."
+    if not run.is_here:
+        hint = "If you are sure that it is gone, add --take-over."
+    raise StoreError(f"A sweep is running into {str(folder)!r}: {run}. Wait for its end to {what}. {hint}")
 
 
-def _names(folder: Path) -> list[str]:
+def _is_silent(path: Path) -> bool:
+    """Whether a run gave no sign of life for the lease, by the clock of the file system it writes to."""
     try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _is_free(descriptor: int) -> bool:
-    """Whether nobody holds the lock of a run's file."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.", suffix=".tmp") as now:
+            return os.fstat(now.fileno()).st_mtime - path.lstat().st_mtime > LEASE
     except OSError:
         return False
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return True
 
 
-def _boot() -> str:
-    """Return what only processes of this machine, since it was started, have in common; else nothing."""
+def _sign(path: Path) -> int | None:
+    """Return the last sign of life of a run, ``None`` if it has ended."""
     try:
-        told = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        return path.lstat().st_mtime_ns
     except OSError:
-        return ""
-    return hashlib.sha256(b"robustbench-fl claims" + told).hexdigest()[:16]
+        return None

@@ -245,7 +245,7 @@ class Store:
         found = self._catalogue.heads.items()
         yield from (self._catalogue.summary(key) for key, head in found if head.status in FINAL)
 
-    def pack(self) -> int:
+    def pack(self, *, take_over: bool = False) -> int:
         """Put all cell files into one compressed file; return how many records it holds.
 
         A packed file that was there already goes into the new one; if some of its lines cannot be
@@ -256,7 +256,7 @@ class Store:
         StoreError
             If the packed file is damaged as a whole, a sweep is running, or the folder changes on the way.
         """
-        refuse_running(self.folder, "pack it")
+        refuse_running(self.folder, "pack it", take_over=take_over)
         self._refresh()
         heads = dict(self._catalogue.heads)
         loose = [key for key, head in heads.items() if head.place == LOOSE]
@@ -284,7 +284,7 @@ class Store:
             self.cells.rmdir()
         return packed_count
 
-    def unpack(self) -> int:
+    def unpack(self, *, take_over: bool = False) -> int:
         """Put every packed record back into a file of its own; return how many there are.
 
         Raises
@@ -295,7 +295,7 @@ class Store:
         packed = self.folder / PACKED
         if not packed.is_file():
             raise StoreError(f"{str(self.folder)!r} holds no {PACKED} to unpack.")
-        refuse_running(self.folder, "unpack it")
+        refuse_running(self.folder, "unpack it", take_over=take_over)
         self._refresh()
         own_folder(self.cells)
         paths = []

@@ -10,6 +10,7 @@ from robustbench_fl.core.files import read_regular
 from robustbench_fl.core.places import own_folder
 from robustbench_fl.core.sealed import is_sealed
 from robustbench_fl.store.errors import StoreError
+from robustbench_fl.store.lines import note_of
 from robustbench_fl.store.lock import LOCK
 from robustbench_fl.store.plan_file import PLAN, SWEEP
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from robustbench_fl.core.files import read_regular
 from robustbench_fl.store.aside import set_aside
@@ -79,7 +79,12 @@ def recover_pack(folder: Path) -> str:
     )
 
 
-def _whole(lines: Any) -> tuple[dict[str, bytes], int]:
+def held_in(path: Path) -> set[str]:
+    """Return the keys of the records in a packed file that are whole, damaged as it may be."""
+    return set(_whole(salvaged(path))[0])
+
+
+def _whole(lines: Iterable[tuple[bytes, bool]]) -> tuple[dict[str, bytes], int]:
     """Return the lines of records that are whole by key, and the number of the others.
 
     A line without a checksum of its own counts where gzip's was right.

@@ -12,6 +12,7 @@ from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.store import Store
 from robustbench_fl.store.aside import warn
+from robustbench_fl.store.claims import Claims
 from robustbench_fl.store.ownership import require_ours
 from robustbench_fl.store.plan_file import PLAN
 from robustbench_fl.store.stale import Stale
@@ -125,6 +126,7 @@ def run(
     stop: Stop | None = None,
     tell: Tell = ignore,
     say: Callable[[str], None] = lambda text: None,
+    take_over: bool = False,
 ) -> None:
     """Write the plan, run what is to do, and store each record as it comes.
 
@@ -146,6 +148,8 @@ def run(
         Hears what happens to cells before their records.
     say : callable
         Tells the user what is waited for.
+    take_over : bool
+        Whether cells are taken from runs that nothing on this machine proves alive.
     """
     stop = stop or Stop()
 
@@ -158,7 +162,8 @@ def run(
 
     write_plan(prepared.sweep, map(plan_row, prepared.plan), store)
     if prepared.pending:
-        run_shared(prepared.pending, store, stored, on_record, stop, say)
+        claims = Claims(store.folder, take_over=take_over)
+        run_shared(prepared.pending, store, stored, on_record, stop, say, claims)
 
 
 def _as_stored(planned: Planned, stale: Mapping[str, Stale]) -> Planned:

@@ -11,7 +11,7 @@ from typing import Any
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.store import Store
-from robustbench_fl.store.claims import Claims
+from robustbench_fl.store.claims import Claims, running
 from robustbench_fl.store.lock import locked
 from robustbench_fl.sweep.config import Sweep, make_sweep, to_toml, united
 from robustbench_fl.sweep.rows import united_row
@@ -96,7 +96,7 @@ def run_shared(
             left = turn.others
             if left and not stop.requested:
                 if not said:
-                    say(_waiting(len(left)))
+                    say(_waiting(len(left), store))
                     said = True
                 select([stop], [], [], _SECONDS_BETWEEN_LOOKS)
 
@@ -123,8 +123,10 @@ class _Turn:
                 yield planned
 
 
-def _waiting(cells: int) -> str:
+def _waiting(cells: int, store: Store) -> str:
+    others = [str(run) for run, claimed in running(store.folder) if claimed]
     return (
-        f"{cells} cell{'s are' if cells > 1 else ' is'} being run by another process in this folder. Waiting "
+        f"{cells} cell{'s are' if cells > 1 else ' is'} being run by another process in this folder "
+        f"({'; '.join(others) or 'which has just begun or ended'}). Waiting "
         "for it (Ctrl-C leaves them to it). If it dies, they run here."
     )

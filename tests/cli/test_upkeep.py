@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -91,31 +92,46 @@ def test_clean_failed_makes_them_missing(call: Call, folder: Path, monkeypatch: 
     assert call("clean", folder, "--failed")[1] == "Nothing to remove.\n"
 
 
-def test_clean_stale_takes_what_nothing_reads_and_no_more(call: Call, folder: Path) -> None:
-    sweep = make_sweep({}, {"name": "s", "aggregator": "krum", "attack": "alie"})
-    stale = plan_row(expand(sweep)[0])
+def test_clean_stale_takes_what_nothing_reads_and_never_a_whole_cell(call: Call, folder: Path) -> None:
+    sweep = make_sweep({}, {"name": "s", "aggregator": "krum", "attack": "alie", "seeds": 2})
+    unplanned, failed = map(plan_row, expand(sweep))
+    Store(folder).write(CellRecord(**unplanned, status="done"))
     Store(folder).pack()
-    Store(folder).write(CellRecord(**stale, status="done"))
-    Store(folder).pack()
+    Store(folder).write(CellRecord(**failed, status="failed"))
+    here = keys(folder)[0]
     rubbish = [
         folder / ".x.json.abc.tmp",
-        folder / "cells" / "a.json.damaged-1",
+        folder / "cells" / f"{here}.json.damaged-1",
+        folder / "cells.jsonl.gz.damaged-1",
         folder / "claims" / f"{'a' * 16}.0",
     ]
-    kept = [folder / "notes.txt", folder / "cells" / "readme"]
+    kept = [
+        folder / "notes.txt",
+        folder / "cells" / "readme",
+        folder / "cells" / f"{'b' * 16}.json.damaged-1",
+    ]
     for path in rubbish + kept:
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
+    rubbish[2].write_bytes((folder / "cells.jsonl.gz").read_bytes()[:-20])
     outside = folder.parent / "outside.tmp"
     outside.write_text("precious")
     code, out, _ = call("clean", folder, "--stale", "--yes")
     assert code == 0
-    assert out.splitlines()[0] == f"cell {stale['key']} is not in the plan"
-    assert out.splitlines()[-1] == "Removed: 1 records, 3 files."
+    assert out.splitlines()[0] == f"cell {failed['key']} is failed and not in the plan"
+    assert out.splitlines()[-1] == "Removed: 1 records, 4 files."
     assert not any(path.exists() for path in rubbish)
     assert all(path.exists() for path in [*kept, outside])
     assert not (folder / "claims").exists()
-    assert sorted(Store(folder).statuses()) == sorted(keys(folder)[:3])
+    assert sorted(Store(folder).statuses()) == sorted([*keys(folder)[:3], unplanned["key"]])
+
+
+def test_an_empty_plan_costs_no_cell(call: Call, folder: Path) -> None:
+    before = Store(folder).statuses()
+    (folder / "plan.jsonl.gz").write_bytes(b"")
+    with pytest.warns(UserWarning, match="It was made anew from sweep.toml"):
+        assert call("clean", folder, "--stale", "--yes")[:2] == (0, "Nothing to remove.\n")
+    assert Store(folder).statuses() == before
 
 
 def test_clean_waits_for_no_sweep_and_needs_one_thing_to_do(call: Call, folder: Path) -> None:
@@ -124,6 +140,8 @@ def test_clean_waits_for_no_sweep_and_needs_one_thing_to_do(call: Call, folder: 
             code, _, err = call("clean", folder, what, "--yes")
             assert code == 2
             assert "A sweep is running into" in err
+            assert f"process {os.getpid()}, since 2" in err
+        assert f"process {os.getpid()}, since 2" in call("status", folder)[1]
     for flags in ([], ["--stale", "--failed"]):
         assert call("clean", folder, *flags)[0] == 2
 

@@ -1,5 +1,6 @@
 """Claims: one holder a cell, for as long as the holder lives, and not longer."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.places import PlaceError
-from robustbench_fl.store import StoreError, claims
-from robustbench_fl.store.claims import Claims, Watcher, claims_in, refuse_running, running
+from robustbench_fl.store import StoreError, runs
+from robustbench_fl.store.claims import Claims, refuse_running, running
+from robustbench_fl.store.runs import Watcher, claims_in
 
 A, B = "a" * 16, "b" * 16
 
@@ -19,7 +21,7 @@ A, B = "a" * 16, "b" * 16
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Let runs look as if they were of other machines: only signs of life tell."""
-    monkeypatch.setattr(claims, "_boot", lambda: "")
+    monkeypatch.setattr(runs, "_boot", lambda: "")
 
 
 def files(folder):
@@ -31,7 +33,7 @@ def test_a_cell_is_taken_once_and_given_back(tmp_path):
         assert one.take(A)
         assert not two.take(A)
         assert two.take(B)
-        assert running(tmp_path) == 2
+        assert [(run.process, cells) for run, cells in running(tmp_path)] == [(os.getpid(), 1)] * 2
         one.release(A)
         assert two.take(A)
     assert files(tmp_path) == []
@@ -69,7 +71,7 @@ def test_the_claims_of_a_killed_process_are_free_at_once(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
-        if claims._boot():
+        if runs._boot():
             assert mine.take(A)
             assert {(key, number) for key, number, _ in claims_in(tmp_path / "claims")} == {(A, 0), (A, 1)}
             mine.release(A)
@@ -156,6 +158,37 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "claims").write_text("in the way")
     with pytest.raises(RobustbenchError, match="Cannot write"), Claims(tmp_path):
         pass
+
+
+def test_runs_of_a_machine_or_a_boot_that_is_gone_expire(tmp_path):
+    (tmp_path / "claims").mkdir()
+    gone = tmp_path / "claims" / f"{B}.run"
+    words = {"boot": "0" * 16, "user": "ann", "host": "node7", "process": 12, "since": 0}
+    gone.write_text(json.dumps(words))
+    said = r"ann on node7, process 12, since 19.*Wait for its end to pack it\. .* --take-over"
+    with pytest.raises(StoreError, match=said):
+        refuse_running(tmp_path, "pack it", watched=0)  # a sign of life a moment ago
+    refuse_running(tmp_path, "pack it", take_over=True, watched=0)
+    os.utime(gone, (time.time() - 61,) * 2)
+    refuse_running(tmp_path, "pack it", watched=0)
+    beating = threading.Timer(0.05, os.utime, (gone,))
+    beating.start()
+    with pytest.raises(StoreError, match="ann on node7"):
+        refuse_running(tmp_path, "pack it", watched=0.3)  # its clock is off, and it gave a sign
+    beating.join()
+
+
+def test_nobody_takes_over_from_a_run_that_is_alive_here(tmp_path):
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / f"{'c' * 16}.run").write_text('{"boot": "0", "user": "", "host": "x"}')
+    (tmp_path / "claims" / f"{A}.0").write_text("c" * 16)
+    with Claims(tmp_path) as careful, Claims(tmp_path, take_over=True) as sure:
+        assert not careful.take(A)
+        assert sure.take(A)
+        assert careful.take(B)
+        assert not sure.take(B)
+        with pytest.raises(StoreError, match="alive on this machine"):
+            refuse_running(tmp_path, "pack it", take_over=True, watched=0)
 
 
 def test_a_running_sweep_is_not_packed_away(tmp_path):
