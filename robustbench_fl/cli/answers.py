@@ -67,7 +67,7 @@ def of_folders(folders: tuple[Path, ...], make: Callable[[], Any], *shown: objec
         What else decides it, such as the terminal's width.
     """
     from robustbench_fl.store.catalogue import fingerprint
-    from robustbench_fl.store.folder import PLAN
+    from robustbench_fl.store.plan_file import PLAN
 
     context = click.get_current_context()
     try:
