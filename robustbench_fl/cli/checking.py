@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _PRE = ("aggregators", "pre-aggregators")
 """A family that has no kind of its own, with the kind to which it belongs."""
+_SECONDS_BETWEEN_LINES = 5.0
+"""How often progress is told where no bar can be shown."""
 
 
 @click.command("check")
@@ -39,6 +43,8 @@ def check(
 ) -> None:
     """Check that methods keep their contract and do what they declare; all of them by default.
 
+    A NAME may have parameters, which then stay as they are: "trimmed_mean(trim=0.1)".
+
     \b
     robustbench-fl check --plugin my_rule.py my_rule
     robustbench-fl check --kind attacks
@@ -46,27 +52,52 @@ def check(
     The exit code is 1 if a check fails. A failure that the method declares, with its reason, does not
     count; if a check passes that was declared to fail, this counts as a failure.
     """
+    from threadpoolctl import threadpool_limits
+
     from robustbench_fl.api import registry
     from robustbench_fl.conformance import Outcome, cases
+    from robustbench_fl.conformance.replay import other_process
 
     if list_only:
         print_rows(list(_catalogue(kind)), format_)
         return
     for path in plugins:
         registry.load_plugin(path)
-    results = [(case, case.result()) for case in cases(kind, names or None)]
+    asked = cases(kind, names or None)
+    if any(case.check.name == "other_process" for case in asked):
+        other_process()  # it imports what it needs while the first checks run
+    with threadpool_limits(limits=1):
+        results = [(case, case.result()) for case in _with_progress(asked)]
     condensed = format_ in ("table", "md") and not verbose
     print_rows(_condensed(results) if condensed else [_row(*pair) for pair in results], format_)
     failed = sum(result.outcome is Outcome.FAIL for _, result in results)
-    methods = len({(case.kind, case.method) for case, _ in results})
+    methods = len({(case.kind, case.subject) for case, _ in results})
     click.echo(f"{len(results)} checks of {methods} methods, {failed} failed.", err=True)
     context.exit(1 if failed else 0)
+
+
+def _with_progress(cases: Sequence[Case]) -> Iterator[Case]:
+    """Yield the cases; show a bar on a terminal, and elsewhere now and then a line, how far it is."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        with tqdm(cases, unit="check", dynamic_ncols=True, leave=False) as bar:
+            for case in bar:
+                bar.set_postfix_str(case.subject, refresh=False)
+                yield case
+        return
+    printed = time.monotonic()
+    for number, case in enumerate(cases):
+        if time.monotonic() - printed >= _SECONDS_BETWEEN_LINES:
+            printed = time.monotonic()
+            click.echo(f"{number}/{len(cases)} checks, now {case}", err=True)
+        yield case
 
 
 def _row(case: Case, result: Result) -> dict[str, Any]:
     return {
         "kind": case.kind,
-        "method": case.method,
+        "method": case.subject,
         "check": case.check.name,
         "outcome": result.outcome.value,
         "why": result.why,
@@ -80,7 +111,7 @@ def _condensed(results: Sequence[tuple[Case, Result]]) -> list[dict[str, Any]]:
     passed: dict[tuple[str, str], dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     for case, result in results:
-        key = case.kind, case.method
+        key = case.kind, case.subject
         if key not in passed:
             passed[key] = _row(case, result) | {"check": 0, "outcome": Outcome.PASS.value, "why": ""}
             rows.append(passed[key])

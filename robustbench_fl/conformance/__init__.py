@@ -4,11 +4,10 @@ May import ``models``, ``api`` and ``core``.
 
 On the command line ``robustbench-fl check --plugin my_rule.py my_rule``; in a test suite::
 
-    import pytest
-    from robustbench_fl.conformance import cases
+    from robustbench_fl.conformance import parametrize_with_checks
 
 
-    @pytest.mark.parametrize("case", cases("aggregators", ["my_rule"]), ids=str)
+    @parametrize_with_checks(["my_rule", "my_rule(k=3)"])
     def test_conformance(case):
         case.run()
 
@@ -17,6 +16,8 @@ check that passes in spite of it fails), and ``checked_with = {"budget": 5}`` wh
 """
 
 from robustbench_fl.conformance.checks import Check, Violation
-from robustbench_fl.conformance.suite import Case, Outcome, Result, cases, checks
+from robustbench_fl.conformance.parametrize import parametrize_with_checks
+from robustbench_fl.conformance.picking import cases, checks
+from robustbench_fl.conformance.suite import Case, Outcome, Result
 
-__all__ = ["Case", "Check", "Outcome", "Result", "Violation", "cases", "checks"]
+__all__ = ["Case", "Check", "Outcome", "Result", "Violation", "cases", "checks", "parametrize_with_checks"]

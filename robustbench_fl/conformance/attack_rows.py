@@ -9,7 +9,8 @@ from robustbench_fl.api import Attack, Knowledge, State
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads, craft, first_state
 from robustbench_fl.conformance.checks import check, listing, require
-from robustbench_fl.conformance.comparing import copied, require_same, same_bits, tensors_of
+from robustbench_fl.conformance.comparing import require_same, same_bits, tensors_of
+from robustbench_fl.conformance.courses import course_of_attack
 from robustbench_fl.conformance.rule_contract import copied_all, with_untouched_generators
 
 _COMPANIES = (((4,), 12), ((4, 9), 12), ((0,), 1), ((0, 1), 2), ((0, 1, 2), 4), (tuple(range(12)), 12))
@@ -27,24 +28,20 @@ _LEVELS = {
 @check("attacks")
 def check_rows(attack: Attack) -> None:
     """It sends one float32 row for each malicious client, in every round."""
-    state = first_state(attack)
-    for round in range(world.N_ROUNDS):
-        at = Mounted(round=round)
-        rows, state = craft(attack, at, state)
-        _require_rows(rows, at)
+    for call in course_of_attack(attack)[0]:
+        _require_rows(call.result, call.at)
         require(
-            state is None or isinstance(state, State),
-            f"its state is a {type(state).__name__}, not a State or None",
+            call.following is None or isinstance(call.following, State),
+            f"its state is a {type(call.following).__name__}, not a State or None",
         )
 
 
 @check("attacks")
 def check_finite(attack: Attack) -> None:
     """What it sends is finite."""
-    state = first_state(attack)
-    for round in range(world.N_ROUNDS):
-        rows, state = craft(attack, Mounted(round=round), state)
-        require(torch.isfinite(rows).all(), f"round {round}: NaN or Inf is sent, which the server drops")
+    for round, call in enumerate(course_of_attack(attack)[0]):
+        finite = torch.isfinite(call.result).all()
+        require(finite, f"round {round}: NaN or Inf is sent, which the server drops")
 
 
 @check("attacks")
@@ -83,19 +80,15 @@ def check_inputs_unchanged(attack: Attack) -> None:
 @check("attacks")
 def check_repeatable(attack: Attack) -> None:
     """The same view, stream and state give the same bits again, and the state is not changed."""
-    state = first_state(attack)
-    for round in range(world.N_ROUNDS):
-        at, before = Mounted(round=round), copied(state)
-        first, following = craft(attack, at, state)
-        require_same(before, tensors_of(state), f"round {round} changed the state it was given")
-        second, following_again = craft(attack, at, state)
-        require(same_bits(first, second), f"a second call in round {round} sends other rows")
+    for round, first in enumerate(course_of_attack(attack)[0]):
+        rows, following = craft(attack, first.at, first.state)
+        require_same(first.before, tensors_of(first.state), f"round {round} changed the state it was given")
+        require(same_bits(first.result, rows), f"a second call in round {round} sends other rows")
         require_same(
+            tensors_of(first.following),
             tensors_of(following),
-            tensors_of(following_again),
             f"the state after a second call in round {round}",
         )
-        state = following
 
 
 @check("attacks")
@@ -110,7 +103,7 @@ def check_no_global_randomness(attack: Attack) -> None:
 @check("attacks")
 def check_knowledge_respected(attack: Attack) -> None:
     """Nothing is read of the view that its knowledge does not cover, nor updates before the training."""
-    reads = reads_of(attack)
+    _, reads = course_of_attack(attack)
     require(
         not reads.refused,
         f"it read view.{listing(sorted(reads.refused))}; it declares Knowledge.{attack.knowledge.name}"
@@ -121,7 +114,7 @@ def check_knowledge_respected(attack: Attack) -> None:
 @check("attacks")
 def check_knowledge_used(attack: Attack) -> None:
     """It uses the highest knowledge it declares, and the defence if it declares to know it."""
-    reads = reads_of(attack)
+    _, reads = course_of_attack(attack)
     used = max((_LEVELS[name] for name in reads.granted if name in _LEVELS), default=Knowledge.NOTHING)
     require(
         used == attack.knowledge,
@@ -136,19 +129,15 @@ def check_knowledge_used(attack: Attack) -> None:
 @check("attacks", applies=lambda attack: first_state(attack) is not None)
 def check_checkpoint(attack: Attack) -> None:
     """A state that went through to_tensors and from_tensors continues with the same bits."""
-    state = first_state(attack)
-    for round in range(world.N_ROUNDS):
-        at = Mounted(round=round)
-        restored = first_state(attack).from_tensors({k: t.clone() for k, t in state.to_tensors().items()})
-        rows, following = craft(attack, at, state)
-        again, following_again = craft(attack, at, restored)
-        require(same_bits(rows, again), f"round {round} after a checkpoint sends other rows")
+    for round, call in enumerate(course_of_attack(attack)[0]):
+        restored = first_state(attack).from_tensors({name: t.clone() for name, t in call.before.items()})
+        again, following = craft(attack, call.at, restored)
+        require(same_bits(call.result, again), f"round {round} after a checkpoint sends other rows")
         require_same(
+            tensors_of(call.following),
             tensors_of(following),
-            tensors_of(following_again),
             f"the state of round {round} after a checkpoint",
         )
-        state = following
 
 
 @check("attacks")
@@ -171,16 +160,6 @@ def check_category(attack: Attack) -> None:
     else:
         idle = poison is None and honest and state is None
         require(not idle, "category 'update', yet the honest update is sent")
-
-
-def reads_of(attack: Attack) -> Reads:
-    """Return what `attack` reads before and after the training of the first rounds."""
-    reads, state = Reads(), first_state(attack)
-    for round in range(world.N_ROUNDS):
-        at = Mounted(round=round)
-        attack.poison(at.view(attack, reads, trained=False))
-        _, state = craft(attack, at, state, reads)
-    return reads
 
 
 def _require_rows(rows: Tensor, at: Mounted) -> None:

@@ -46,11 +46,12 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
 """Method, or one variant of it → check → reason. What passes in spite of its entry is a failure."""
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
+    "adaptive_fedredefense": {"steps": 3, "iterations": 8},
     "deepsight": {"samples": 100},
     # Few iterations, with a threshold at which some of the tiny clients pass and some do not.
     "fedredefense": {
-        "first_budget": 9,
-        "later_budget": 6,
+        "first_budget": 6,
+        "later_budget": 4,
         "unroll_steps": 3,
         "auto_step": 0.8,
         "lr_image": 2.0,

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
-from robustbench_fl.api import Aggregator, Attack, Partition, PreAggregator, registry
+from robustbench_fl.api import Aggregator, Attack, Partition, PreAggregator, build, registry
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, craft, first_state
 from robustbench_fl.conformance.checks import check, require
 from robustbench_fl.conformance.comparing import digest, tensors_of
 from robustbench_fl.conformance.server_scene import play, scene, start
-from robustbench_fl.conformance.variants import default
+from robustbench_fl.conformance.variants import made
 
 _PLUGIN_MODULE = "robustbench_fl_plugin_"
 """How the registry begins the module names of plug-in files."""
@@ -57,7 +58,8 @@ def check_other_process(forms: tuple[Any, ...]) -> None:
     """Another process with another PYTHONHASHSEED gives the same bits."""
     method = forms[0]
     entry = registry.entry_of(method)
-    here, there = digest_of(method), _answer(entry.kind, entry.name, _plugin_of(type(method)))
+    question = {"kind": entry.kind, "text": build.text_of(method), "plugin": _plugin_of(type(method))}
+    here, there = digest_of(method), _answer(question)
     require(here == there, f"three rounds give {here} here and {there} in a process with another hash seed")
 
 
@@ -97,20 +99,19 @@ def _plugin_of(cls: type) -> str | None:
     return inspect.getsourcefile(cls)
 
 
-def _answer(kind: str, name: str, plugin: str | None) -> str:
-    process = _other_process()
+def _answer(question: dict[str, Any]) -> str:
+    process = other_process()
     assert process.stdin is not None
     assert process.stdout is not None
-    question = {"kind": kind, "name": name, "plugin": plugin, "threads": torch.get_num_threads()}
-    process.stdin.write(json.dumps(question) + "\n")
+    process.stdin.write(json.dumps({**question, "threads": torch.get_num_threads()}) + "\n")
     process.stdin.flush()
     answer: str = process.stdout.readline().strip()
     return answer or "no answer"
 
 
 @cache
-def _other_process() -> subprocess.Popen[str]:
-    """Start the process once; it answers until this one ends."""
+def other_process() -> subprocess.Popen[str]:
+    """Start the process once; it gets ready while this one goes on, and answers until it ends."""
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     process = subprocess.Popen(
         [sys.executable, "-c", "from robustbench_fl.conformance.replay import serve; serve()"],
@@ -135,14 +136,14 @@ def serve() -> None:
     """Answer questions until the input ends."""
     warnings.simplefilter("ignore")
     world.history()
+    threadpool_limits(limits=1)
     for line in sys.stdin:
         question = json.loads(line)
         torch.set_num_threads(question["threads"])
         try:
             if question["plugin"]:
                 registry.load_plugin(Path(question["plugin"]))
-            method = default(registry.entry(question["kind"], question["name"]).cls)
-            answer = digest_of(method)
+            answer = digest_of(made(question["kind"], question["text"]))
         except Exception as error:
             answer = f"{type(error).__name__}: {' '.join(str(error).split())}"
         print(answer, flush=True)

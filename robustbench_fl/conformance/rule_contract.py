@@ -13,6 +13,7 @@ from robustbench_fl.api import Aggregation, Aggregator, Need, State
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, require
 from robustbench_fl.conformance.comparing import copied, require_same, tensors_of
+from robustbench_fl.conformance.courses import course_of_rule
 from robustbench_fl.conformance.server_scene import Scene, bearable, play, scene, start
 from robustbench_fl.core.seeding import stream, torch_generator
 
@@ -22,8 +23,8 @@ _TOLERANCE = 1e-4
 @check("aggregators")
 def check_output(rule: Aggregator) -> None:
     """The aggregate is a finite float32 vector on the updates' device, and the rest is per client."""
-    at = scene(rule)
-    outcome, state = play(rule, at, start(rule))
+    call = course_of_rule(rule)[0][0]
+    at, outcome, state = call.at, call.result, call.following
     require_vector(outcome.aggregate, at)
     _require_per_client(outcome, at.n)
     require(
@@ -42,8 +43,8 @@ def check_output(rule: Aggregator) -> None:
 @check("aggregators")
 def check_verdicts_agree(rule: Aggregator) -> None:
     """Weights reproduce the aggregate, and no rejected or unselected client has weight."""
-    at = scene(rule)
-    outcome, _ = play(rule, at, start(rule))
+    call = course_of_rule(rule)[0][0]
+    at, outcome = call.at, call.result
     nobody = torch.zeros(at.n, dtype=torch.bool)
     weights, rejected = outcome.weights, nobody if outcome.rejected is None else outcome.rejected
     if outcome.selected is not None:
@@ -79,20 +80,15 @@ def check_inputs_unchanged(rule: Aggregator) -> None:
 @check("aggregators")
 def check_repeatable(rule: Aggregator) -> None:
     """The same updates, stream and state give the same bits again, and the state is not changed."""
-    state = start(rule)
-    for round in range(world.N_ROUNDS - 1):
-        at = scene(rule, round)
-        before = copied(state)
-        first, following = play(rule, at, state)
-        require_same(before, tensors_of(state), f"round {round} changed the state it was given")
-        second, following_again = play(rule, at, state)
-        require_same(tensors_of(first), tensors_of(second), f"a second call in round {round}")
+    for round, first in enumerate(course_of_rule(rule)[0][:-1]):
+        second, following = play(rule, first.at, first.state)
+        require_same(first.before, tensors_of(first.state), f"round {round} changed the state it was given")
+        require_same(tensors_of(first.result), tensors_of(second), f"a second call in round {round}")
         require_same(
+            tensors_of(first.following),
             tensors_of(following),
-            tensors_of(following_again),
             f"the state after a second call in round {round}",
         )
-        state = following
 
 
 @check("aggregators")
@@ -116,12 +112,10 @@ def check_no_global_randomness(rule: Aggregator) -> None:
 def check_permutation(rule: Aggregator) -> None:
     """Permuting the clients leaves the aggregate and permutes whatever is said of each."""
     order = [7, 3, 11, 0, 5, 9, 1, 10, 2, 8, 4, 6]
-    state = moved_state = start(rule)
-    for round in range(2):
-        at = scene(rule, round)
-        outcome, state = play(rule, at, state)
-        moved, moved_state = play(rule, at.picked(order), moved_state)
-        for name, value in tensors_of(outcome).items():
+    moved_state = start(rule)
+    for round, call in enumerate(course_of_rule(rule)[0][:2]):
+        moved, moved_state = play(rule, call.at.picked(order), moved_state)
+        for name, value in tensors_of(call.result).items():
             expected = value if name == "aggregate" else value[order]
             _require_close(expected, tensors_of(moved)[name], f"round {round}: `{name}` of permuted clients")
 

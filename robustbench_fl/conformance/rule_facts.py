@@ -12,6 +12,7 @@ from torch import Tensor
 from robustbench_fl.api import Aggregator
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, require
+from robustbench_fl.conformance.courses import first_aggregate
 from robustbench_fl.conformance.server_scene import (
     Scene,
     aggregate_of,
@@ -94,12 +95,12 @@ def _shift_error(rule: Aggregator, at: Scene, size: float) -> float:
     direction = torch.randn(at.updates.shape[1], generator=torch_generator(stream("conformance", "shift")))
     shift = direction * (size * length / float(direction.norm()))
     moved = aggregate_of(rule, at.with_updates(at.updates + shift))
-    return _relative(moved, aggregate_of(rule, at) + shift.double(), length * (1 + size))
+    return _relative(moved, first_aggregate(rule) + shift.double(), length * (1 + size))
 
 
 def _scale_error(rule: Aggregator) -> float:
     at = scene(rule)
-    base, length = aggregate_of(rule, at), longest(at.updates)
+    base, length = first_aggregate(rule), longest(at.updates)
     return max(
         _relative(aggregate_of(rule, replace(at, updates=c * at.updates)), c * base, c * length)
         for c in _FACTORS

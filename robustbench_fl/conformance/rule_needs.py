@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 
 from robustbench_fl.api import Aggregator, Need
-from robustbench_fl.conformance import world
 from robustbench_fl.conformance.checks import check, listing, require
+from robustbench_fl.conformance.courses import course_of_rule
 from robustbench_fl.conformance.rule_contract import require_vector
-from robustbench_fl.conformance.server_scene import Reads, play, scene, start
+from robustbench_fl.conformance.server_scene import play, scene, start
 
 
 @check("aggregators")
 def check_needs_declared(rule: Aggregator) -> None:
     """Nothing is read of the view that `needs` does not declare, not even with the error swallowed."""
-    reads = reads_of(rule)
+    _, reads = course_of_rule(rule)
     require(
         not reads.refused, f"it read view.{listing(sorted(reads.refused))} without declaring it in `needs`"
     )
@@ -26,7 +26,7 @@ def check_needs_used(forms: tuple[Aggregator, ...]) -> None:
     declared = frozenset[Need]().union(*(rule.needs for rule in forms)) - {Need.RAW}
     used: set[Need] = set()
     for rule in forms:
-        used |= reads_of(rule).needs & rule.needs
+        used |= course_of_rule(rule)[1].needs & rule.needs
         if start(rule) is not None:
             used.add(Need.HISTORY)  # its own memory
         if declared <= used:
@@ -49,11 +49,3 @@ def check_raw_rows(rule: Aggregator) -> None:
         rows = at.updates.clone()
         rows[3, 5] = value
         require_vector(play(rule, at.with_updates(rows), start(rule))[0].aggregate, at)
-
-
-def reads_of(rule: Aggregator) -> Reads:
-    """Return what `rule` reads in the first rounds."""
-    reads, state = Reads(), start(rule)
-    for round in range(world.N_ROUNDS):
-        _, state = play(rule, scene(rule, round), state, reads)
-    return reads

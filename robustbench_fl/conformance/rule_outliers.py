@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregator, Need
-from robustbench_fl.conformance.checks import check, require
+from robustbench_fl.conformance.checks import Violation, check, require
 from robustbench_fl.conformance.rule_contract import require_vector
 from robustbench_fl.conformance.server_scene import Scene, aggregate_of, longest, play, scene, start
 from robustbench_fl.conformance.variants import label
@@ -32,11 +32,11 @@ def check_outlier(forms: tuple[Aggregator, ...]) -> None:
             continue
         for what, at in _outliers(rule):
             reach = _reach(rule, at)
-            require(
-                reach <= _BOUNDED,
-                f"{label(rule)} declares `robust = True`, but {what} takes the aggregate to "
-                f"{reach:.3g} times the longest honest update{_if_mean(rule, at)}",
-            )
+            if not reach <= _BOUNDED:
+                raise Violation(
+                    f"{label(rule)} declares `robust = True`, but {what} takes the aggregate to "
+                    f"{reach:.3g} times the longest honest update{_if_mean(rule, at)}"
+                )
     require(
         not denied or farthest > _UNBOUNDED,
         f"it declares `robust = False`, but no row tried moves the aggregate beyond {farthest:.3g} times "

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from robustbench_fl.api import PreAggregator, build, params, registry
+from robustbench_fl.api import build, params, registry
 from robustbench_fl.conformance.checks import FAMILIES, check, listing, require
 from robustbench_fl.conformance.declared import small_parameters
+from robustbench_fl.conformance.variants import made
 
 _SHAPE = re.compile(r"(Tensor|array|rows|`\w+`)s? \[")
 
@@ -21,7 +22,7 @@ _SHAPE = re.compile(r"(Tensor|array|rows|`\w+`)s? \[")
 def check_text_round_trip(method: Any) -> None:
     """Its canonical text makes an equal method with the same text and identity, which JSON can hold."""
     text = build.text_of(method)
-    again = _made(method, text)
+    again = made(registry.entry_of(method).kind, text)
     require(again == method, f"{text!r} makes {again}, not {method}")
     require(build.text_of(again) == text, f"{text!r} becomes {build.text_of(again)!r}")
     identity = build.identity_of(method)
@@ -77,12 +78,6 @@ def check_shapes_documented(forms: tuple[Any, ...]) -> None:
         any(_SHAPE.search(doc) for doc in _docs(cls)),
         "no docstring of its module says a shape, as in 'Tensor [n, d]'",
     )
-
-
-def _made(method: Any, text: str) -> Any:
-    if not isinstance(method, PreAggregator):
-        return build.make(registry.entry_of(method).kind, text)
-    return build.make("aggregators", f"{text} > median").stages[0]
 
 
 def _described(doc: str) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from robustbench_fl.api import registry
-from robustbench_fl.conformance import Outcome, cases
+from robustbench_fl.conformance import Case, Outcome, cases
 
 _HEAD = '''
 from __future__ import annotations
@@ -36,15 +36,28 @@ class Probe(Aggregator):
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
-def failures(tmp_path: Path, text: str, kind: str = "aggregators") -> dict[str, str]:
-    """Return the checks that fail on the method `probe` defined by `text`, with their messages."""
+def failures(tmp_path: Path, text: str, kind: str = "aggregators", check: str = "") -> dict[str, str]:
+    """Return the checks that fail on the method `probe` defined by `text`, with their messages.
+
+    With `check`, the others are asked only if it passes, to say what did fail.
+    """
     # A name of its own for each test: the other process of the suite keeps what it has loaded.
     name = f"probe_{tmp_path.name}"
     path = tmp_path / "probe.py"
     path.write_text(_HEAD + text.replace('"probe"', f'"{name}"').replace("'probe", f"'{name}"))
     registry.load_plugin(path)
-    results = {case.check.name: case.result() for case in cases(kind, [name])}
-    return {name: result.why for name, result in results.items() if result.outcome is Outcome.FAIL}
+    return found_by(cases(kind, [name]), check)
+
+
+def found_by(asked: list[Case], check: str) -> dict[str, str]:
+    """Return the checks that fail with their messages; see :func:`failures`."""
+    first = [case for case in asked if case.check.name == check]
+    for some in (first, asked):
+        results = {case.check.name: case.result() for case in some}
+        failed = {name: result.why for name, result in results.items() if result.outcome is Outcome.FAIL}
+        if failed:
+            return failed
+    return {}
 
 
 def rule(body: str, facts: str = "") -> str:
@@ -124,7 +137,7 @@ def test_a_sound_rule_passes(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_rule_fails(tmp_path: Path, check: str, says: str, body: str, facts: str) -> None:
-    found = failures(tmp_path, rule(body, facts))
+    found = failures(tmp_path, rule(body, facts), check=check)
     assert says in found.get(check, f"nothing; failed: {found}")
 
 
@@ -178,7 +191,7 @@ class Probe(Aggregator):
     def aggregate(self, updates, view, state):
         return Aggregation(middle(updates)), None
 """
-    assert says in failures(tmp_path, text)[check]
+    assert says in failures(tmp_path, text, check=check)[check]
 
 
 def attack(craft: str = "return view.own, state", more: str = "", knows: str = "OWN") -> str:
@@ -243,8 +256,29 @@ def test_a_sound_attack_passes(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_attack_fails(tmp_path: Path, check: str, says: str, text: str) -> None:
-    found = failures(tmp_path, text, "attacks")
+    found = failures(tmp_path, text, "attacks", check)
     assert says in found.get(check, f"nothing; failed: {found}")
+
+
+def test_an_attack_that_changes_its_state_or_forgets_it_fails(tmp_path: Path) -> None:
+    text = """
+@dataclass(frozen=True, kw_only=True)
+class Memory(State):
+    sent: list = field(default_factory=lambda: [torch.zeros(1)])
+
+    def to_tensors(self):
+        return {"sent": self.sent[0]}
+
+    def from_tensors(self, tensors):
+        return Memory()
+
+""" + attack(
+        "state.sent[0] = state.sent[0] + 1; return -view.own * state.sent[0], state",
+        "def init_state(self, spec): return Memory()",
+    )
+    found = failures(tmp_path, text, "attacks")
+    assert "round 0 changed the state" in found["repeatable"]
+    assert "after a checkpoint" in found["checkpoint"]
 
 
 def test_an_expected_failure_that_passes_is_a_failure(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from robustbench_fl.cli import checking
 from robustbench_fl.cli.main import cli
 from robustbench_fl.conformance import cases
 from robustbench_fl.core.errors import UsageError
@@ -89,6 +90,14 @@ def test_expected_failures_show_their_reason(format_: str) -> None:
 def test_verbose_gives_a_row_for_every_check() -> None:
     lines = run("median", "--verbose", "--format", "md").stdout.splitlines()
     assert len(lines) == 2 + len(cases("aggregators", ["median"]))
+
+
+def test_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "_SECONDS_BETWEEN_LINES", 0)
+    result = run("trimmed_mean(trim=0.2)")
+    asked = cases(names=["trimmed_mean(trim=0.2)"])
+    assert f"3/{len(asked)} checks, now {asked[3]}\n" in result.stderr
+    assert "trimmed_mean(trim=0.2)" in result.stdout
 
 
 def test_the_list_says_what_is_checked() -> None:

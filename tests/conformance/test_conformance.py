@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from robustbench_fl.api import registry
-from robustbench_fl.conformance import Case, cases
+from robustbench_fl.conformance import Case, cases, parametrize_with_checks
 from robustbench_fl.conformance.declared import EXPECTED, SMALL, UNVARIED
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+@parametrize_with_checks()
 def test_conformance(case: Case) -> None:
     case.run()
 
