@@ -8,8 +8,8 @@ Three functions for a notebook, and a server for everything else::
     rb.run_cell(dataset="digits", aggregator="krum", attack="alie", malicious=0.3, seed=0)
     rb.load_results("results/quickstart")
 
-    server = rb.Server("fedredefense", model=net, input_shape=(1, 28, 28))
-    server.aggregate(updates, client_ids=ids)
+    server = rb.Server("centered_clipping", params=net)
+    server.aggregate_models(clients)
 """
 
 from __future__ import annotations

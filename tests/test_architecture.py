@@ -126,8 +126,8 @@ ROOMS = {
     "cli": ("sweep", "conformance", "engine", "data", "report", "analysis", "store", "api", "core"),
 }
 """Every room, and the rooms that it may import, for types too; the package's top may import any."""
-TOP = {"robustbench_fl", *rb("__main__", "notebook", "registry", "seeding")}
-"""Modules outside a room: the last two only say where they went."""
+TOP = {"robustbench_fl", *rb("__main__", "flower", "notebook", "registry", "seeding")}
+"""Modules outside a room: public names, and the last two only say where they went."""
 LIGHT = ("store", "analysis", "report")
 """Rooms without torch, which a reader of results needs."""
 

@@ -146,7 +146,13 @@ class ServerTraining:
 
     def _by_function(self, start: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         assert self._own is not None
-        change = self._own(start.clone(), images, labels)
+        given = start.clone()
+        change = self._own(given, images, labels)
+        if not torch.equal(given, start):
+            raise UsageError(
+                "The recipe changed its params in place, so that what it returns is no change from them. "
+                "Train on a copy: vector_to_parameters(params.clone(), net.parameters())."
+            )
         if not isinstance(change, Tensor) or change.shape != start.shape:
             found = f"[{', '.join(map(str, change.shape))}]" if isinstance(change, Tensor) else type(change)
             raise UsageError(

@@ -18,7 +18,7 @@ NAMES = [
     for entry in registry.load_all("aggregators")
     if not entry.is_plugin and getattr(entry.cls, "baseline", None) not in ("honest", "local")
 ]
-VARIANTS = ["mean(weighted=true)", "fedredefense(preset=calibrated)", "bucketing(s=2) > centered_clipping"]
+VARIANTS = ["mean(weighted=true)", "fedredefense(preset=fast)", "bucketing(s=2) > centered_clipping"]
 
 
 def root_update(params: Any, images: Any, labels: Any) -> Any:

@@ -47,7 +47,8 @@ def recorded(
     "rule",
     [
         "bucketing(s=2) > median", "centered_clipping", "sequential_centered_clipping", "foolsgold",
-        "fldetector(start=1)", "fedredefense", "fltrust", "flanders", "mean(weighted=true)",
+        "fldetector(start=1)", "fedredefense", "fedredefense(preset=fast)", "fltrust", "flanders",
+        "mean(weighted=true)",
     ],
 )  # fmt: skip
 def test_it_gives_the_cells_aggregates(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ def first(rule: str = "median", **given: Any) -> Any:
             {"rule": "fltrust", "params": nn.Linear(2, 2), "root": (ROWS, [0, 1, 0]), "recipe": {"lr": -1}},
             "lr = -1",
         ),
-        ({"rule": "fedredefense", "params": nn.Linear(2, 2), "client_ids": [1, 2, 3]}, "give input_shape"),
+        ({"rule": "fedredefense(preset=fast)", "params": nn.Linear(2, 2)}, "give input_shape"),
         ({"buffers": ["x"], "params": nn.Linear(2, 2)}, "no tensors called x"),
     ],
 )
@@ -207,6 +207,9 @@ def test_a_recipe_of_the_users_own_trains_a_network_with_buffers() -> None:
     wrong = Server("fltrust", params=net, root=(ROWS, [0, 1, 0]), recipe=lambda w, x, y: w[:2])
     with pytest.raises(UsageError, match=r"returned \[2\]; return what the training changed"):
         wrong.aggregate(updates)
+    aliased = Server("fltrust", params=net, root=(ROWS, [0, 1, 0]), recipe=lambda w, x, y: w.add_(1))
+    with pytest.raises(UsageError, match="changed its params in place"):
+        aliased.aggregate(updates)
 
 
 def test_a_saved_server_keeps_form_buffers_and_round(tmp_path: Path) -> None:
