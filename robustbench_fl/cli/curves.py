@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.files import write_atomically
+from robustbench_fl.core.places import inside
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.report.tensorboard import FILE_NAME, event_file, run_name
 from robustbench_fl.store import Store
@@ -41,7 +42,7 @@ class Curves(Observer):
         self._write(record.model_dump(mode="json"))
 
     def _path(self, record: Mapping[str, Any]) -> Path:
-        return self.folder / run_name(record) / FILE_NAME
+        return inside(self.folder, f"{run_name(record)}/{FILE_NAME}")
 
     def _write(self, record: Mapping[str, Any]) -> None:
         if record.get("curves"):

@@ -81,6 +81,7 @@ def _draw_synthetic(
     from robustbench_fl.api import registry
     from robustbench_fl.cli.results import find_record
     from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.core.places import inside
     from robustbench_fl.data.locations import default_data_dir
     from robustbench_fl.report.canvas import COLOURS
     from robustbench_fl.report.contact import contact_sheet
@@ -103,7 +104,7 @@ def _draw_synthetic(
         "below each image the largest of its soft labels",
         [_row(learned, COLOURS[learned.malicious]) for learned in found],
     )
-    target = folder / FIGURES / f"synthetic-{record['key']}.{format_}"
+    target = inside(folder, f"{FIGURES}/synthetic-{record['key']}.{format_}")
     write_atomically(target, sheet)
     return target
 

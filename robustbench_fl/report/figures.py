@@ -12,14 +12,14 @@ import pandas as pd
 from robustbench_fl.analysis.curves import attack_ends, curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
-from robustbench_fl.core.files import write_atomically
 from robustbench_fl.report.bars import worst_bars
-from robustbench_fl.report.canvas import FORMATS, Format, written_as
+from robustbench_fl.report.canvas import Format, written_as
 from robustbench_fl.report.diagnostics import KINDS, diagnostics
 from robustbench_fl.report.heatmap import heatmap
 from robustbench_fl.report.learning import learning_curves
 from robustbench_fl.report.panels import Panel, panels
 from robustbench_fl.report.profile import performance_profile
+from robustbench_fl.report.written import Written
 
 FOLDER = "figures"
 _PATTERNS = ("heatmap-*", "curves-*", "success-*", "worst", "profile")
@@ -63,7 +63,7 @@ def write_figures(
     folder : path
         Where ``figures/heatmap-*``, ``curves-*``, ``success-*``, ``worst``, ``profile`` and those of
         detectors (:func:`robustbench_fl.report.diagnostics.diagnostics`) go; older ones of these
-        names and this format are removed.
+        names and this format are removed if they were written here.
     format_ : {"png", "svg"}, optional
 
     Returns
@@ -76,7 +76,7 @@ def write_figures(
     if table.empty:
         return []
     shown = list(panels(table))
-    place, written = Path(folder) / FOLDER, []
+    written, paths = Written(Path(folder)), {}
     with written_as(format_):
         parts = (
             sweep_figures(kept, shown, leaderboard(table)),
@@ -85,19 +85,9 @@ def write_figures(
         )
         for part in parts:
             for name, data in part:
-                write_atomically(place / f"{name}.{format_}", data)
-                written.append(place / f"{name}.{format_}")
-    remove_stale(place, _PATTERNS + tuple(f"{kind}-*" for kind in KINDS), written, (format_,))
-    return written
-
-
-def remove_stale(
-    place: Path, patterns: Iterable[str], written: Iterable[Path], formats: Sequence[Format] = FORMATS
-) -> None:
-    """Remove the figures in `place` that match one of `patterns` and were not `written`, in any format."""
-    names = {path.stem for path in written}
-    for pattern in patterns:
-        for format_ in formats:
-            for path in place.glob(f"{pattern}.{format_}"):
-                if path.stem not in names:
-                    path.unlink()
+                file = f"{FOLDER}/{name}.{format_}"
+                paths[file] = written.write(file, data)
+    names = _PATTERNS + tuple(f"{kind}-*" for kind in KINDS)
+    written.remove_others([f"{FOLDER}/{name}.{format_}" for name in names], paths)
+    written.save()
+    return list(paths.values())

@@ -10,10 +10,10 @@ from typing import Any, get_args
 from robustbench_fl.analysis.coverage import Missing
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
-from robustbench_fl.core.files import write_atomically
 from robustbench_fl.report.contents import PATTERNS, contents
 from robustbench_fl.report.panels import panels
 from robustbench_fl.report.tables import render
+from robustbench_fl.report.written import Written
 
 FIGURES = "figures"
 ALWAYS = ("md", "csv")
@@ -36,8 +36,8 @@ def write_reports(
         One record for every planned cell, as for :func:`robustbench_fl.analysis.frame.frame`.
     folder : path
         Where ``cells.csv``, the tables of :func:`robustbench_fl.report.contents.contents` and
-        ``figures/*.png`` go. Tables and figures that are not written any more are removed; nothing
-        else in the folder is touched.
+        ``figures/*.png`` go. Tables and figures that were written before and are not any more are removed;
+        nothing else in the folder is touched.
     missing : {"exclude", "worst", "zero"}, optional
         Policy for rules that lack cells, as for
         :func:`robustbench_fl.analysis.leaderboard.leaderboard`.
@@ -54,12 +54,16 @@ def write_reports(
     """
     kept = list(records)
     folder = Path(folder)
-    written = []
-    for name, data in _files(kept, missing, figures, (*ALWAYS, *also)):
-        write_atomically(folder / name, data)
-        written.append(folder / name)
-    _remove_stale(folder, set(written), figures)
-    return written
+    written = Written(folder)
+    paths = {
+        name: written.write(name, data) for name, data in _files(kept, missing, figures, (*ALWAYS, *also))
+    }
+    patterns = [f"{name}.{kind}" for name in PATTERNS for kind in _EXTENSIONS.values()]
+    if figures:
+        patterns += [f"{FIGURES}/{name}.*" for name in ("heatmap-*", "curves-*", "worst")]
+    written.remove_others(patterns, paths)
+    written.save()
+    return list(paths.values())
 
 
 def forged(records: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
@@ -123,15 +127,3 @@ def _files(
 
 def _text(text: str) -> bytes:
     return f"{text}\n".encode()
-
-
-def _remove_stale(folder: Path, written: set[Path], figures: bool) -> None:
-    patterns = [f"{name}.{kind}" for name in PATTERNS for kind in _EXTENSIONS.values()]
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            if path not in written:
-                path.unlink()
-    if figures:
-        from robustbench_fl.report.figures import remove_stale
-
-        remove_stale(folder / FIGURES, ("heatmap-*", "curves-*", "worst"), written)

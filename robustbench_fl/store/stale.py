@@ -15,7 +15,7 @@ from typing import Any
 
 from robustbench_fl.core.code import code_in, digest_of_code, registered_in, without_code
 from robustbench_fl.core.files import read_regular, write_atomically
-from robustbench_fl.core.places import own_folder
+from robustbench_fl.core.places import inside, own_folder
 from robustbench_fl.core.sealed import Damaged
 from robustbench_fl.core.status import KEPT, MISSING, STALE
 from robustbench_fl.store.errors import StoreError
@@ -161,7 +161,7 @@ class CodeOfPlugins:
         for name in self._names():
             now = code_now(self._folder, [name])
             same = now and all(planned.get(method, code) == code for method, code in now.items())
-            path, to = _place(self._folder, name), self._folder / PLUGINS / Path(name).name
+            path, to = _place(self._folder, name), inside(self._folder, f"{PLUGINS}/{Path(name).name}")
             if same and path:
                 write_atomically(to, path.read_bytes())
             packed[name] = to if same and path else None

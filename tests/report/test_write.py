@@ -12,6 +12,7 @@ from robustbench_fl.analysis.curves import attack_ends, curves
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.core.files import WriteError
+from robustbench_fl.core.places import PlaceError
 from robustbench_fl.report import canvas, write
 from robustbench_fl.report.bars import worst_bars
 from robustbench_fl.report.figures import write_figures
@@ -20,6 +21,7 @@ from robustbench_fl.report.learning import learning_curves
 from robustbench_fl.report.naming import safe
 from robustbench_fl.report.panels import panels
 from robustbench_fl.report.write import write_reports
+from robustbench_fl.report.written import NOTE
 
 BASIC = {
     "mean": {"none": 0.9, "ipm": 0.5},
@@ -34,7 +36,8 @@ def is_png(data):
 
 
 def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if name != NOTE)
 
 
 def test_every_promised_file(grid, tmp_path):
@@ -98,6 +101,44 @@ def test_stale_matrices_go_and_other_files_stay(grid, tmp_path):
         "matrix-digits-dirichlet-alpha=0.5-0.3.md",
         "sweep.toml",
     ]
+
+
+MINE = ("matrix-of-my-life.csv", "costs-of-my-house.csv", "figures/heatmap-of-my-house.png")
+
+
+def test_only_what_was_written_here_is_ever_removed(grid, with_success, tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name in MINE:
+        (tmp_path / name).write_text("mine")
+    write_reports(grid(BASIC, malicious=0.1), tmp_path, figures=False)
+    edited = "matrix-digits-dirichlet-alpha=0.5-0.1.md"
+    (tmp_path / edited).write_text("my notes on it")
+    write_reports(grid(BASIC, malicious=0.3), tmp_path, figures=False)
+    write_figures(with_success, tmp_path)
+    assert all((tmp_path / name).read_text() == "mine" for name in MINE)
+    assert (tmp_path / edited).read_text() == "my notes on it"
+    assert not (tmp_path / edited.replace(".md", ".csv")).exists()
+
+
+def test_a_file_of_ones_own_under_a_tables_name_is_kept_aside(grid, tmp_path):
+    write_reports(grid(BASIC), tmp_path, figures=False)
+    (tmp_path / "costs.csv").write_text("mine")
+    with pytest.warns(UserWarning, match=r"costs.csv in .* It is kept as costs.csv.kept-1"):
+        write_reports(grid(BASIC), tmp_path, figures=False)
+    assert (tmp_path / "costs.csv.kept-1").read_text() == "mine"
+    assert (tmp_path / "costs.csv").read_text() != "mine"
+    (tmp_path / NOTE).write_bytes((tmp_path / NOTE).read_bytes()[:-5])
+    with pytest.warns(UserWarning, match="no file is removed"):
+        write_reports(grid(BASIC), tmp_path, figures=False)
+
+
+def test_a_link_among_the_folders_is_not_followed(grid, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "figures").symlink_to(tmp_path / "outside")
+    with pytest.raises(PlaceError, match="is a link"):
+        write_reports(grid(BASIC), tmp_path / "s")
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_old_file(grid, tmp_path, monkeypatch):

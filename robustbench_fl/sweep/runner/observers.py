@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from robustbench_fl.core.files import write_atomically
+from robustbench_fl.core.places import inside
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.sweep.runner.backend import Event
 from robustbench_fl.sweep.runner.policy import FAILURES
@@ -96,7 +97,7 @@ class Pace(Observer):
 
 def log_path(folder: Path, key: str) -> Path:
     """Return where the log of the cell `key` lies in a sweep's folder, if there is one."""
-    return folder / "logs" / f"{key}.log"
+    return inside(folder, f"logs/{key}.log")
 
 
 class Logs(Observer):
@@ -136,7 +137,7 @@ class Logs(Observer):
 
 def checkpoint_path(folder: Path, key: str) -> Path:
     """Return where the checkpoint of the cell `key` lies in a sweep's folder, if there is one."""
-    return folder / "checkpoints" / f"{key}.pt"
+    return inside(folder, f"checkpoints/{key}.pt")
 
 
 class SpentCheckpoints(Observer):
