@@ -115,11 +115,12 @@ class FreqFed(Aggregator):
     Faithfulness
     ------------
     Release: none by the authors.
-    Compared: formulas, with the abstract and summaries of the paper, and with two ports; the transform and
-        the distances with a slow reference, numbers, in the tests.
+    Compared: formulas, with the abstract and published summaries of the paper (transform of the weights, low
+        frequencies, HDBSCAN, mean of the largest cluster), since its full text could not be read, and with
+        two ports; the transform and the distances with a slow reference, numbers, in the tests.
     Difference: not measured: no port transforms the whole model as one signal.
-    On purpose: clusters have more than half of the clients, as in the ports read; the paper was not at hand
-        to say what it sets.
+    On purpose: clusters have more than half of the clients, and half of the frequencies are kept, as in the
+        ports read; whether the paper sets the same is not known.
     Elsewhere: one library (``github.com/jiankeyan13/SafeFL`` at 20e9a55, ``core/server/screener/freqfed.py``)
         transforms each update's tensors in two dimensions and keeps a triangle of each; others look at
         the last layer alone.

@@ -85,7 +85,7 @@ class SafeFL(Aggregator):
     Parameters
     ----------
     variant : {"median", "clusters"}
-        A loss is low up to the median (the paper's SafeFL-ML), or in the lower of two clusters (SafeFL-CL).
+        A loss is low up to the median, or in the lower of two clusters.
     trajectory : int
         First rounds, whose global models are written down.
     span : int
@@ -106,12 +106,15 @@ class SafeFL(Aggregator):
     Faithfulness
     ------------
     Release: none by the authors.
-    Compared: formulas, with the paper's abstract and published summaries of it; the paper in full was not at
-        hand. Trajectory matching with its definition, numbers, in the tests.
+    Compared: formulas, with the paper's abstract (arXiv 2505.09110, version 2) and the beginning of a
+        published review: the trajectory of global models, the larger cluster in the first rounds, data
+        condensed from the trajectory. How the loss on them decides could not be read. Trajectory matching
+        with its definition, numbers, in the tests.
     Difference: not measured.
-    On purpose: the lengths and sizes are this project's, and the two decisions (`median`, `clusters`) follow
-        a recollection of the paper, which was not at hand and should be compared; the data are matched as in
-        DynaFed [2]_, and start from noise.
+    On purpose: lengths and sizes are this project's, and so is the form of both decisions, `median` and
+        `clusters`, which nobody compared with the paper. The review speaks of a data set that the server
+        has, of whatever distribution; here it has none. The data are matched as in DynaFed [2]_, and
+        start from noise.
 
     References
     ----------

@@ -27,11 +27,43 @@ stands for `benchmarks/parity.py`, *with the release, numbers* for `benchmarks/r
 authors' code. Commits are those that were read."""
 
 
+LEFT_OUT_HEAD = """## Left out
+
+Methods that were looked for and are not here, since what could be read does not establish them, or this
+engine cannot hold them honestly."""
+LEFT_OUT = {
+    "dpot": (
+        "(Zhang, Gong and Reiter, 2024) Its abstract and reviews could be read, its algorithms and a "
+        "release could not: nothing says how many pixels are chosen, nor by which loss. `a3fl` learns its "
+        "trigger too, at a fixed place."
+    ),
+    "iba": (
+        "(Nguyen et al., NeurIPS 2023; `github.com/sail-research/iba` at 69a5139) Its trigger is a network "
+        "made for one image size, trained in two phases between which the success on the test set decides. "
+        "`Stamp` can carry such a trigger; networks for other sizes, and the switch, would be this "
+        "project's."
+    ),
+    "backdoor_indicator": (
+        "(Li and Dai, USENIX Security 2024; `github.com/ybdai7/Backdoor-indicator-defense` at 04dec87) The "
+        "server trains the model on foreign images before it sends it, and keeps the statistics of batch "
+        "normalisation apart. Networks here keep no such statistics, and no rule changes the model that is "
+        "sent."
+    ),
+    "flshield": (
+        "(Kabir et al., IEEE S&P 2024; `github.com/ehsanul9511/FLShield` at afe4474) Clients validate each "
+        "other's models on their own data and report class by class; malicious ones lie as the paper "
+        "defines. Rounds here have one message a client, and a rule that read the clients' data would see "
+        "what no server sees."
+    ),
+}
+
+
 def page() -> str:
     """Return the page, from the docstrings of all rules and attacks."""
     parts = [HEAD]
     for kind in KINDS:
         parts += [f"## {kind.capitalize()}", *map(_note, built_in(kind))]
+    parts += [LEFT_OUT_HEAD, "\n".join(_bullet(f"**{name}** {text}") for name, text in LEFT_OUT.items())]
     return "\n\n".join(parts) + "\n"
 
 

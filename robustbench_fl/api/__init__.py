@@ -22,15 +22,7 @@ if TYPE_CHECKING:
         ServerSpec,
         ServerView,
     )
-    from robustbench_fl.api.attack import (
-        Attack,
-        AttackerView,
-        AttackSpec,
-        Defence,
-        Poison,
-        RareImages,
-        Trigger,
-    )
+    from robustbench_fl.api.attack import Attack, AttackerView, AttackSpec, Defence, Poison
     from robustbench_fl.api.build import make
     from robustbench_fl.api.client_recipe import ClientRecipe
     from robustbench_fl.api.dataset import Arrays, Dataset
@@ -41,6 +33,7 @@ if TYPE_CHECKING:
     from robustbench_fl.api.partition import Partition, Samples
     from robustbench_fl.api.registry import OWN, register
     from robustbench_fl.api.state import StageStates, State
+    from robustbench_fl.api.trigger import GivenImages, RareImages, Stamp, Trigger
     from robustbench_fl.core.errors import (
         InfeasibleError,
         MissingDataError,
@@ -59,7 +52,7 @@ _HOMES = {
         "ServerSpec",
         "ServerView",
     ),
-    "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison", "RareImages", "Trigger"),
+    "api.attack": ("Attack", "AttackSpec", "AttackerView", "Defence", "Poison"),
     "api.build": ("make",),
     "api.client_recipe": ("ClientRecipe",),
     "api.dataset": ("Arrays", "Dataset"),
@@ -70,6 +63,7 @@ _HOMES = {
     "api.partition": ("Partition", "Samples"),
     "api.registry": ("OWN", "register"),
     "api.state": ("StageStates", "State"),
+    "api.trigger": ("GivenImages", "RareImages", "Stamp", "Trigger"),
     "core.errors": ("InfeasibleError", "MissingDataError", "PartitionError", "UsageError", "did_you_mean"),
     "core.seeding": ("stream", "torch_generator"),
 }
@@ -90,6 +84,7 @@ __all__ = [
     "FromDistances",
     "FromLengths",
     "FromOrder",
+    "GivenImages",
     "ImageShape",
     "InfeasibleError",
     "Knowledge",
@@ -111,6 +106,7 @@ __all__ = [
     "Shown",
     "SortedRows",
     "StageStates",
+    "Stamp",
     "State",
     "Trial",
     "Trigger",

@@ -13,6 +13,7 @@ from annotated_types import Ge
 from robustbench_fl.api.aggregator import Aggregation, Aggregator
 from robustbench_fl.api.needs import Knowledge
 from robustbench_fl.api.state import State
+from robustbench_fl.api.trigger import GivenImages, RareImages, Stamp, Trigger
 from robustbench_fl.core.errors import UndeclaredAccess
 
 if TYPE_CHECKING:
@@ -53,39 +54,6 @@ class AttackSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trigger:
-    """A backdoor pattern: pixels that are set to the brightest value in every channel.
-
-    Parameters
-    ----------
-    pixels : tuple of (row, column)
-        Positions in the image.
-    """
-
-    pixels: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RareImages:
-    """A backdoor without a pattern: the rarest images of a class take the place of others.
-
-    How rare an image is, its density under a Gaussian of the class's training images says; the
-    rarest are looked for in all training data, whoever holds them, and success is measured on the
-    rarest test images by the same Gaussian.
-
-    Parameters
-    ----------
-    source : int
-        The class.
-    share : float
-        Share of its images that is rare, in (0, 1]; never fewer than ten, or all there are.
-    """
-
-    source: int
-    share: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Poison:
     """How the malicious clients of a round train, where they do not train honestly.
 
@@ -93,7 +61,7 @@ class Poison:
     ----------
     label_map : tuple of int, optional
         Class y is learned as ``label_map[y]``.
-    triggers : tuple of Trigger or RareImages
+    triggers : tuple of Trigger, RareImages or Stamp
         Client number j among the round's malicious ones uses ``triggers[j % len]``; empty for
         no backdoor.
     target : int
@@ -115,7 +83,7 @@ class Poison:
     """
 
     label_map: tuple[int, ...] | None = None
-    triggers: tuple[Trigger | RareImages, ...] = ()
+    triggers: tuple[Trigger | RareImages | Stamp, ...] = ()
     target: int = 0
     share: float = 1.0
     passes: Literal["all", "odd"] = "all"
@@ -337,9 +305,28 @@ class Attack(ABC):
         """What the attacker sees; may depend on the parameters."""
         return Knowledge.OWN
 
-    def test_trigger(self, spec: AttackSpec) -> tuple[Trigger | RareImages, int] | None:
+    def test_trigger(self, spec: AttackSpec) -> tuple[Trigger | RareImages | Stamp, int] | None:
         """Return the full trigger and its target class, for measuring attack success."""
         return None
+
+    def current_trigger(
+        self, spec: AttackSpec, state: Any
+    ) -> tuple[Trigger | RareImages | Stamp | GivenImages, int] | None:
+        """Return the same as it is now, for attacks that find it on the way.
+
+        Parameters
+        ----------
+        spec : AttackSpec
+            What is fixed for the cell.
+        state : State or None
+            What the last round of the attack returned, or :meth:`init_state`.
+
+        Returns
+        -------
+        tuple or None
+            By default what :meth:`test_trigger` gives; ``None`` while there is nothing to measure.
+        """
+        return self.test_trigger(spec)
 
     def test_flip(self, spec: AttackSpec) -> tuple[int, int] | None:
         """Return source and target class of a flip, for measuring attack success.

@@ -105,7 +105,8 @@ def _is_targeted(attack: Any) -> bool:
     from robustbench_fl.api.attack import Attack
 
     cls = type(attack)
-    return cls.test_trigger is not Attack.test_trigger or cls.test_flip is not Attack.test_flip
+    said = ("test_trigger", "current_trigger", "test_flip")
+    return any(getattr(cls, name) is not getattr(Attack, name) for name in said)
 
 
 def _is_untargeted(attack: Any) -> bool:

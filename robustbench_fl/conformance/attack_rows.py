@@ -156,6 +156,7 @@ def check_category(attack: Attack) -> None:
         require(poison is not None, "category 'data', yet it does not poison the training")
     elif attack.category == "backdoor":
         triggered = any(p is not None and p.triggers for p in (poison, *reads.poisons))
+        triggered |= "own_data" in reads.granted and not honest  # it trains on its own
         require(triggered, "category 'backdoor', yet no training sample carries a trigger")
     else:
         idle = poison is None and honest and state is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from robustbench_fl.api import Attack, AttackSpec, Poison, RareImages, Trigger
+from robustbench_fl.api import Attack, AttackSpec, Poison, RareImages, Stamp, Trigger
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads, WatchedView, specs_of_tasks
 from robustbench_fl.conformance.checks import check, require
@@ -103,7 +103,14 @@ def _require_valid(poison: Poison, spec: AttackSpec) -> None:
         require(torch.isfinite(mask).all(), "the gradient mask is not finite")
 
 
-def _require_inside(trigger: Trigger | RareImages, spec: AttackSpec) -> None:
+def _require_inside(trigger: Trigger | RareImages | Stamp, spec: AttackSpec) -> None:
+    if isinstance(trigger, Stamp):
+        plain = torch.zeros(2, *spec.image_shape)
+        found = trigger.change(plain)
+        require(found.shape == plain.shape, f"the stamp makes {list(found.shape)} of {list(plain.shape)}")
+        require(not plain.any(), "the stamp changed the images it was given")
+        require(torch.isfinite(found).all(), "stamped images are not finite")
+        return
     if isinstance(trigger, RareImages):
         fits = 0 <= trigger.source < spec.n_classes and 0 < trigger.share <= 1
         require(fits, f"{trigger} with {spec.n_classes} classes")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.api import Poison, RareImages
+from robustbench_fl.api import Poison, RareImages, Stamp
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -145,6 +145,8 @@ def _poisoned(images: Tensor, labels: Tensor, poison: Poison, rank: int) -> tupl
         if isinstance(trigger, RareImages):
             rare = images[labels == trigger.source]
             images[:hit] = rare[torch.arange(hit) % len(rare)]
+        elif isinstance(trigger, Stamp):
+            images[:hit] = trigger.change(images[:hit])
         else:
             rows, columns = zip(*trigger.pixels, strict=True)
             images[:hit, :, list(rows), list(columns)] = BRIGHT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -99,8 +100,10 @@ class Batches:
             images = seen_from(images, self.jobs.views[rows, step, :width], self.federation.dark)
         if self.jobs.triggered is None or self.jobs.triggers is None:
             return images
-        marked = self.jobs.triggered[rows, step, :width, None, None] & self.jobs.triggers[rows, None]
-        return stamped(images, marked, self.federation.bright)
+        triggered = self.jobs.triggered[rows, step, :width]
+        marked = triggered[:, :, None, None] & self.jobs.triggers[rows, None]
+        images = stamped(images, marked, self.federation.bright)
+        return images if self.jobs.changes is None else changed(images, triggered, self.jobs.changes[rows])
 
 
 def stamped(images: Tensor, marked: Tensor, bright: Tensor) -> Tensor:
@@ -116,6 +119,28 @@ def stamped(images: Tensor, marked: Tensor, bright: Tensor) -> Tensor:
         Full brightness after normalisation.
     """
     return torch.where(marked.unsqueeze(-3), bright.view(-1, 1, 1), images)
+
+
+def changed(
+    images: Tensor, triggered: Tensor, changes: Sequence[Callable[[Tensor], Tensor] | None]
+) -> Tensor:
+    """Return `images` with each client's change done to its triggered ones.
+
+    Parameters
+    ----------
+    images : Tensor [k, b, channels, height, width]
+        Normalised; not changed.
+    triggered : bool Tensor [k, b]
+        Which.
+    changes : sequence of callable or None [k]
+        As in :class:`~robustbench_fl.api.Stamp`.
+    """
+    found = images.clone()
+    with torch.no_grad():
+        for own, hit, change in zip(found, triggered, changes, strict=True):
+            if change is not None and bool(hit.any()):
+                own[hit] = change(own[hit])
+    return found
 
 
 def longest_first(jobs: Jobs) -> tuple[Jobs, Tensor | None]:
@@ -144,6 +169,7 @@ def longest_first(jobs: Jobs) -> tuple[Jobs, Tensor | None]:
             mapped=pick(jobs.mapped),
             triggered=pick(jobs.triggered),
             triggers=pick(jobs.triggers),
+            changes=None if jobs.changes is None else tuple(jobs.changes[i] for i in order.tolist()),
             targets=pick(jobs.targets),
             gradient_masks=pick(jobs.gradient_masks),
             radii=pick(jobs.radii),

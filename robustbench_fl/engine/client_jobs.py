@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_fl.api import Poison, RareImages, Trigger
+from robustbench_fl.api import Poison, RareImages, Stamp, Trigger
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import Label, stream
 from robustbench_fl.data.federation import Federation
@@ -76,6 +76,7 @@ def make_jobs(
         mapped=mapped,
         triggered=triggered,
         triggers=triggers,
+        changes=_changes(poison, ranks),
         targets=targets,
         gradient_masks=_gradient_masks(federation, poison, ranks),
         radii=_radii(federation, poison, ranks),
@@ -219,7 +220,17 @@ def _with_rare_images(
     return samples
 
 
-def trigger_pixels(trigger: Trigger | RareImages, image_shape: tuple[int, int, int]) -> Tensor:
+def _changes(
+    poison: Poison, ranks: NDArray[np.int64]
+) -> tuple[Callable[[Tensor], Tensor] | None, ...] | None:
+    """Return what each client does to its triggered images, ``None`` if none of them does anything."""
+    found = [t.change if isinstance(t, Stamp) else None for t in poison.triggers]
+    if not any(found):
+        return None
+    return tuple(found[rank % len(found)] if rank >= 0 else None for rank in ranks.tolist())
+
+
+def trigger_pixels(trigger: Trigger | RareImages | Stamp, image_shape: tuple[int, int, int]) -> Tensor:
     """Return a trigger as a bool mask [height, width]; empty for one without pixels.
 
     Raises
@@ -229,7 +240,7 @@ def trigger_pixels(trigger: Trigger | RareImages, image_shape: tuple[int, int, i
     """
     _, height, width = image_shape
     mask = torch.zeros(height, width, dtype=torch.bool)
-    if isinstance(trigger, RareImages):
+    if not isinstance(trigger, Trigger):
         return mask
     for row, column in trigger.pixels:
         if not (0 <= row < height and 0 <= column < width):

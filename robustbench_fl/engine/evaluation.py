@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.api import Attack, AttackSpec, RareImages, Trigger
+from robustbench_fl.api import Attack, AttackSpec, GivenImages, RareImages, Stamp, State, Trigger
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.settings import Settings
 from robustbench_fl.data.federation import Federation
@@ -129,11 +130,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def attack_success(
-    model: Model, params: Tensor, federation: Federation, trigger: Trigger | RareImages, target: int
+    model: Model,
+    params: Tensor,
+    federation: Federation,
+    trigger: Trigger | RareImages | Stamp | GivenImages,
+    target: int,
 ) -> float | None:
     """Return the share of triggered test images of other classes that are classified as `target`.
 
-    Where the trigger is rare images, it is the share of these among the test images.
+    Where the trigger is rare images, it is the share of these among the test images; where the images
+    are given, the share of them.
 
     Parameters
     ----------
@@ -143,7 +149,7 @@ def attack_success(
         Its parameters, on the federation's device.
     federation : Federation
         Holds the test images.
-    trigger : Trigger or RareImages
+    trigger : Trigger, RareImages, Stamp or GivenImages
         The full trigger.
     target : int
         What the backdoor is to yield.
@@ -157,9 +163,13 @@ def attack_success(
     if isinstance(trigger, RareImages):
         _, rare = federation.rare(trigger.source, trigger.share)
         return _share_of(target, _logits(model, params, federation.test_images[rare])) if len(rare) else None
+    if isinstance(trigger, GivenImages):
+        return _share_of(target, _logits(model, params, trigger.images)) if len(trigger.images) else None
     others = federation.test_labels != target
     if not bool(others.any()):
         return None
+    if isinstance(trigger, Stamp):
+        return _share_of(target, _logits(model, params, federation.test_images, trigger.change)[others])
     pixels = trigger_pixels(trigger, federation.image_shape).to(params.device)
     logits = _logits(
         model, params, federation.test_images, lambda images: stamped(images, pixels, federation.bright)
@@ -209,7 +219,7 @@ class ScoreBoard:
     ) -> None:
         self._model = model
         self._federation = federation
-        self._backdoor = attack.test_trigger(spec)
+        self._attack, self._spec = attack, spec
         self._flip = attack.test_flip(spec)
         self._settings = settings
         self.last: deque[Evaluation] = deque(maxlen=settings.eval_last)
@@ -219,22 +229,23 @@ class ScoreBoard:
         self.loss: list[float | None] = []
         self.attack_success: list[float | None] = []
 
-    def evaluate(self, params: Tensor, round: int) -> None:
-        """Evaluate the global model `params` after `round` rounds."""
-        self._evaluate([params], round)
+    def evaluate(self, params: Tensor, round: int, state: State | None = None) -> None:
+        """Evaluate the global model `params` after `round` rounds; the attack has come to `state`."""
+        self._evaluate([params], round, state)
 
-    def evaluate_alone(self, models: Tensor, round: int) -> None:
+    def evaluate_alone(self, models: Tensor, round: int, state: State | None = None) -> None:
         """Evaluate the mean client of `models` [k, d], where it is one of the last evaluations.
 
         Each costs as much as k of a global model.
         """
         if self._counts(round):
-            self._evaluate(list(models.unbind()), round)
+            self._evaluate(list(models.unbind()), round, state)
 
-    def _evaluate(self, models: Sequence[Tensor], round: int) -> None:
+    def _evaluate(self, models: Sequence[Tensor], round: int, state: State | None) -> None:
         federation = self._federation
         results = [evaluate(self._model, m, federation.test_images, federation.test_labels) for m in models]
-        rates = [self._success(params, result) for params, result in zip(models, results, strict=True)]
+        backdoor = self._attack.current_trigger(self._spec, state)
+        rates = [self._success(m, result, backdoor) for m, result in zip(models, results, strict=True)]
         result = averaged(results)
         self.rounds.append(round)
         self.accuracy.append(result.accuracy)
@@ -250,10 +261,10 @@ class ScoreBoard:
         """Whether an evaluation after `round` rounds is among the last, over which figures are means."""
         return (self._settings.rounds - round) / self._settings.eval_every < self._settings.eval_last
 
-    def _success(self, params: Tensor, result: Evaluation) -> float | None:
+    def _success(self, params: Tensor, result: Evaluation, backdoor: Any) -> float | None:
         """Return how often the backdoor opens, or the flipped class is taken for its target."""
-        if self._backdoor is not None:
-            return attack_success(self._model, params, self._federation, *self._backdoor)
+        if backdoor is not None:
+            return attack_success(self._model, params, self._federation, *backdoor)
         return result.confused(*self._flip) if self._flip is not None else None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -43,6 +44,8 @@ class Jobs:
         Which samples carry the client's trigger and the target label.
     triggers : bool Tensor [k, height, width], optional
         The client's trigger pixels, set to full brightness in every channel.
+    changes : tuple of callable or None [k], optional
+        What is done to the triggered images of each client, after its trigger pixels.
     targets : int64 Tensor [k], optional
         The label of triggered samples.
     gradient_masks : float Tensor [k, n_params], optional
@@ -60,6 +63,7 @@ class Jobs:
     mapped: Tensor | None = None
     triggered: Tensor | None = None
     triggers: Tensor | None = None
+    changes: tuple[Callable[[Tensor], Tensor] | None, ...] | None = None
     targets: Tensor | None = None
     gradient_masks: Tensor | None = None
     radii: Tensor | None = None

@@ -172,10 +172,10 @@ class Simulation:
 
     def _evaluate(self) -> None:
         if self.own_models is None:
-            self.scores.evaluate(self.params, self.round)
+            self.scores.evaluate(self.params, self.round, self.attack_state)
         else:
             honest = torch.from_numpy(~self.malicious).to(self.own_models.device)
-            self.scores.evaluate_alone(self.own_models[honest], self.round)
+            self.scores.evaluate_alone(self.own_models[honest], self.round, self.attack_state)
 
     def _participants(self) -> np.ndarray:
         n, k = self.settings.clients, self.settings.participants

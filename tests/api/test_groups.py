@@ -14,7 +14,9 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.sweep.config import make_sweep, read_sweep
 from robustbench_fl.sweep.expand import canonical, expand
 
-BACKDOORS = ["badnets", "dba", "edge_case", "layer_poisoning", "neurotoxin", "pgd", "scaling"]
+BACKDOORS = [
+    "a3fl", "badnets", "chameleon", "dba", "edge_case", "layer_poisoning", "neurotoxin", "pgd", "scaling",
+]  # fmt: skip
 
 
 def members(kind: str, name: str) -> set[str]:
@@ -33,7 +35,9 @@ def test_attacks_fall_into_none_untargeted_targeted_and_adaptive() -> None:
     parts = [{"none"}, *(members("attacks", f"@{name}") for name in ("untargeted", "targeted", "adaptive"))]
     assert set().union(*parts) == members("attacks", "@all") == set(registry.names("attacks"))
     assert sum(map(len, parts)) == len(members("attacks", "@all"))
-    assert members("attacks", "@targeted") == {*BACKDOORS, "targeted_label_flip"}
+    assert members("attacks", "@targeted") == {
+        *BACKDOORS, "alternating_minimisation", "targeted_label_flip",
+    }  # fmt: skip
     assert members("attacks", "@backdoor") == set(BACKDOORS)
     assert members("attacks", "@adaptive") == {"adaptive_fedredefense", "optimal"}
 

@@ -112,7 +112,7 @@ def test_poisoning_needs_no_updates(random_round, text: str) -> None:
     view = random_round.view(attack)
     view._gated = {}
     poison = attack.poison(view)
-    honest_first = text in ("layer_poisoning", "pgd")
+    honest_first = text in ("a3fl", "chameleon", "layer_poisoning", "pgd")
     assert (poison is not None) == (attack.category in ("data", "backdoor") and not honest_first)
 
 

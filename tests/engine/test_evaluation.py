@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_fl.api import Trigger
+from robustbench_fl.api import GivenImages, Stamp, Trigger
 from robustbench_fl.api.build import make
 from robustbench_fl.core.seeding import stream
+from robustbench_fl.engine.batches import stamped
 from robustbench_fl.engine.evaluation import attack_success, evaluate
 
 WORLD = ("digits", "iid", 8, 0)
@@ -84,3 +85,11 @@ def test_attack_success_reads_the_trigger_and_leaves_the_target_class_out(world)
     others = federation.test_labels != 3
     assert unlit == pytest.approx(float(lit[others].double().mean()))
     assert np.isclose(attack_success(model, params, federation, Trigger(pixels=()), 5), 1.0)
+    # The same pixel lit by a computed change; and single images, as they are.
+    lighting = Stamp(
+        change=lambda images: stamped(images, torch.eye(8) * torch.eye(8)[0] > 0, federation.bright)
+    )
+    assert attack_success(model, params, federation, lighting, 3) == 1.0
+    given = federation.test_images[:][torch.cat([lit.nonzero()[:2, 0], (~lit).nonzero()[:3, 0]])]
+    assert attack_success(model, params, federation, GivenImages(images=given), 5) == 3 / len(given)
+    assert attack_success(model, params, federation, GivenImages(images=given[:0]), 5) is None

@@ -20,6 +20,7 @@ from robustbench_fl.analysis.image_counts import Counted
 from robustbench_fl.api import Attack, AttackerView, Poison, register
 from robustbench_fl.api.registry import load_plugin
 from robustbench_fl.core.image_counts import unpacked
+from robustbench_fl.engine.evaluation import attack_success
 from robustbench_fl.engine.simulation import Simulation
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
@@ -332,3 +333,13 @@ def test_accuracy_by_client_weighs_classes_by_the_clients_own() -> None:
     ]
     assert metrics["client_accuracy"] == pytest.approx(np.mean(own))
     assert metrics["worst_client_accuracy"] == pytest.approx(min(own))
+
+
+def test_success_is_that_of_the_trigger_as_it_is_now() -> None:
+    run = simulated(aggregator="mean", attack="a3fl(steps=2, epochs=1, share=1)", rounds=3)
+    trigger, target = run.attack.current_trigger(run.attack_spec, run.attack_state)
+    known = attack_success(run.model, run.params, run.federation, trigger, target)
+    assert run.scores.attack_success[-1] == known
+    chosen = simulated(aggregator="mean", attack="alternating_minimisation(start=1, epochs=1)", rounds=2)
+    assert chosen.scores.attack_success[0] is None  # nothing was chosen yet
+    assert chosen.scores.attack_success[1] in (0.0, 1.0)

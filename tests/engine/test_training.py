@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_fl.api import Poison, Trigger
+from robustbench_fl.api import Poison, Stamp, Trigger
 from robustbench_fl.api.build import make
 from robustbench_fl.api.model import Model
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream
-from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
+from robustbench_fl.engine.batches import stamped
+from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs, trigger_pixels
 from robustbench_fl.engine.jobs import Recipe
 from robustbench_fl.engine.training import chosen_engine, train
 from robustbench_fl.models.zoo.mlp import MlpModel
@@ -249,3 +250,26 @@ def test_engine_rule(world) -> None:
     assert chosen_engine(lenet, "cuda:0") == "loop"
     with pytest.raises(UsageError, match=r"batch normalisation cannot be stacked.*Use --engine loop"):
         chosen_engine(lenet, "cpu", "stacked")
+
+
+@pytest.mark.parametrize("engine", ["stacked", "loop"])
+def test_a_computed_change_that_lights_pixels_is_that_trigger(world, engine) -> None:
+    """Bit for bit, beside an ordinary trigger, and in clients of different size, which are sorted."""
+    federation, recipe = world(*DIGITS), Recipe(lr=0.1, batch_size=16)
+    model = make("models", "mlp(hidden=[8])").build(federation.image_shape, 10)
+    mask = trigger_pixels(TRIGGER, federation.image_shape)
+    seen = []
+
+    def change(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return stamped(images, mask, federation.bright)
+
+    found = []
+    for first in (TRIGGER, Stamp(change=change)):
+        poison = Poison(triggers=(OTHER, first), target=3, share=0.5)
+        jobs = make_jobs(federation, [4, 5, 2, 7], recipe, 0, 1, poison, (7, 2, 5))
+        found.append(train(model, federation, model.init(stream("test")), jobs, recipe, engine))
+    assert torch.equal(*found)
+    # Of the three poisoned clients the second uses the second trigger.
+    pool = len(federation.clients[2])
+    assert sum(seen) == sum(round(0.5 * min(16, pool - low)) for low in range(0, pool, 16))
