@@ -18,7 +18,7 @@ from robustbench_fl.core.files import (
 )
 from robustbench_fl.core.places import own_folder
 from robustbench_fl.core.record import CellRecord
-from robustbench_fl.core.status import FINAL
+from robustbench_fl.core.status import FINAL, MISSING
 from robustbench_fl.store.aside import set_aside, warn
 from robustbench_fl.store.catalogue import Catalogue, fingerprint, pack_lines, read_file
 from robustbench_fl.store.claims import refuse_running
@@ -229,7 +229,10 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
         stored = {record["key"]: record for record in self.stored()}
-        return without_other_data(self.code.rows(lambda row: stored.get(row["key"])))
+        rows = without_other_data(self.code.rows(lambda row: stored.get(row["key"])))
+        if stored and all(row["status"] == MISSING for row in rows):
+            warn(f"None of the {len(stored)} cells in {str(self.folder)!r} is of its plan.")
+        return rows
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """Return the record of `key` as :meth:`summaries` has it, as of the last look at the folder."""

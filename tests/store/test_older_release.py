@@ -11,11 +11,37 @@ import pytest
 
 from robustbench_fl.core.cell import key_of
 from robustbench_fl.store import Store
+from robustbench_fl.store.ownership import require_ours
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.run import prepare
 
 RELEASE = Path(__file__).with_name("release-0.1")
 """Written and packed by version 0.1 (commit 900ce93): three rules, three attacks, two seeds."""
+
+
+FROZEN = Path(__file__).with_name("frozen")
+"""Two cells of each schema since, as they were written; those of schema 4 also in the sealed form."""
+ACCURACY = {
+    "schema-2": {"001366516f1f52ec": 0.7504178272980502, "002715ad2d9c9c66": 0.905849582172702},
+    "schema-3": {"002237e1cbdf874b": 0.10807799442896937, "006ab63ae55644ed": 0.5298050139275766},
+    "schema-4": {"002d9e616483cedc": 0.8824512534818941, "000389d454009baf": 0.909192200557103},
+}
+ACCURACY["schema-4-sealed"] = ACCURACY["schema-4"]
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_every_schema_is_read_bit_for_bit_unpacked_packed_and_planned_anew(name: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FROZEN / name, tmp_path / name))
+    store = Store.existing(folder)
+    before, sweep, rows = store.records(), store.read_sweep(), list(store.planned())
+    assert {record["key"]: record["metrics"]["accuracy"] for record in before} == ACCURACY[name]
+    assert all(key_of(record["cell"]) == record["key"] for record in before)
+    require_ours(folder)
+    assert store.unpack() == 2
+    store.write_plan(sweep, rows)
+    assert store.pack() == 2
+    again = Store.existing(folder)
+    assert (again.records(), again.read_sweep(), list(again.planned())) == (before, sweep, rows)
 
 
 @pytest.fixture
