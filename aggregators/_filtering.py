@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustbench_fl.aggregators._rows import middle, shrinking
+from robustbench_fl.aggregators._rows import middle, shrinking, weighted_sum
+from robustbench_fl.api import Aggregation
 
 _DUST = 1e-6
 """A spread below this share of the values is rounding of float32 rows."""
@@ -29,6 +30,29 @@ def clipped_weights(norms: Tensor, kept: Tensor, limit: float | Tensor) -> Tenso
         Zero for those not kept; all zeros, which keeps the model, if nobody is.
     """
     return torch.where(kept, shrinking(norms, limit), 0.0) / max(1, int(kept.sum()))
+
+
+def average_of(
+    updates: Tensor, kept: Tensor, weights: Tensor | None = None, scores: Tensor | None = None
+) -> Aggregation:
+    """Return the answer of a rule that averages the kept updates and accuses all others.
+
+    Parameters
+    ----------
+    updates : Tensor [n, d]
+        One row a client.
+    kept : bool Tensor [n]
+        Who is averaged; if nobody is, the aggregate is zero, which keeps the model.
+    weights : Tensor [n], optional
+        Weight of each; by default that of the plain mean.
+    scores : Tensor [n], optional
+        By which it was decided.
+    """
+    if weights is None:
+        weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
+    weights = weights.to(updates.dtype)
+    step = weighted_sum(weights, updates)
+    return Aggregation(step, weights=weights, selected=kept, rejected=~kept, scores=scores)
 
 
 def median_deviations(values: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from robustbench_fl.aggregators._directions import inner_products
-from robustbench_fl.aggregators._filtering import clipped_weights, median_deviations
+from robustbench_fl.aggregators._filtering import average_of, clipped_weights, median_deviations
 from robustbench_fl.aggregators._magnitudes import row_chunks
-from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
+from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.aggregators._signs import sign_sums
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
@@ -119,12 +119,5 @@ class AlignIns(Aggregator):
         kept = (directions < self.direction_limit) & (signs < self.sign_limit)
         norms = row_norms(updates)
         limit = middle(norms[kept]) if bool(kept.any()) else 0.0
-        weights = clipped_weights(norms, kept, limit).to(updates.dtype)
-        outcome = Aggregation(
-            weighted_sum(weights, updates),
-            weights=weights,
-            selected=kept,
-            rejected=~kept,
-            scores=torch.maximum(directions, signs),
-        )
-        return outcome, None
+        weights = clipped_weights(norms, kept, limit)
+        return average_of(updates, kept, weights, scores=torch.maximum(directions, signs)), None

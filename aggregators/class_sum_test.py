@@ -9,8 +9,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
+from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._layers import layer_columns
-from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import OWN, Aggregation, Aggregator, LayerShapes, Need, ServerView, register
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ class ClassSumTest(Aggregator):
         params = view.params if self.weight_decay else None
         shares = class_sum_energies(updates, view.layer_shapes, params)
         kept = shares <= self.limit
-        weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
-        step = weighted_sum(weights, updates)
-        return Aggregation(step, weights=weights, selected=kept, rejected=~kept, scores=shares), None
+        return average_of(updates, kept, scores=shares), None
 
 
 def class_sums(updates: Tensor, layer_shapes: LayerShapes) -> tuple[Tensor, Tensor, int]:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._density import Labels, density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
-from robustbench_fl.aggregators._filtering import clipped_weights
+from robustbench_fl.aggregators._filtering import average_of, clipped_weights
 from robustbench_fl.aggregators._inspection import (
     division_differences,
     threshold_exceedings,
     update_energies,
 )
-from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
+from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class DeepSight(Aggregator):
         shares[order] = torch.from_numpy(self._suspicion(updates[order], view)).to(norms)
         # The tolerance lets one flagged client of three be a third.
         kept = shares < self.flagged_share - 1e-9
-        weights = clipped_weights(norms, kept, middle(norms)).to(updates.dtype)
-        step = weighted_sum(weights, updates)
-        return Aggregation(step, weights=weights, selected=kept, rejected=~kept, scores=shares), None
+        weights = clipped_weights(norms, kept, middle(norms))
+        return average_of(updates, kept, weights, scores=shares), None
 
     def _suspicion(self, updates: Tensor, view: ServerView) -> np.ndarray:
         model = view.model

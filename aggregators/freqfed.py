@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._density import density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
-from robustbench_fl.aggregators._rows import weighted_sum
+from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 
@@ -34,7 +34,7 @@ def freqfed(updates: Tensor, offset: Tensor | None = None, *, low: float = 0.5) 
         The aggregate; zeros if there is no cluster of more than half of the clients.
     """
     kept = majority(low_frequencies(updates, offset, low=low))
-    return weighted_sum(kept.to(updates) / max(1, int(kept.sum())), updates)
+    return average_of(updates, kept).aggregate
 
 
 def low_frequencies(updates: Tensor, offset: Tensor | None = None, *, low: float = 0.5) -> Tensor:
@@ -153,6 +153,4 @@ class FreqFed(Aggregator):
         """Return the mean of the largest cluster."""
         offset = view.params if self.on == "models" else None
         kept = majority(low_frequencies(updates, offset, low=self.low))
-        weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
-        step = weighted_sum(weights, updates)
-        return Aggregation(step, weights=weights, selected=kept, rejected=~kept), None
+        return average_of(updates, kept), None

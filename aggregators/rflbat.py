@@ -12,8 +12,9 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._components import main_components
 from robustbench_fl.aggregators._directions import direction_distances
+from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._means import k_means
-from robustbench_fl.aggregators._rows import row_norms, weighted_sum
+from robustbench_fl.aggregators._rows import row_norms
 from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
 
 
@@ -43,7 +44,7 @@ def rflbat(
         The aggregate.
     """
     kept = accepted(updates, rng, first, second, clusters, references)
-    return weighted_sum(kept.to(updates.dtype) / max(1, int(kept.sum())), updates)
+    return average_of(updates, kept).aggregate
 
 
 @register("rflbat", paper="Wang 2022", year=2022, cost="n²d")
@@ -102,9 +103,7 @@ class RFLBAT(Aggregator):
     def aggregate(self, updates: Tensor, view: ServerView, state: None) -> tuple[Aggregation, None]:
         """Return the mean of the cluster taken."""
         kept = accepted(updates, view.rng, self.first, self.second, self.clusters, self.references)
-        weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
-        step = weighted_sum(weights, updates)
-        return Aggregation(step, weights=weights, selected=kept, rejected=~kept), None
+        return average_of(updates, kept), None
 
 
 def accepted(

@@ -9,8 +9,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._gap import split_in_two
-from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
+from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.aggregators._trajectory import synthetic_data
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
@@ -152,7 +153,7 @@ class SafeFL(Aggregator):
             state = replace(state, points=(*state.points, view.params.clone()))
             if len(state.points) <= self.trajectory:
                 kept = larger_cluster(updates)
-                return replace(_average(updates, kept), rejected=torch.zeros_like(kept)), state
+                return replace(average_of(updates, kept), rejected=torch.zeros_like(kept)), state
             images, labels = synthetic_data(
                 view.model,
                 state.points,
@@ -169,12 +170,7 @@ class SafeFL(Aggregator):
             losses = synthetic_losses(view.model, view.params + updates, state.images, state.labels)
         kept = low_losses(losses, self.variant)
         capped = torch.nan_to_num(losses, posinf=torch.finfo(torch.float32).max)
-        return replace(_average(updates, kept), rejected=~kept, scores=capped), state
-
-
-def _average(updates: Tensor, kept: Tensor) -> Aggregation:
-    weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
-    return Aggregation(weighted_sum(weights, updates), weights=weights, selected=kept)
+        return average_of(updates, kept, scores=capped), state
 
 
 def larger_cluster(updates: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances, inner_products
 from robustbench_fl.aggregators._distances import squared_distances
-from robustbench_fl.aggregators._filtering import clipped_weights
+from robustbench_fl.aggregators._filtering import average_of, clipped_weights
 from robustbench_fl.aggregators._rows import middle, row_distances, row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
@@ -242,10 +242,8 @@ class SignGuard(Aggregator):
         norms = row_norms(updates)
         usual = usual_signs(updates, view.rng, self.share, fourth)
         kept = _usual_lengths(norms, self.lower, self.upper) & usual
-        weights = clipped_weights(norms, kept, middle(norms)).to(updates.dtype)
-        step = weighted_sum(weights, updates)
-        outcome = Aggregation(step, weights=weights, selected=kept, rejected=~kept)
-        return outcome, None if state is None else LastStep(point=step)
+        outcome = average_of(updates, kept, clipped_weights(norms, kept, middle(norms)))
+        return outcome, None if state is None else LastStep(point=outcome.aggregate)
 
 
 def _lower_median(values: Tensor) -> Tensor:

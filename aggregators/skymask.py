@@ -12,7 +12,8 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from robustbench_fl.aggregators._components import main_components
-from robustbench_fl.aggregators._rows import row_norms, weighted_sum
+from robustbench_fl.aggregators._filtering import average_of
+from robustbench_fl.aggregators._rows import row_norms
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
@@ -187,6 +188,4 @@ class SkyMask(Aggregator):
         scores = torch.empty(len(updates), dtype=torch.float64, device=updates.device)
         scores[order] = beside_the_server(masks, view.rng, self.threshold)
         kept = scores <= 0.5
-        weights = kept.to(updates.dtype) / max(1, int(kept.sum()))
-        step = weighted_sum(weights, updates)
-        return Aggregation(step, weights=weights, selected=kept, rejected=~kept, scores=scores), None
+        return average_of(updates, kept, scores=scores), None

@@ -1,8 +1,9 @@
-"""Whether rules give the numbers of their authors' code, where that code can be run.
+"""Whether rules and attacks give the numbers of their authors' code, where that code can be run.
 
 Run ``python benchmarks/releases.py FOLDER``; FOLDER holds clones that are named like their repositories:
 ``SignGuard`` (github.com/JianXu95), ``Multi-metrics`` (siquanhuang), ``flare_poisoning_detection``
-(ning-wang1), ``FL-Byzantine-Library`` (CRYPTO-KU) and ``SkyMask`` (KoalaYan). What is missing is passed over.
+(ning-wang1), ``FL-Byzantine-Library`` (CRYPTO-KU), ``SkyMask`` (KoalaYan), ``A3FL`` (hfzhang31) and
+``Chameleon-durable-backdoor`` (ybdai7). What is missing is passed over.
 Prints one Markdown table: rounds in which both choose the same clients, and the largest difference of an
 entry in them, relative to the largest entry of the release's answer.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
@@ -30,6 +32,9 @@ from robustbench_fl.aggregators.multi_metrics import total_distances, whitened_s
 from robustbench_fl.aggregators.signguard import LastStep, SignGuard
 from robustbench_fl.aggregators.skymask import trained_masks
 from robustbench_fl.api import ServerSpec, ServerView
+from robustbench_fl.attacks._pattern import Pattern, in_batches, square
+from robustbench_fl.attacks.a3fl import adapted, unlearned
+from robustbench_fl.attacks.chameleon import contrast
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 SEEDS, ROUNDS, CLIENTS, PARAMETERS = range(6), range(6), 21, 600
@@ -40,7 +45,7 @@ def main() -> None:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
-    print("| rule | release | same choice | difference |\n|---|---|--:|--:|")
+    print("| rule or attack | release | same choice | difference |\n|---|---|--:|--:|")
     for repository, compare in COMPARISONS.items():
         if not (folder / repository).is_dir():
             print(f"| | {repository} is not there | | |")
@@ -50,7 +55,7 @@ def main() -> None:
 
 
 Row = tuple[str, int, int, float]
-"""Rule, rounds with the same choice, rounds, largest difference."""
+"""Rule or attack, rounds with the same choice, rounds, largest difference."""
 
 
 def signguard(folder: Path) -> Iterator[Row]:
@@ -166,12 +171,65 @@ def skymask(folder: Path) -> Iterator[Row]:
     yield "skymask (its masks)", len(SEEDS), len(SEEDS), worst
 
 
+def a3fl(folder: Path) -> Iterator[Row]:
+    """Compare five steps of the search without the other model, and that model after three passes."""
+    stubs = {name: mock.MagicMock() for name in ("wandb", "torchvision", "models", "models.resnet")}
+    release = module(folder, "fl_utils.attacker", **stubs)
+    model, mask = MlpModel((1, 8, 8), 3, (6,)), square(8, 8, 2 / 32, 5 / 32)
+    searched, other = 0.0, 0.0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        images, labels = torch.from_numpy(rng.standard_normal((100, 1, 8, 8))).float(), torch.arange(100) % 3
+        params = model.init(rng)
+        # The release looks for gradients of layers whose names say that they are convolutions.
+        layers = {"conv": torch.nn.Linear(64, 6), "relu": torch.nn.ReLU(), "last": torch.nn.Linear(6, 3)}
+        net = torch.nn.Sequential(OrderedDict(flat=torch.nn.Flatten(), **layers))
+        torch.nn.utils.vector_to_parameters(params.clone(), net.parameters())
+        theirs = release.Attacker.__new__(release.Attacker)
+        settings = {"dm_adv_epochs": 3, "dm_adv_K": 100, "dm_adv_model_count": 1, "noise_loss_lambda": 0.01}
+        settings |= {"trigger_lr": 0.01, "trigger_outter_epochs": 5, "target_class": 1}
+        theirs.helper = SimpleNamespace(config=SimpleNamespace(**settings))
+        theirs.trigger, theirs.mask = torch.full((1, 1, 8, 8), 0.5), mask[None, None].float()
+        pattern = Pattern(mask=mask, values=torch.full((1, 8, 8), 0.5))
+        with mock.patch.object(Tensor, "cuda", lambda self: self):
+            batches = [(x, y.clone()) for x, y in in_batches(images, labels, 64)]
+            theirs.search_trigger(net, [(x, y.clone()) for x, y in batches], "outter")
+            trained, _ = theirs.get_adv_model(net, batches, torch.full((1, 1, 8, 8), 0.5), theirs.mask)
+        ours = adapted(model, params, images, labels, pattern, 1, steps=5, rate=0.01, balance=0.01, epochs=0)
+        searched = max(searched, relative(ours[:, mask], theirs.trigger[0][:, mask]))
+        flat = torch.nn.utils.parameters_to_vector(trained.parameters()).detach()
+        unlearning = unlearned(model, params, images, labels, pattern, 3)
+        other = max(other, relative(unlearning - params, flat - params))
+    yield "a3fl (its search)", len(SEEDS), len(SEEDS), searched
+    yield "a3fl (the model that unlearns)", len(SEEDS), len(SEEDS), other
+
+
+def chameleon(folder: Path) -> Iterator[Row]:
+    """Compare the contrastive loss' gradient with respect to features of any length."""
+    loss = module(folder, "utils.losses").SupConLoss()
+    worst = 0.0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        features = torch.from_numpy(rng.standard_normal((64, 16))).float().requires_grad_()
+        labels = torch.from_numpy(rng.integers(0, 10, 64))
+        unit = torch.nn.functional.normalize(features, dim=1)
+        helper = SimpleNamespace(fac_label=2)
+        found = loss(unit, labels, poison_per_batch=1, poison_images_len=7, scale_weight=6, helper=helper)
+        gradients = [
+            torch.autograd.grad(value, features)[0] for value in (contrast(features, labels, 2, 6.0), found)
+        ]
+        worst = max(worst, relative(*gradients))
+    yield "chameleon (its loss)", len(SEEDS), len(SEEDS), worst
+
+
 COMPARISONS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "SignGuard": signguard,
     "Multi-metrics": multi_metrics,
     "flare_poisoning_detection": flare,
     "FL-Byzantine-Library": sequential,
     "SkyMask": skymask,
+    "A3FL": a3fl,
+    "Chameleon-durable-backdoor": chameleon,
 }
 
 
