@@ -6,7 +6,9 @@ import csv
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,13 +33,20 @@ TINY = (
 )  # fmt: skip
 
 
-def run(folder: Path, *arguments: object, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(run_here: Callable[..., Any]) -> Run:
+    """Run a command line in a folder, in this process, and return what it says."""
+
+    def run(folder: Path, *arguments: object, code: int = 0) -> str:
+        done = run_here(folder, *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        said: str = done.stdout + done.stderr
+        return said
+
+    return run
 
 
 def accuracies(folder: Path) -> dict[tuple[str, str], str]:
@@ -50,11 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a plug-in and a finished sweep of it."""
     place = tmp_path_factory.mktemp("edited")
     (place / "my_rule.py").write_text(RULE)
-    run(place, "sweep", *TINY, "--plugin", "my_rule.py")
+    command = [sys.executable, "-m", "robustbench_fl", "sweep", *TINY, "--plugin", "my_rule.py"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
     return place
 
 
-def test_the_story(folder: Path) -> None:
+def test_the_story(folder: Path, run: Run) -> None:
     sweep, plan = ("sweep", *TINY, "--plugin", "my_rule.py"), ("plan", *TINY, "--plugin", "my_rule.py")
     before = accuracies(folder)
     path = folder / "my_rule.py"
@@ -87,7 +98,7 @@ def test_the_story(folder: Path) -> None:
     assert accuracies(folder) == before
 
 
-def test_the_record_says_which_plug_in_made_it_and_show_names_it(folder: Path) -> None:
+def test_the_record_says_which_plug_in_made_it_and_show_names_it(folder: Path, run: Run) -> None:
     with (folder / "out" / "cells.csv").open(newline="") as file:
         key = next(row["key"] for row in csv.DictReader(file) if row["aggregator"] == "my_rule")
     shown = run(folder, "show", key, "out")
@@ -97,13 +108,13 @@ def test_the_record_says_which_plug_in_made_it_and_show_names_it(folder: Path) -
     assert '"dirty":true' in record
 
 
-def test_verify_without_the_plug_in_checks_what_it_can(folder: Path) -> None:
+def test_verify_without_the_plug_in_checks_what_it_can(folder: Path, run: Run) -> None:
     said = run(folder, "verify", "out", "-j", "1")
     assert "2 of 4 cells the same, 0 different" in said or "2 of 6 cells the same, 0 different" in said
     assert "of a plug-in that was not given (--plugin)" in said
 
 
-def test_a_sweep_file_names_its_plug_ins_and_packing_takes_them_along(folder: Path) -> None:
+def test_a_sweep_file_names_its_plug_ins_and_packing_takes_them_along(folder: Path, run: Run) -> None:
     (folder / "mine.toml").write_text(
         'plugins = ["my_rule.py"]\naggregator = "my_rule"\nattack = "none"\nmalicious = 0.34\n'
         'clients = 6\nrounds = 2\nmodel = "logistic"\nroot_size = 20\n'
@@ -118,12 +129,12 @@ def test_a_sweep_file_names_its_plug_ins_and_packing_takes_them_along(folder: Pa
 
 
 @pytest.mark.parametrize("value", ["'my_rule.py'", "[1]", "['']"])
-def test_a_wrong_list_of_plug_ins_is_refused(tmp_path: Path, value: str) -> None:
+def test_a_wrong_list_of_plug_ins_is_refused(tmp_path: Path, value: str, run: Run) -> None:
     (tmp_path / "bad.toml").write_text(f"plugins = {value}\naggregator = 'mean'\nattack = 'none'\n")
     assert "plugins in bad.toml must be a list of Python files" in run(tmp_path, "plan", "bad.toml", code=2)
 
 
-def test_a_forged_table_is_found(folder: Path) -> None:
+def test_a_forged_table_is_found(folder: Path, run: Run) -> None:
     path = folder / "out" / "leaderboard.md"
     true = path.read_text()
     path.write_text(true.replace("mean", "meen", 1))

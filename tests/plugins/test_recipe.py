@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,19 +55,22 @@ def recipe(document: str, heading: str) -> tuple[str, list[list[str]]]:
     ],
 )
 def test_the_recipe_makes_a_method_that_passes_its_checks_and_is_swept(
-    document: str, heading: str, name: str, file: str, axes: tuple[str, str], tmp_path: Path
+    document: str,
+    heading: str,
+    name: str,
+    file: str,
+    axes: tuple[str, str],
+    tmp_path: Path,
+    run_here: Callable[..., Any],
 ) -> None:
     source, (check, sweep) = recipe(document, heading)
     (tmp_path / file).write_text(source)
 
     def run(command: list[str], *more: str) -> str:
         assert Path(command[0]).name == "robustbench-fl"
-        done = subprocess.run(
-            [sys.executable, "-m", "robustbench_fl", *command[1:], *more],
-            cwd=tmp_path, capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
+        done = run_here(tmp_path, *command[1:], *more)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return str(done.stdout)
 
     assert check[1:] == ["check", name, "--plugin", file]
     rows = json.loads(run(check, "--format", "json"))
