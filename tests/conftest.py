@@ -67,6 +67,12 @@ class HereBackend:
             yield execute(cell, self.environment)
 
 
+@pytest.fixture
+def cells_here(monkeypatch):
+    """Let commands that are called in this process run their cells in it too."""
+    monkeypatch.setattr(local, "LocalBackend", HereBackend)
+
+
 class Done(NamedTuple):
     """What a command printed, and its exit code."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,10 @@ RULE = "fedredefense(first_budget=12, later_budget=12, step=4.0)"
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(tmp_path_factory: pytest.TempPathFactory, run_here: Callable[..., Any]) -> Path:
     folder = tmp_path_factory.mktemp("figures") / "sweep"
     arguments = ["sweep", "-a", RULE, "-a", "mean", "-t", "min_max", "-t", "label_flip", *SMALL, "-j", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", *arguments, "-o", str(folder)],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_here(folder.parent, *arguments, "-o", folder)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -19,6 +19,7 @@ def said(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_two_shards_in_one_folder_make_the_whole(tmp_path: Path) -> None:
     out = ["-o", str(tmp_path / "out"), "-j", "1"]
     chosen = ["--only", "aggregator=krum", "--exclude", "attack=none seed=1"]
@@ -59,6 +60,7 @@ def test_bad_choices_are_refused(tmp_path: Path, flags: list[str], message: str)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_calibrated_times_are_shown_and_nothing_is_stored(tmp_path: Path) -> None:
     arguments = [*GRID, "-o", str(tmp_path / "out"), "-j", "1"]
     assert "Time: unknown for 8 cells; none of their kind is finished." in said("plan", *arguments).output

@@ -1,8 +1,6 @@
 """``pilot`` from end to end: strengths tried, picks stored, and the sweep that runs them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -22,14 +20,13 @@ pilot = "out/picks.json"
 """
 
 
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+@pytest.fixture
+def call(run_here):
+    """Run a command line in a folder, in this process."""
+    return run_here
 
 
-def test_a_pilot_and_the_sweep_after_it(tmp_path: Path) -> None:
+def test_a_pilot_and_the_sweep_after_it(tmp_path: Path, call) -> None:
     (tmp_path / "demo.toml").write_text(SWEEP)
     early = call(tmp_path, "plan", "demo.toml", "-o", "out")
     assert early.returncode == 2
@@ -82,7 +79,7 @@ def pilot_means(folder: Path) -> pd.Series:
         ("7", "seeds 0, 1 among its own"),
     ],
 )
-def test_seeds_that_will_not_do_are_refused(tmp_path: Path, seeds: str, said: str) -> None:
+def test_seeds_that_will_not_do_are_refused(tmp_path: Path, seeds: str, said: str, call) -> None:
     (tmp_path / "demo.toml").write_text(SWEEP)
     refused = call(tmp_path, "pilot", "demo.toml", "--pilot-seeds", seeds)
     assert refused.returncode == 2
@@ -90,7 +87,7 @@ def test_seeds_that_will_not_do_are_refused(tmp_path: Path, seeds: str, said: st
     assert "Traceback" not in refused.stderr
 
 
-def test_tuned_rules_and_the_sweep_after_them(tmp_path: Path) -> None:
+def test_tuned_rules_and_the_sweep_after_them(tmp_path: Path, call) -> None:
     names = {"aggregator": 'aggregator = ["foolsgold", "oracle_mean"]', "tuned": 'tuned = "out/tuned.json"'}
     lines = [line for line in SWEEP.splitlines() if not line.startswith(("aggregator", "pilot", "rounds"))]
     (tmp_path / "demo.toml").write_text("\n".join(["rounds = 1", *lines, *names.values()]))

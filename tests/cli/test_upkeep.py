@@ -189,6 +189,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.folder
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_verify_tells_true_cells_from_changed_ones(call: Call, real: Path) -> None:
     code, out, err = call("verify", real, "--sample", "5", "-j", "1")
     assert code == 0, err

@@ -6,16 +6,12 @@ import re
 import shlex
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from robustbench_fl.cli.main import cli
-from robustbench_fl.sweep.runner import local
-from robustbench_fl.sweep.runner.environment import Environment
-from robustbench_fl.sweep.runner.execute import execute
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,17 +36,6 @@ PLANNED = {
 """Parts of sweeps that are planned in place of being run, and why."""
 SHORT = ["--rounds", "1", "--seeds", "0:1", "-j", "1"]
 FEW = ["-a", "mean,krum", "-t", "none,alie", "--name", "short"]
-
-
-class HereBackend:
-    """Runs cells in this process: a spawned worker would import torch anew for every command."""
-
-    def __init__(self, jobs: int, environment: Environment, *more: object) -> None:
-        self.environment = environment
-
-    def run(self, cells: Sequence[object], *more: object) -> Iterator[object]:
-        for cell in cells:
-            yield execute(cell, self.environment)  # type: ignore[arg-type]
 
 
 def commands(text: str) -> list[str]:
@@ -84,10 +69,10 @@ def as_run(command: str) -> list[str] | None:
     return words + SHORT + (FEW if any(word.endswith(".toml") for word in words) else [])
 
 
+@pytest.mark.usefixtures("cells_here")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "LocalBackend", HereBackend)
     shutil.copytree(ROOT / "sweeps", "sweeps")
     shutil.copytree(ROOT / "results" / "quickstart", "results/quickstart")
     text = page.read_text()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -73,34 +71,25 @@ def test_unpacked_and_packed_again_nothing_changes(folder: Path) -> None:
     assert Store.existing(folder).records() == before
 
 
-def test_its_cells_come_out_again(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", "verify", str(folder), "--sample", "3", "-j", "1"],
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+def test_its_cells_come_out_again(folder: Path, run_here) -> None:
+    done = run_here(folder, "verify", str(folder), "--sample", "3", "-j", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 of 3 cells the same" in done.stderr
 
 
-def test_tables_of_a_damaged_folder_are_shown_and_exit_with_1(folder: Path) -> None:
+def test_tables_of_a_damaged_folder_are_shown_and_exit_with_1(folder: Path, run_here) -> None:
     store = Store.existing(folder)
     store.unpack()
     path = next(store.cells.glob("*.json"))
     path.write_bytes(path.read_bytes().replace(b'"accuracy":0', b'"accuracy":1', 1))
-    done = subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", "leaderboard", str(folder)],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_here(folder, "leaderboard", str(folder))
     assert done.returncode == 1
     assert "Its cell counts as missing" in done.stderr
     assert "mean" in done.stdout
 
 
-def test_a_sweep_of_nothing_but_infeasible_cells_says_so(tmp_path: Path) -> None:
+def test_a_sweep_of_nothing_but_infeasible_cells_says_so(tmp_path: Path, run_here) -> None:
     words = ["-a", "krum", "-t", "ipm", "--clients", "4", "-f", "0.5", "-o", "out", "-j", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "robustbench_fl", "sweep", *words],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_here(tmp_path, "sweep", *words)
     assert done.returncode == 1
     assert "Every cell is infeasible" in done.stderr
