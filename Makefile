@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test flower soak lint docs bench quickstart reference catalogue faithfulness rooms clean
+.PHONY: demo test flower nvflare soak lint docs bench quickstart reference catalogue faithfulness rooms clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -13,15 +13,15 @@ demo: $(VENV)/.installed
 
 # What starts workers, kills them or takes times comes last, so that nothing long runs beside it.
 ALONE := tests/sweep/runner tests/report/browser tests/cli/test_main_process.py tests/store/test_index.py \
-  tests/data/test_shared.py tests/test_architecture.py tests/integrations/test_flower.py
+  tests/data/test_shared.py tests/test_architecture.py tests/integrations/test_flower.py tests/integrations/test_nvflare.py
 test: $(VENV)/.installed-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
 	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n 2 --dist loadfile $(ALONE)
 
-# The strategy for Flower in a simulation of its own. Flower pins the versions of Ray and of protocol buffers, so
-# it has an environment apart from that of the other tests, where this file is skipped.
-flower: .venv-flower/.installed
-	$(ONE_THREAD) .venv-flower/bin/python -m pytest -rs tests/integrations/test_flower.py
+# What is for other frameworks, in simulations of their own. They pin versions (Flower those of Ray and of protocol
+# buffers), so each has an environment apart from that of the other tests, where these files are skipped.
+flower nvflare: %: .venv-%/.installed
+	$(ONE_THREAD) .venv-$@/bin/python -m pytest -rs tests/integrations/test_$@.py
 
 # 2,000 and more mutations of every kind of file that is read back, with their outcomes counted. Kills and disk
 # faults at random moments of sweeps of 200 cells, twenty times, and a Ray cluster that loses a node.
@@ -89,9 +89,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
-.venv-flower/.installed: setup.cfg pyproject.toml
-	$(PYTHON) -m venv .venv-flower
-	.venv-flower/bin/python -m pip install --quiet --editable '.[flower]' pytest
+.venv-%/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --editable '.[$*]' pytest hypothesis
 	@touch $@
 
 $(VENV)/.installed-soak: $(VENV)/.installed-test
@@ -111,4 +111,4 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-flower build dist *.egg-info results/demo
+	rm -rf $(VENV) .venv-flower .venv-nvflare build dist *.egg-info results/demo
