@@ -19,7 +19,7 @@ from robustbench_fl.aggregators._inspection import (
     update_energies,
 )
 from robustbench_fl.aggregators._rows import middle, row_norms
-from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+from robustbench_fl.api import Aggregation, Aggregator, Need, SampleKind, ServerView, register
 
 if TYPE_CHECKING:
     from robustbench_fl.api import Model
@@ -142,6 +142,7 @@ class DeepSight(Aggregator):
     noise_points: Noise = "together"
     single: bool = True
 
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images", "numbers"})
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
     scale: ClassVar[bool] = False

@@ -22,6 +22,7 @@ from robustbench_fl.api import (
     Aggregation,
     Aggregator,
     Need,
+    SampleKind,
     ServerSpec,
     ServerView,
     register,
@@ -205,6 +206,7 @@ class FedREDefense(Aggregator):
     longest: Annotated[float, Gt(1)] | None = None
 
     former_defaults: ClassVar[dict[str, Any]] = {"preset": "fast"}
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images", "numbers"})
     detector: ClassVar[bool] = True
     trajectories: ClassVar[bool] = True
     translation: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Interval
 
-from robustbench_fl.api import Attack, AttackSpec, Poison, Trigger
+from robustbench_fl.api import Attack, AttackSpec, Poison, SampleKind, Trigger
 
 Position = Annotated[float, Interval(ge=0, lt=1)]
 """A row or column as a share of the image's height or width."""
@@ -50,6 +50,7 @@ class BackdoorAttack(Attack):
     target: Annotated[int, Ge(0)] = 0
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "backdoor"
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images"})
 
     @abstractmethod
     def trigger(self, spec: AttackSpec) -> Trigger:

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch.nn import functional
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison, Stamp, State, register
+from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison, SampleKind, Stamp, State, register
 from robustbench_fl.attacks._pattern import Pattern, PatternState, in_batches, pixel_range, square
 from robustbench_fl.attacks._sgd import Sgd
 
@@ -168,6 +168,7 @@ class A3FL(Attack):
     epochs: Annotated[int, Ge(0)] = 5
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "backdoor"
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images"})
     strengths: ClassVar[tuple[str, ...]] = ("a3fl(share=0.1)", "a3fl", "a3fl(share=0.5)")
     strength_parameter: ClassVar[str] = "share"
     checked_with: ClassVar[dict[str, Any]] = {"steps": 2, "epochs": 1}

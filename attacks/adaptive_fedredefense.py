@@ -14,6 +14,7 @@ from robustbench_fl.api import (
     AttackerView,
     AttackSpec,
     Knowledge,
+    SampleKind,
     State,
     register,
     torch_generator,
@@ -131,6 +132,7 @@ class AdaptiveFedREDefense(Attack):
     pull: Annotated[int, Ge(1)] = 3
     margin: Annotated[float, Ge(0), Lt(1)] = 0.05
 
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images", "numbers"})
     knows_defence: ClassVar[bool] = True
     adaptive: ClassVar[bool] = True
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison, RareImages, State, register
+from robustbench_fl.api import (
+    Attack,
+    AttackerView,
+    AttackSpec,
+    Poison,
+    RareImages,
+    SampleKind,
+    State,
+    register,
+)
 from robustbench_fl.attacks._rows import clipped_rows
 
 if TYPE_CHECKING:
@@ -69,6 +78,7 @@ class EdgeCase(Attack):
     scale: Annotated[float, Gt(0)] = 1.0
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "backdoor"
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images"})
     strengths: ClassVar[tuple[str, ...]] = (
         "edge_case",
         "edge_case(scale=3)",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from robustbench_fl.api.client_recipe import ClientRecipe
     from robustbench_fl.api.dataset import Arrays, Dataset
     from robustbench_fl.api.fast_paths import FromDistances, FromLengths, FromOrder, SortedRows, Trial
+    from robustbench_fl.api.holds import EVERY_KIND, SampleKind
     from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
     from robustbench_fl.api.needs import Knowledge, Need
     from robustbench_fl.api.params import Added, Place, Shown
@@ -60,6 +61,7 @@ _HOMES = {
     "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
     "api.needs": ("Knowledge", "Need"),
     "api.params": ("Added", "Place", "Shown"),
+    "api.holds": ("EVERY_KIND", "SampleKind"),
     "api.partition": ("Partition", "Samples"),
     "api.registry": ("OWN", "register"),
     "api.state": ("StageStates", "State"),
@@ -70,6 +72,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "EVERY_KIND",
     "OWN",
     "Added",
     "Aggregation",
@@ -100,6 +103,7 @@ __all__ = [
     "PreAggregator",
     "RareImages",
     "RootData",
+    "SampleKind",
     "Samples",
     "ServerSpec",
     "ServerView",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from robustbench_fl.api.holds import EVERY_KIND, SampleKind
 from robustbench_fl.api.needs import Need
 from robustbench_fl.api.state import State
 from robustbench_fl.core.errors import UndeclaredAccess
@@ -191,6 +192,8 @@ class Aggregator(ABC):
 
     kind: ClassVar[str] = "aggregators"
 
+    takes: ClassVar[frozenset[SampleKind]] = EVERY_KIND
+    """The samples on which it can work."""
     detector: ClassVar[bool] = False
     """Whether ``rejected`` is an accusation, so that TPR and FPR are computed."""
     coordinatewise: ClassVar[bool] = False

@@ -11,6 +11,7 @@ import numpy as np
 from annotated_types import Ge
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator
+from robustbench_fl.api.holds import EVERY_KIND, SampleKind
 from robustbench_fl.api.needs import Knowledge
 from robustbench_fl.api.state import State
 from robustbench_fl.api.trigger import GivenImages, RareImages, Stamp, Trigger
@@ -49,7 +50,7 @@ class AttackSpec:
     n_params: int
     layer_shapes: LayerShapes
     n_classes: int
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     device: str = "cpu"
 
 
@@ -293,6 +294,8 @@ class Attack(ABC):
     """Whether the attack simulates the server's rule."""
     adaptive: ClassVar[bool] = False
     """Whether the attack is optimised against the rule; reported as a separate worst case."""
+    takes: ClassVar[frozenset[SampleKind]] = EVERY_KIND
+    """The samples on which it can be mounted."""
     family: ClassVar[str] = ""
     """What attacks of one idea have in common, in whatever strength; the attack's own name by default."""
     strengths: ClassVar[tuple[str, ...]] = ()

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api.holds import SampleKind
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
@@ -23,7 +25,7 @@ class Arrays:
     Parameters
     ----------
     train_images, test_images : uint8 or float32 array [N, channels, height, width]
-        Raw values.
+        Raw values; [N, features] for numbers, [N, length] for text.
     train_labels, test_labels : int64 array [N]
         Classes 0 … n_classes − 1.
     n_classes : int
@@ -31,7 +33,7 @@ class Arrays:
     full_scale : float
         The raw value of full brightness: 255, or 16 for the digits.
     mean, std : tuple of float, one per channel
-        Of the training images after division by `full_scale`.
+        Of the training images after division by `full_scale`; one value may stand for all features.
     columns : mapping of str to int64 array [N], optional
         What else is known of each training image, by name: ``users``, who wrote it, as numbers
         that mean nothing but same or not.
@@ -73,8 +75,10 @@ class Dataset(ABC):
 
     kind: ClassVar[str] = "datasets"
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = None
-    """Channels, height, width, where known without reading the files (for the plan)."""
+    holds: ClassVar[SampleKind] = "images"
+    """What its samples are."""
+    image_shape: ClassVar[tuple[int, ...] | None] = None
+    """Of one sample: channels, height, width; where known without reading the files (for the plan)."""
     n_classes: ClassVar[int | None] = None
     """Number of classes, where known without reading the files."""
     sizes: ClassVar[tuple[int, int] | None] = None

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ImageShape = tuple[int, int, int]
-"""Channels, height, width."""
+from robustbench_fl.api.holds import SampleKind
+
+ImageShape = tuple[int, ...]
+"""Channels, height, width; of numbers or text, their count."""
 LayerShapes = tuple[tuple[str, tuple[int, ...]], ...]
 """Names and shapes of the parameter tensors, in the order in which they are flattened."""
 
@@ -115,6 +117,8 @@ class ModelFamily(ABC):
     """A registered kind of network, ``mlp(hidden=[200])``: a frozen dataclass of its options."""
 
     kind: ClassVar[str] = "models"
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images"})
+    """The samples that it is made for."""
 
     @abstractmethod
     def build(self, input_shape: ImageShape, n_classes: int) -> Model:

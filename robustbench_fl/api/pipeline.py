@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator, PreAggregator, ServerSpec, ServerView
+from robustbench_fl.api.holds import SampleKind
 from robustbench_fl.api.needs import Need
 from robustbench_fl.api.returned import checked_mixing, checked_outcome
 from robustbench_fl.api.state import StageStates, State
@@ -44,6 +45,11 @@ class Pipeline(Aggregator):
     def detector(self) -> bool:  # type: ignore[override]
         """Whether the rule accuses; an accused group accuses all its members."""
         return self.rule.detector
+
+    @property
+    def takes(self) -> frozenset[SampleKind]:  # type: ignore[override]
+        """As the rule's."""
+        return self.rule.takes
 
     @property
     def trajectories(self) -> bool:  # type: ignore[override]

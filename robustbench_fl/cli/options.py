@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -241,7 +242,18 @@ def _range(axis: Axis) -> click.IntRange | click.FloatRange:
         for name, side in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
             if hasattr(mark, name):
                 bounds |= {side: getattr(mark, name), f"{side}_open": name in ("gt", "lt")}
-    return click.IntRange(**bounds) if axis.kind is int else click.FloatRange(**bounds)
+    return click.IntRange(**bounds) if axis.kind is int else _Number(**bounds)
+
+
+class _Number(click.FloatRange):
+    """A number within bounds, which "not a number" is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 def _overrides(flags: dict[str, Any]) -> dict[str, Any]:

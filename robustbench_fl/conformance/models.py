@@ -16,27 +16,28 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream, torch_generator
 
 _SHAPES: tuple[ImageShape, ...] = ((1, 8, 8), (1, 28, 28), (3, 32, 32))
+_TEXT: tuple[ImageShape, ...] = ((12,),)
 _CLASSES, _BATCH = 10, 4
 _TOLERANCE = 1e-4
 
 
 @check("models", across=True)
 def check_usual_inputs(forms: tuple[ModelFamily, ...]) -> None:
-    """It is made for 28×28 or 32×32 images, and refuses what is too small in words."""
+    """It is made for 28×28 or 32×32 images, or for text, and refuses what is too small in words."""
     built = 0
-    for shape in _SHAPES:
+    for shape in _shapes(forms[0]):
         try:
             forms[0].build(shape, _CLASSES)
             built += 1
         except UsageError as error:
             require(any(c.isdigit() for c in str(error)), f"{shape}: the refusal has no number: {error}")
-    require(built, f"it can be made for none of {_SHAPES}")
+    require(built, f"it can be made for none of {_shapes(forms[0])}")
 
 
 @check("models")
 def check_sizes(family: ModelFamily) -> None:
     """n_params is what the layer shapes add up to, and names are unique."""
-    for shape in _SHAPES:
+    for shape in _shapes(family):
         model = _built(family, shape)
         if model is None:
             continue
@@ -132,7 +133,12 @@ def check_facts(family: ModelFamily) -> None:
                 linear == model.linear, f"linear = {model.linear}, but it is {'' if linear else 'not '}linear"
             )
         company = float(
-            (model.apply(params, a)[:1] - model.apply(params, torch.cat([a[:1], 3 * b]))[:1]).abs().max()
+            (
+                model.apply(params, a)[:1]
+                - model.apply(params, torch.cat([a[:1], b if len(model.input_shape) == 1 else 3 * b]))[:1]
+            )
+            .abs()
+            .max()
         )
         mixes = company > _TOLERANCE
         require(
@@ -143,8 +149,12 @@ def check_facts(family: ModelFamily) -> None:
 
 def _models(family: ModelFamily) -> Iterator[Model]:
     """Yield the network for the smallest of the usual inputs that it can be made for, if any."""
-    built = (_built(family, shape) for shape in _SHAPES)
+    built = (_built(family, shape) for shape in _shapes(family))
     yield from [model for model in built if model is not None][:1]
+
+
+def _shapes(family: ModelFamily) -> tuple[ImageShape, ...]:
+    return _SHAPES if "images" in family.takes else _TEXT
 
 
 @cache
@@ -161,6 +171,8 @@ def _init(model: Model, seed: int = 0) -> Tensor:
 
 def _images(model: Model, seed: int = 0) -> Tensor:
     generator = torch_generator(stream("conformance", "images", seed))
+    if len(model.input_shape) == 1:
+        return torch.randint(_CLASSES, (_BATCH, *model.input_shape), generator=generator).float()
     return torch.randn(_BATCH, *model.input_shape, generator=generator)
 
 

@@ -63,7 +63,7 @@ class Federation:
         return self.arrays.n_classes
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> tuple[int, ...]:
         """Channels, height, width."""
         return self.train_images.shape
 

@@ -26,7 +26,7 @@ class ImageStore:
     Parameters
     ----------
     raw : uint8 or float32 array [N, channels, height, width]
-        Raw values.
+        Raw values; what has no channels, such as [N, features], has one or one mean each.
     full_scale : float
         The raw value of full brightness.
     mean, std : sequence of float, one per channel
@@ -39,7 +39,7 @@ class ImageStore:
     Attributes
     ----------
     shape : tuple of int
-        Channels, height, width.
+        Of one: channels, height, width.
     bright : float32 Tensor [channels]
         What full brightness becomes.
     dark : float32 Tensor [channels]
@@ -56,8 +56,9 @@ class ImageStore:
         device: str | torch.device = "cpu",
         keep_float: bool | None = None,
     ) -> None:
-        self.shape: tuple[int, int, int] = (raw.shape[1], raw.shape[2], raw.shape[3])
-        mean64, std64 = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (mean, std))
+        self.shape: tuple[int, ...] = raw.shape[1:]
+        apart = (-1, *[1] * (len(self.shape) - 1))
+        mean64, std64 = (torch.tensor(v, dtype=torch.float64).view(apart) for v in (mean, std))
         self._scale = (1 / (full_scale * std64)).float().to(device)
         self._shift = (-mean64 / std64).float().to(device)
         self.bright = ((1 - mean64) / std64).float().flatten().to(device)

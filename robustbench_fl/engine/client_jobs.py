@@ -230,7 +230,7 @@ def _changes(
     return tuple(found[rank % len(found)] if rank >= 0 else None for rank in ranks.tolist())
 
 
-def trigger_pixels(trigger: Trigger | RareImages | Stamp, image_shape: tuple[int, int, int]) -> Tensor:
+def trigger_pixels(trigger: Trigger | RareImages | Stamp, image_shape: tuple[int, ...]) -> Tensor:
     """Return a trigger as a bool mask [height, width]; empty for one without pixels.
 
     Raises

@@ -78,13 +78,13 @@ def require_usable(model: Model, name: str) -> None:
         If it cannot take such images, gives anything but one row of logits for each, or leaves
         parameters unused.
     """
-    channels, height, width = model.input_shape
+    shape = "×".join(map(str, model.input_shape))
     leaves = [torch.zeros(shape, requires_grad=True) for _, shape in model.layer_shapes]
     try:
         logits = model.forward(leaves, torch.zeros(2, *model.input_shape))
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"{name} cannot take images of {channels}×{height}×{width}: {reason}") from None
+        raise UsageError(f"{name} cannot take images of {shape}: {reason}") from None
     if not isinstance(logits, Tensor) or logits.shape != (2, model.n_classes):
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UsageError(f"{name} gives {found} for 2 images, not [2, {model.n_classes}] logits.")

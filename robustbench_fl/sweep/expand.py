@@ -12,6 +12,7 @@ from typing import Any
 from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need, build
 from robustbench_fl.api.families import at_edge, family_of
 from robustbench_fl.api.groups import ungrouped
+from robustbench_fl.api.holds import unfit
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.spec import parse_chain
 from robustbench_fl.core.cell import Cell, Planned
@@ -212,11 +213,13 @@ _at_edge = cache(at_edge)
 @cache
 def _model(dataset: str, model: str) -> Model | str | None:
     """Return the network, why it cannot be built, or ``None`` where the data must be read first."""
-    source = _method("datasets", dataset)
+    source, family = _method("datasets", dataset), _method("models", model)
+    if reason := unfit(model, family.takes, dataset, source.holds):
+        return reason
     if source.image_shape is None or source.n_classes is None:
         return None
     try:
-        built: Model = _method("models", model).build(source.image_shape, source.n_classes)
+        built: Model = family.build(source.image_shape, source.n_classes)
     except UsageError as error:
         return str(error)
     return built
@@ -240,6 +243,12 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
             f"with worker_momentum = {cell.settings.worker_momentum:g} an update mixes many rounds; the rule "
             f"takes it for a training that began at the global model"
         )
+    holds = _method("datasets", cell.dataset).holds
+    for name, method in ((cell.aggregator, rule), (cell.attack, _method("attacks", cell.attack))):
+        if reason := unfit(name, method.takes, cell.dataset, holds):
+            return reason
+    if holds != "images" and cell.settings.augment != "none":
+        return f"augment = {cell.settings.augment} changes images; {cell.dataset} holds {holds}"
     if reason := rule.infeasible(n, f or 0):
         return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"
     model = _model(cell.dataset, cell.model)

@@ -61,7 +61,7 @@ def test_rules() -> None:
 
 @pytest.mark.parametrize("kind", ["partitions", "datasets", "models"])
 def test_all_of_the_other_kinds(kind: str) -> None:
-    needs_a_path = {"npz", "image_folder"}
+    needs_a_path = {"npz", "image_folder", "hf"}
     assert members(kind, "@all") == set(registry.names(kind)) - needs_a_path
 
 

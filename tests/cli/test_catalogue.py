@@ -40,7 +40,7 @@ def test_every_aggregator_and_attack_has_a_cost() -> None:
 def test_what_nobody_else_published_has_no_paper() -> None:
     own = {name for kind, name in EVERY if registry.entry(kind, name).paper == registry.OWN}
     assert own == {
-        "adaptive_fedredefense", "class_sum_test", "image_folder", "local_only", "non_finite", "npz",
+        "adaptive_fedredefense", "class_sum_test", "hf", "image_folder", "local_only", "non_finite", "npz",
         "oracle_mean", "root_only", "synthetic",
     }  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_the_committed_catalogue_is_current() -> None:
 def test_groups_are_listed() -> None:
     assert "@needs-nothing" in said("list", "aggregators", "--groups")
     assert "@needs-nothing" not in said("list", "attacks", "--groups")
-    assert "badnets, dba, edge_case" in said("list", "--groups")
+    assert "chameleon, dba, edge_case" in said("list", "--groups")
 
 
 def test_the_short_list_of_everything_keeps_kinds_apart() -> None:

@@ -22,8 +22,6 @@ from robustbench_fl.core.errors import MissingDataError
 from robustbench_fl.data.sets.svhn import Svhn
 from robustbench_fl.data.shared import copy_of, share
 
-ROOT = Path(__file__).parents[2]
-
 
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(cli, list(map(str, arguments)))
@@ -54,8 +52,8 @@ def test_list_says_what_is_there(place: Path) -> None:
         row["name"]: row for row in json.loads(said("data", "list", "--data-dir", place, "--format", "json"))
     }
     assert set(rows) == {
-        "cifar10", "cifar100", "cinic10", "digits", "emnist", "fashion_mnist", "image_folder", "mnist", "npz",
-        "svhn", "synthetic",
+        "cifar10", "cifar100", "cinic10", "digits", "emnist", "fashion_mnist", "femnist", "har", "hf",
+        "image_folder", "medmnist", "mnist", "npz", "purchase100", "shakespeare", "svhn", "synthetic",
     }  # fmt: skip
     assert rows["cifar100"]["shape"] == "3×32×32"
     assert (rows["cifar100"]["classes"], rows["cifar100"]["train"]) == (100, 50000)
@@ -169,6 +167,8 @@ def test_partition_refuses(tmp_path: Path) -> None:
     ):
         error = call("partition", *words).exception
         assert says in str(error), words
+    for flag in ("--lr", "--validation", "--momentum"):
+        assert "'nan' is no number" in call("partition", flag, "nan").output
     assert not list(tmp_path.iterdir())
 
 
@@ -182,17 +182,3 @@ def test_sanity_rows() -> None:
     text = said("partition", *words, *budget)
     assert text.startswith("| dataset")
     assert "after 4 passes over the own data" in text
-
-
-def test_the_converter_of_federated_emnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (ROOT / "docs/data.md").read_text().split("```python\n")[1].split("```")[0]
-    for part in ("train", "test"):
-        folder = tmp_path / "femnist/data" / part
-        folder.mkdir(parents=True)
-        held = {user: {"x": [[y / 10] * 784 for y in range(3)], "y": [0, 1, 2]} for user in ("f1", "f2")}
-        (folder / "all.json").write_text(json.dumps({"users": ["f1", "f2"], "user_data": held}))
-    monkeypatch.chdir(tmp_path)
-    exec(code, {})
-    arrays = make("datasets", "npz(path=femnist.npz)").load(tmp_path)
-    assert arrays.train_images[:3, 0, 5, 5].tolist() == [0, 26, 51]
-    assert arrays.columns["users"].tolist() == [0, 0, 0, 1, 1, 1]

@@ -21,7 +21,7 @@ class CifarLike(TorchvisionSet):
     The batches are pickles: torchvision reads them, and only once their MD5s are the published ones.
     """
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (3, 32, 32)
+    image_shape: ClassVar[tuple[int, ...] | None] = (3, 32, 32)
     sizes: ClassVar[tuple[int, int] | None] = (50_000, 10_000)
 
     def files(self) -> Sequence[Known]:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -26,15 +26,15 @@ class Split:
 
     Parameters
     ----------
-    images : uint8 array [N, channels, height, width]
-        Raw values.
+    images : uint8 or float32 array [N, channels, height, width]
+        Raw values; [N, features] for numbers, [N, length] for text.
     labels : int64 array [N]
         Classes.
     columns : mapping of str to int64 array [N]
         What else is known of each image.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float32]
     labels: NDArray[np.int64]
     columns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
@@ -59,6 +59,8 @@ class FileSet(Dataset):
     train: Annotated[int, Ge(1)] | None = None
     test: Annotated[int, Ge(1)] | None = None
 
+    full_scale: ClassVar[float] = 255.0
+    """The raw value of full brightness."""
     name: ClassVar[str]
     """As the user knows it; also names the stream that picks a part."""
 
@@ -75,8 +77,8 @@ class FileSet(Dataset):
         """Return the number of classes."""
 
     @abstractmethod
-    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation of each channel after division by 255."""
+    def normalisation(self, train_images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel after division by `full_scale`."""
 
     def load(self, data_dir: Path, *, download: bool = False) -> Arrays:
         """Read the files.
@@ -101,7 +103,7 @@ class FileSet(Dataset):
         if train.images.shape[1:] != test.images.shape[1:]:
             raise self.damaged(
                 self.where(data_dir, "test"),
-                f"test images are {_shape(test)}, training images {_shape(train)}",
+                f"test {self.holds} are {_shape(test)}, training {self.holds} {_shape(train)}",
             )
         mean, std = self.normalisation(train.images)
         train, test = self._part(train, "train", classes), self._part(test, "test", classes)
@@ -111,7 +113,7 @@ class FileSet(Dataset):
             test_images=test.images,
             test_labels=test.labels,
             n_classes=classes,
-            full_scale=255.0,
+            full_scale=self.full_scale,
             mean=mean,
             std=std,
             columns=train.columns,
@@ -129,11 +131,11 @@ class FileSet(Dataset):
     def _check(self, data_dir: Path, split: Split, name: SplitName, classes: int) -> None:
         path, labels = self.where(data_dir, name), split.labels
         if len(split.images) != len(labels):
-            raise self.damaged(path, f"it holds {len(split.images)} images and {len(labels)} labels")
+            raise self.damaged(path, f"it holds {len(split.images)} {self.holds} and {len(labels)} labels")
         if not len(labels):
-            raise self.damaged(path, "it holds no images")
+            raise self.damaged(path, f"it holds no {self.holds}")
         if self.image_shape is not None and split.images.shape[1:] != self.image_shape:
-            raise self.damaged(path, f"its images are {_shape(split)}, not {_text(self.image_shape)}")
+            raise self.damaged(path, f"its {self.holds} are {_shape(split)}, not {_text(self.image_shape)}")
         for label in (int(labels.min()), int(labels.max())):
             if not 0 <= label < classes:
                 raise self.damaged(

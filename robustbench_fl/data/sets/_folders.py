@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -73,7 +73,8 @@ def read_folder(folder: Path, *, side: int, grey: bool = False, resize: bool = F
     ]
     images = np.empty((len(listed), 1 if grey else 3, side, side), dtype=np.uint8)
     for place, (path, _) in enumerate(listed):
-        images[place] = _pixels(path, side, grey, resize)
+        with _opened(path) as file:
+            images[place] = decoded(file, path, side, grey=grey, resize=resize)
     return Split(images=images, labels=np.array([label for _, label in listed], dtype=np.int64))
 
 
@@ -90,11 +91,34 @@ def _listed(folder: Path) -> list[Path]:
     return found
 
 
-def _pixels(path: Path, side: int, grey: bool, resize: bool) -> Any:
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_data(path)
+    except OSError as error:
+        raise BadImage(path, f"it cannot be read as an image ({error})") from error
+
+
+def decoded(file: BinaryIO, path: Path, side: int, *, grey: bool, resize: bool) -> Any:
+    """Return the pixels of an image, uint8 [1 or 3, side, side].
+
+    Parameters
+    ----------
+    file : binary file
+        Holds it.
+    path : Path
+        What a message names.
+    side, grey, resize
+        As in :func:`read_folder`.
+
+    Raises
+    ------
+    BadImage
+        If it is damaged, too large, or of another size that is not to be changed.
+    """
     from PIL import Image
 
     try:
-        with open_data(path) as file, Image.open(file, formats=FORMATS) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             width, height = opened.size
             if width * height > MOST_PIXELS:
                 raise BadImage(path, f"it has {width}×{height} pixels; at most {MOST_PIXELS:,} are read")

@@ -26,7 +26,7 @@ FILES: Mapping[str, int] = {
 class MnistLike(TorchvisionSet):
     """What MNIST and its look-alikes share."""
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (1, 28, 28)
+    image_shape: ClassVar[tuple[int, ...] | None] = (1, 28, 28)
     n_classes: ClassVar[int | None] = 10
     sizes: ClassVar[tuple[int, int] | None] = (60_000, 10_000)
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_fl.api import UsageError
 from robustbench_fl.data.digests import open_data
 
 MOST_BYTES = 8 * 2**30
@@ -110,6 +111,8 @@ def opened(path: Path) -> Iterator[Archive]:
     try:
         with open_data(path) as raw, zipfile.ZipFile(raw) as file:
             yield Archive(file)
+    except UsageError:  # whoever uses the arrays has already said what is wrong with them
+        raise
     except zipfile.BadZipFile as error:
         raise BadArrays(f"it is no whole archive of arrays ({error}); write it with np.savez") from error
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:

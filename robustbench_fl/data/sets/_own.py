@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from annotated_types import Ge, Gt
@@ -86,7 +86,7 @@ class OwnSet(FileSet):
         """Return the number given, or one more than the largest training label."""
         return self.classes or max(2, int(train_labels.max(initial=0)) + 1)
 
-    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self, train_images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the constants given, or those of all training pixels, by channel."""
         channels = train_images.shape[1]
         for name, given in (("mean", self.mean), ("std", self.std)):

@@ -71,7 +71,7 @@ class TorchvisionSet(FileSet):
         assert self.n_classes is not None
         return self.n_classes
 
-    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self, train_images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the published constants."""
         return self.mean, self.std
 

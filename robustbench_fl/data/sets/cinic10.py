@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Cinic10(FileSet):
 
     valid: bool = False
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (3, 32, 32)
+    image_shape: ClassVar[tuple[int, ...] | None] = (3, 32, 32)
     n_classes: ClassVar[int | None] = 10
     name: ClassVar[str] = "cinic10"
     source: ClassVar[str] = (
@@ -112,7 +112,7 @@ class Cinic10(FileSet):
         """Return ten."""
         return 10
 
-    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self, train_images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the authors' constants."""
         return (0.47889522, 0.47227842, 0.43047404), (0.24205776, 0.23828046, 0.25874835)
 

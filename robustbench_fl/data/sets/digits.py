@@ -27,7 +27,7 @@ class Digits(Dataset):
        Learning Repository, 1998.
     """
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (1, 8, 8)
+    image_shape: ClassVar[tuple[int, ...] | None] = (1, 8, 8)
     n_classes: ClassVar[int | None] = 10
     sizes: ClassVar[tuple[int, int] | None] = (1438, 359)
     source: ClassVar[str] = "scikit-learn, from archive.ics.uci.edu/dataset/80; CC BY 4.0"

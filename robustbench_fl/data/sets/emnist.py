@@ -72,7 +72,7 @@ class Emnist(TorchvisionSet):
         "balanced"
     )
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (1, 28, 28)
+    image_shape: ClassVar[tuple[int, ...] | None] = (1, 28, 28)
 
     class_name: ClassVar[str] = "EMNIST"
     source: ClassVar[str] = "NIST, www.nist.gov/itl/products-and-services/emnist-dataset; public domain"
@@ -117,7 +117,7 @@ class Emnist(TorchvisionSet):
         """Return a pattern of the part's two files."""
         return data_dir / f"EMNIST/raw/emnist-{self.split}-{split}-*"
 
-    def normalisation(self, train_images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self, train_images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the published constants of the split."""
         facts = FACTS[self.split]
         return (facts.mean,), (facts.std,)

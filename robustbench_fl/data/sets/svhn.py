@@ -42,7 +42,7 @@ class Svhn(TorchvisionSet):
        NIPS Workshop on Deep Learning and Unsupervised Feature Learning, 2011.
     """
 
-    image_shape: ClassVar[tuple[int, int, int] | None] = (3, 32, 32)
+    image_shape: ClassVar[tuple[int, ...] | None] = (3, 32, 32)
     n_classes: ClassVar[int | None] = 10
     sizes: ClassVar[tuple[int, int] | None] = (73_257, 26_032)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from robustbench_fl.api import ImageShape, ModelFamily, register
+from robustbench_fl.api import ImageShape, ModelFamily, SampleKind, register
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 
@@ -18,6 +19,8 @@ class Logistic(ModelFamily):
     .. [1] D. R. Cox, "The Regression Analysis of Binary Sequences", Journal of the Royal
        Statistical Society B 20(2), 1958.
     """
+
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images", "numbers"})
 
     def build(self, input_shape: ImageShape, n_classes: int) -> MlpModel:
         """Return the network for one task; any input will do."""

@@ -13,7 +13,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from robustbench_fl.api import ImageShape, Model, ModelFamily, register
+from robustbench_fl.api import ImageShape, Model, ModelFamily, SampleKind, register
 
 
 class MlpModel(Model):
@@ -83,6 +83,8 @@ class Mlp(ModelFamily):
 
     # A spec's list becomes a tuple, which a frozen object can hold.
     hidden: Annotated[tuple[Annotated[int, Ge(1)], ...], pydantic.Strict(False)] = (200,)
+
+    takes: ClassVar[frozenset[SampleKind]] = frozenset({"images", "numbers"})
 
     def build(self, input_shape: ImageShape, n_classes: int) -> MlpModel:
         """Return the network for one task; any input will do."""
