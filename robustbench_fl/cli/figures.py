@@ -1,4 +1,4 @@
-"""``figures``: a sweep's figures as PNG or SVG, and the images FedREDefense learned for two clients."""
+"""``figures``: a sweep's figures as PNG, SVG or PDF, and the images FedREDefense learned for two clients."""
 
 from __future__ import annotations
 
@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["png", "svg"]),
+    type=click.Choice(["png", "svg", "pdf"]),
     default="png",
     show_default=True,
     help="Format of the files.",
+)
+@click.option(
+    "--title", metavar="TEXT", help="Put TEXT into titles in place of the data set; '' for nothing."
+)
+@click.option(
+    "--column-width",
+    "columns",
+    type=click.Choice(["one", "two"]),
+    help="Make figures as wide as one or two columns of a paper (3.4 or 7.0 inches).",
 )
 @click.option(
     "--synthetic",
@@ -35,9 +44,15 @@ if TYPE_CHECKING:
 @data_dir_option
 @plugin_option
 def figures(
-    folder: Path, format_: Format, synthetic: str | None, data_dir: Path | None, plugins: tuple[Path, ...]
+    folder: Path,
+    format_: Format,
+    title: str | None,
+    columns: str | None,
+    synthetic: str | None,
+    data_dir: Path | None,
+    plugins: tuple[Path, ...],
 ) -> None:
-    """Draw all figures of a sweep; as SVG for a paper.
+    """Draw all figures of a sweep; as PDF or SVG for a paper, in which text stays text.
 
     Files go to DIR/figures. Each block of data set, partition and share of malicious clients has heatmap-*,
     curves-* and success-* (accuracy and attack success over rounds), lost-* for detectors, and errors-*,
@@ -51,6 +66,8 @@ def figures(
     if synthetic is not None:
         from robustbench_fl.report.canvas import written_as
 
+        if title is not None or columns:
+            raise UsageError("--title and --column-width are for the figures of the sweep, not --synthetic.")
         with written_as(format_):
             _report([_draw_synthetic(folder, synthetic, data_dir, plugins, format_)])
         return
@@ -58,9 +75,11 @@ def figures(
         raise UsageError("--data-dir is for --synthetic KEY: the other figures need no data.")
     if plugins:
         raise UsageError("--plugin is for --synthetic KEY: the other figures need no methods.")
+    from robustbench_fl.report.canvas import WIDTHS
     from robustbench_fl.report.figures import write_figures
 
-    written = write_figures(existing(folder).records(), folder, format_)
+    width = WIDTHS[columns] if columns else None
+    written = write_figures(existing(folder).records(), folder, format_, title, width)
     if not written:
         raise UsageError(f"{str(folder)!r} holds no finished cell; nothing to draw. Run the sweep first.")
     _report(written)

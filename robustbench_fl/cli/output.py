@@ -8,9 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from robustbench_fl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from robustbench_fl.report.canvas import Format
 
 FORMATS = ("table", "md", "csv", "latex", "json")
 
@@ -67,6 +73,21 @@ def _flat(value: Any, digits: str) -> str:
     if isinstance(value, float):
         return f"{value:g}" if digits == "g" else repr(value)
     return str(value)
+
+
+def figure_format(path: Path) -> Format:
+    """Return the format of a figure that a file of this name holds.
+
+    Raises
+    ------
+    UsageError
+        If it is none that figures are drawn in.
+    """
+    formats: tuple[Format, ...] = ("png", "svg", "pdf")
+    for known in formats:
+        if path.suffix.lower() == f".{known}":
+            return known
+    raise UsageError(f"--figure must end in .png, .svg or .pdf, got {str(path)!r}.")
 
 
 def shows_colour(stream: TextIO | None = None) -> bool:

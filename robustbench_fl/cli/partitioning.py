@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option, plugin_option
-from robustbench_fl.cli.output import format_option, print_rows, rows_text
+from robustbench_fl.cli.output import figure_format, format_option, print_rows, rows_text
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Axes, Settings
 
@@ -118,7 +118,7 @@ def _print_report(
     from robustbench_fl.core.cell import World
     from robustbench_fl.sweep.runner.execute import federation_of
 
-    form = _form(figure)
+    form: Format = "png" if figure is None else figure_format(figure)
     world = World(dataset, split, seed, settings.clients, settings.root_size, settings.validation)
     federation = federation_of(world, environment)
     summary = _summary(dataset, split, federation)
@@ -129,15 +129,6 @@ def _print_report(
         click.echo(rows_text([summary], format_) + "\n\n" + rows_text(rows, format_))
     if figure:
         _draw(figure, form, dataset, split, seed, federation, summary)
-
-
-def _form(figure: Path | None) -> Format:
-    suffix = ".png" if figure is None else figure.suffix.lower()
-    if suffix == ".png":
-        return "png"
-    if suffix == ".svg":
-        return "svg"
-    raise UsageError(f"--figure must end in .png or .svg, got {str(figure)!r}.")
 
 
 def _summary(dataset: str, split: str, federation: Federation) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from robustbench_fl.cli.options import folder_argument
-from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.output import figure_format, format_option
 from robustbench_fl.cli.tabling import cells_of, print_of, table_text
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +44,16 @@ def differences(folder: Path, against: str, format_: str) -> None:
     help="Score by which rules are ranked, in each setting.",
 )
 @click.option("--pairs", is_flag=True, help="Print all pairs, with Wilcoxon's test and Holm's correction.")
-@click.option("--figure", is_flag=True, help="Also draw DIR/figures/critical-difference-SCORE.png.")
+@click.option(
+    "--figure", metavar="NAME", type=click.Path(path_type=Path),
+    help="Also draw the critical-difference diagram to this file: NAME.png, NAME.svg or NAME.pdf.",
+)  # fmt: skip
+@click.option("--column-width", "columns", type=click.Choice(["one", "two"]),
+              help="With --figure: as wide as one or two columns of a paper.")  # fmt: skip
 @format_option
-def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_: str) -> None:
+def significance(
+    folder: Path, score: Score, pairs: bool, figure: Path | None, columns: str | None, format_: str
+) -> None:
     """Test whether the rules differ: Friedman, then Nemenyi or Wilcoxon with Holm.
 
     Needs scikit-posthocs: pip install 'robustbench-fl[stats]'.
@@ -56,14 +64,18 @@ def significance(folder: Path, score: Score, pairs: bool, figure: bool, format_:
 
         return test(cells, score)
 
-    if not figure:
+    if figure is None:
+        if columns:
+            raise UsageError("--column-width is for --figure NAME.")
         print_of(folder, lambda cells: tested(cells).pair_table if pairs else tested(cells), format_)
         return
+    kind = figure_format(figure)
     from robustbench_fl.core.files import write_atomically
+    from robustbench_fl.report.canvas import WIDTHS, written_as
     from robustbench_fl.report.critical import critical_difference
 
     found = tested(cells_of(folder))
     click.echo(table_text(found.pair_table if pairs else found, format_))
-    path = folder / "figures" / f"critical-difference-{score}.png"
-    write_atomically(path, critical_difference(found))
-    click.echo(path, err=True)
+    with written_as(kind, WIDTHS[columns] if columns else None):
+        write_atomically(figure, critical_difference(found))
+    click.echo(figure, err=True)

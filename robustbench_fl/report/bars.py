@@ -10,7 +10,7 @@ import pandas as pd
 from robustbench_fl.analysis.columns import bounds
 from robustbench_fl.analysis.leaderboard import WORST, Leaderboard
 from robustbench_fl.analysis.tracks import TRACKS
-from robustbench_fl.report.canvas import COLOURS, INK, MUTED, encoded, figure, style
+from robustbench_fl.report.canvas import COLOURS, INK, MUTED, encoded, figure, legend, style, wrapped
 
 _ROW = 0.3
 _GAP = 0.55
@@ -38,15 +38,21 @@ def worst_bars(board: Leaderboard) -> bytes | None:
         for place, ((track, table), height) in enumerate(zip(parts, heights, strict=True)):
             axes = drawn.add_axes((0, top - height / whole, 1, height / whole))
             top -= (height + _GAP) / whole
-            _group(axes, table, f"Track {track}: the server knows {TRACKS[track]}")
+            _group(axes, table, _title(track))
             axes.set_xlim(*_limits(numbers))
             if place == 0:
-                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
+                legend(drawn, *axes.get_legend_handles_labels())
         axes.set_xlabel("accuracy, %")
         if absent := sorted(board.table.loc[board.table[WORST].isna(), "aggregator"]):
             note = f"without a score for lack of cells: {', '.join(absent)}"
             axes.annotate(note, (0, 0), (0, -36), "axes fraction", "offset points", color=MUTED, fontsize=8)
         return encoded(drawn)
+
+
+def _title(track: str) -> str:
+    """Return what stands above a track's bars: one line, which is all there is room for."""
+    whole = f"Track {track}: the server knows {TRACKS[track]}"
+    return whole if whole == wrapped(whole, 9, 1.4) else f"Track {track}"
 
 
 def _group(axes: Any, table: pd.DataFrame, title: str) -> None:

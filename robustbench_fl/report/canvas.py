@@ -1,8 +1,9 @@
-"""What all figures share: a plain style, colours for every eye, PNG or SVG without a time stamp."""
+"""What all figures share: a plain style, colours for every eye, PNG, SVG or PDF without a time stamp."""
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,9 +20,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6
 """Okabe and Ito's colours (yellow and black left out), then two that keep apart from them."""
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = "osD^vP*X"
-Format = Literal["png", "svg"]
-FORMATS: tuple[Format, ...] = ("png", "svg")
+Format = Literal["png", "svg", "pdf"]
+FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
+WIDTHS = {"one": 3.4, "two": 7.0}
+"""Widths of one and of two columns of a paper, in inches."""
 _FORMAT: ContextVar[Format] = ContextVar("format", default="png")
+_WIDTH: ContextVar[float | None] = ContextVar("width", default=None)
+_PAD, _THIN_PAD = 0.15, 0.02
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -39,7 +44,11 @@ _STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "svg.hashsalt": "robustbench-fl",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
+_SMALLER = {"font.size": 8, "axes.titlesize": 8.5, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5}
+"""For a figure of a page's width, which is not made smaller there."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def style() -> Iterator[None]:
     """Draw in the same style whatever the user's settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE if page_width() is None else _STYLE | _SMALLER)
         yield
 
 
@@ -87,18 +96,64 @@ def figure(width: float, height: float) -> Figure:
 
 
 @contextmanager
-def written_as(format_: Format) -> Iterator[None]:
-    """Encode every figure drawn inside as `format_` (``"png"`` outside)."""
-    token = _FORMAT.set(format_)
+def written_as(format_: Format, width: float | None = None) -> Iterator[None]:
+    """Encode every figure drawn inside as `format_` (``"png"`` outside), `width` inches wide."""
+    tokens = _FORMAT.set(format_), _WIDTH.set(width)
     try:
         yield
     finally:
-        _FORMAT.reset(token)
+        _FORMAT.reset(tokens[0])
+        _WIDTH.reset(tokens[1])
+
+
+def page_width() -> float | None:
+    """Return how wide figures are to be, in inches; None if they may be as wide as they need."""
+    return _WIDTH.get()
+
+
+def wrapped(text: str, points: float = 9.0, beside: float = 0.0) -> str:
+    """Return `text` in lines that fit the page's width less `beside` inches, if there is one."""
+    width = page_width()
+    if width is None:
+        return text
+    return textwrap.fill(text, max(int((width - beside) * 72 / (0.58 * points)), 16))
+
+
+def legend(drawn: Figure, handles: list[Any], names: list[str], title: str | None = None) -> None:
+    """Put one legend to the right of all plots, or below them where the page's width is given."""
+    width = page_width()
+    if width is None:
+        place, columns = (1 + 0.1 / drawn.get_figwidth(), 1.0), 1
+    else:
+        place = (0.0, -0.55 / drawn.get_figheight())
+        columns = max(int(width / (0.75 + 0.07 * max(map(len, names)))), 1)
+    drawn.legend(
+        handles, names, loc="upper left", bbox_to_anchor=place, frameon=False, borderaxespad=0.0,
+        handlelength=3.0, title=title, alignment="left", ncols=columns, columnspacing=1.2,
+        fontsize=None if width is None else 7.5,
+    )  # fmt: skip
 
 
 def encoded(drawn: Figure) -> bytes:
-    """Return the figure as PNG, or as :func:`written_as` says: the same bytes for the same figure."""
-    buffer, format_ = io.BytesIO(), _FORMAT.get()
-    unknown = {"Software": None} if format_ == "png" else {"Date": None, "Creator": None}
-    drawn.savefig(buffer, format=format_, metadata=unknown, bbox_inches="tight", pad_inches=0.15)
+    """Return the figure in the format of :func:`written_as`: the same bytes for the same figure."""
+    buffer, format_, width = io.BytesIO(), _FORMAT.get(), page_width()
+    unknown = _NO_ORIGIN[format_]
+    for _ in range(3 if width is not None else 0):
+        _fit(drawn, width)
+    pad = _PAD if width is None else _THIN_PAD
+    drawn.savefig(buffer, format=format_, metadata=unknown, bbox_inches="tight", pad_inches=pad)
     return buffer.getvalue()
+
+
+_NO_ORIGIN: dict[Format, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def _fit(drawn: Figure, width: float | None) -> None:
+    """Make the plots so wide that, with all that stands beside them, the figure has the page's width."""
+    assert width is not None
+    whole = drawn.get_tightbbox(drawn.canvas.get_renderer()).width + 2 * _THIN_PAD  # type: ignore[attr-defined]
+    drawn.set_figwidth(max(drawn.get_figwidth() + width - whole, 0.3 * width))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from robustbench_fl.analysis.significance import Significance
-from robustbench_fl.report.canvas import INK, encoded, figure, style
+from robustbench_fl.report.canvas import INK, encoded, figure, page_width, style, wrapped
 
 
 def critical_difference(found: Significance) -> bytes:
-    """Return the PNG of the diagram, drawn by scikit-posthocs.
+    """Return the figure of the diagram, drawn by scikit-posthocs.
 
     Rules stand at their average rank, the best on the left; a bar joins rules that do not differ by
     Nemenyi's test at 0.05. Without colour, so that it reads the same for every eye and in print.
@@ -21,7 +21,7 @@ def critical_difference(found: Significance) -> bytes:
 
     ranks = found.table.set_index("aggregator")["average_rank"]
     with style():
-        drawn = figure(7.0, 0.14 * len(ranks) + 1.3)
+        drawn = figure(page_width() or 7.0, 0.14 * len(ranks) + 1.3)
         axes = drawn.add_axes((0, 0, 1, 1))
         scikit_posthocs.critical_difference_diagram(
             ranks,
@@ -42,11 +42,12 @@ def critical_difference(found: Significance) -> bytes:
             if found.friedman_p != found.friedman_p
             else f"Friedman p = {found.friedman_p:.2g}"
         )
-        axes.set_title(
+        title = (
             f"Average rank over {found.n_units} units, 1 is best; critical difference "
-            f"{found.critical_difference:.2f}; {friedman}",
-            loc="left",
-            fontsize=9,
-            pad=14,
+            f"{found.critical_difference:.2f}; {friedman}"
         )
+        note = (
+            "Ranks weigh each unit alike; the leaderboard averages accuracies, and may name another winner."
+        )
+        axes.set_title(f"{wrapped(title, 8)}\n{wrapped(note, 8)}", loc="left", fontsize=8, pad=14)
         return encoded(drawn)

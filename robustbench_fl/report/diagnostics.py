@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from robustbench_fl.analysis.frame import frame
@@ -16,13 +16,17 @@ from robustbench_fl.report.strips import error_strips, iteration_strips
 KINDS = ("errors", "iterations", "roc", "lost")
 
 
-def diagnostics(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:
+def diagnostics(
+    records: Iterable[Mapping[str, Any]], shown: Sequence[Panel] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Draw what detectors found of the clients.
 
     Parameters
     ----------
     records : iterable of mappings
         Cell records as plain data.
+    shown : sequence of Panel, optional
+        The blocks; by default all of them.
 
     Yields
     ------
@@ -36,7 +40,7 @@ def diagnostics(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, byt
         return
     found, decided = client_rounds(kept), decisions(kept)
     scored = suspicion(found, decided)
-    for panel in panels(table):
+    for panel in panels(table) if shown is None else shown:
         yield from _strips(panel, found, decided)
         if data := roc_curves(panel.title, panel.cells, scored):
             yield f"roc-{panel.name}", data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ def further_figures(
 
 
 def write_figures(
-    records: Iterable[Mapping[str, Any]], folder: str | os.PathLike[str], format_: Format = "png"
+    records: Iterable[Mapping[str, Any]],
+    folder: str | os.PathLike[str],
+    format_: Format = "png",
+    title: str | None = None,
+    width: float | None = None,
 ) -> list[Path]:
     """Draw all figures of a sweep.
 
@@ -64,7 +69,11 @@ def write_figures(
         Where ``figures/heatmap-*``, ``curves-*``, ``success-*``, ``worst``, ``profile`` and those of
         detectors (:func:`robustbench_fl.report.diagnostics.diagnostics`) go; older ones of these
         names and this format are removed if they were written here.
-    format_ : {"png", "svg"}, optional
+    format_ : {"png", "svg", "pdf"}, optional
+    title : str, optional
+        Stands in titles where the data set would.
+    width : float, optional
+        Of every figure, in inches; by default as wide as it needs.
 
     Returns
     -------
@@ -76,12 +85,16 @@ def write_figures(
     if table.empty:
         return []
     shown = list(panels(table))
+    if title is not None:
+        shown = [
+            replace(panel, title=f"{title}, {panel.setting}" if title else panel.setting) for panel in shown
+        ]
     written, paths = Written(Path(folder)), {}
-    with written_as(format_):
+    with written_as(format_, width):
         parts = (
             sweep_figures(kept, shown, leaderboard(table)),
             further_figures(kept, shown, table),
-            diagnostics(kept),
+            diagnostics(kept, shown),
         )
         for part in parts:
             for name, data in part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.colors import ListedColormap
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.matrix import matrix
 from robustbench_fl.analysis.spread import seed_intervals
-from robustbench_fl.report.canvas import INK, MUTED, encoded, figure, style
+from robustbench_fl.report.canvas import INK, MUTED, encoded, figure, page_width, style, wrapped
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.seeds import seeds_text
 
@@ -19,6 +20,10 @@ _MAP = "viridis"
 _CELL = (0.78, 0.33)
 _TALL = 0.46
 """Height of a cell that holds an interval too."""
+_NAMES = 1.35
+"""Room for the rules' names where the width is given, in inches."""
+_FOR_INTERVAL, _FOR_TENTHS = 0.55, 0.27
+"""Cells narrower than this, in inches, hold no interval, and whole numbers only."""
 _WORST = "worst"
 _HOLE = "#efefef"
 _SWITCH = 0.2
@@ -47,8 +52,12 @@ def heatmap(panel: Panel) -> bytes:
     seeds = seeds_text(panel.cells)
     weak = "   † plain averaging is not hurt" if any("†" in name for name in headers) else ""
     spread = seed_intervals(panel.cells)
-    runs = "n=1, no interval" if seeds == "n=1" else f"mean over {seeds}, 95 % interval below it"
-    note = f"accuracy in %, {runs}{weak}"
+    with_intervals = _room(len(headers)) >= _FOR_INTERVAL
+    below = ", 95 % interval below it" if with_intervals else ""
+    runs = "n=1, no interval" if seeds == "n=1" else f"mean over {seeds}{below}"
+    note = wrapped(f"accuracy in %, {runs}{weak}", 8, 1.2)
+    if not with_intervals:
+        spread = spread.iloc[:0]
     with style():
         return _draw(values, marks, spread, headers, baselines, panel.title, note)
 
@@ -63,7 +72,8 @@ def _draw(
     note: str,
 ) -> bytes:
     n_rows, n_cols = values.shape
-    drawn = figure(_CELL[0] * n_cols + 1.5, (_CELL[1] if spread.empty else _TALL) * n_rows + 1.2)
+    room = _room(n_cols)
+    drawn = figure(room * n_cols + 1.5, (_CELL[1] if spread.empty else _TALL) * n_rows + 1.2)
     axes = drawn.add_axes((0, 0, 1, 1))
     grid = np.insert(values.to_numpy(dtype=float), n_cols - 1, np.nan, axis=1)
     xs = np.concatenate([np.arange(n_cols) - 0.5, [n_cols - 1.2, n_cols - 0.2]])
@@ -85,10 +95,18 @@ def _draw(
         for j, x in enumerate(centres):
             entry = (values.index[i], values.columns[j])
             below = tuple(spread.loc[entry]) if entry in spread.index else None
-            _number(axes, mesh, (x, i), values.iat[i, j], bool(marks.iat[i, j]), below, bold=j == n_cols - 1)
+            look = _Look(bold=j == n_cols - 1, size=min(9.0, 72 * room / 3.1), whole=room < _FOR_TENTHS)
+            _number(axes, mesh, (x, i), values.iat[i, j], bool(marks.iat[i, j]), below, look)
     axes.set_ylim(n_rows - 0.5, -0.5)
     axes.set_yticks(range(n_rows), values.index)
-    axes.set_xticks(centres, headers, rotation=40, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        centres,
+        headers,
+        rotation=90 if page_width() else 40,
+        ha="left",
+        va="center" if page_width() else "baseline",
+        rotation_mode="anchor",
+    )
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=5)
     for spine in axes.spines.values():
@@ -97,9 +115,24 @@ def _draw(
         if label.get_text() in baselines:
             label.set(style="italic", color=MUTED)
     axes.get_xticklabels()[-1].set_fontweight("bold")
-    axes.set_title(title, loc="left", fontweight="bold", pad=10)
+    axes.set_title(wrapped(title, 10.5, 1.2), loc="left", fontweight="bold", pad=10)
     axes.annotate(note, (0, 0), (0, -8), "axes fraction", "offset points", va="top", color=MUTED, fontsize=8)
     return encoded(drawn)
+
+
+def _room(n_cols: int) -> float:
+    """Return how wide a cell is, in inches."""
+    width = page_width()
+    return _CELL[0] if width is None else min(_CELL[0], (width - _NAMES) / (n_cols + 0.3))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How numbers are written."""
+
+    bold: bool
+    size: float
+    whole: bool
 
 
 def _number(
@@ -109,16 +142,19 @@ def _number(
     value: float,
     incomplete: bool,
     below: tuple[float, float] | None,
-    bold: bool,
+    look: _Look,
 ) -> None:
-    look = {"ha": "center", "va": "center", "fontweight": "bold" if bold else "normal"}
+    size = 1.4 * look.size if look.whole else look.size
+    font: dict[str, Any] = {
+        "ha": "center", "va": "center", "fontsize": size, "fontweight": "bold" if look.bold else "normal"
+    }  # fmt: skip
     if np.isnan(value):
-        axes.text(*place, "–", color=MUTED, **look)
+        axes.text(*place, "–", color=MUTED, **font)
         return
-    text = f"{100 * value:.1f}{'*' if incomplete else ''}"
+    text = f"{100 * value:.{0 if look.whole else 1}f}{'*' if incomplete else ''}"
     ink = INK if _luminance(mesh.cmap(mesh.norm(value))) > _SWITCH else "white"
     x, y = place
-    axes.text(x, y if below is None else y - 0.17, text, color=ink, **look)
+    axes.text(x, y if below is None else y - 0.17, text, color=ink, **font)
     if below is not None:
         low, high = (100 * end for end in below)
         axes.text(x, y + 0.24, f"{low:.1f}–{high:.1f}", color=ink, ha="center", va="center", fontsize=6)

@@ -13,13 +13,14 @@ from matplotlib.ticker import MaxNLocator
 
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.spread import bands
-from robustbench_fl.report.canvas import GRID, INK, MUTED, Line, encoded, figure, lines, style
+from robustbench_fl.report.canvas import GRID, INK, MUTED, Line, encoded, figure, legend, lines, style
+from robustbench_fl.report.multiples import columns_for, head
 from robustbench_fl.report.panels import Panel
 from robustbench_fl.report.seeds import seeds_text
 
 MAX_LINES = 10
 """Rules beyond so many are drawn as thin grey lines without a name."""
-_BASELINES = ("oracle_mean", "mean")
+_BASELINES = {"oracle_mean": "oracle_mean (baseline)", "mean": "mean (no defence)"}
 _OTHER, _OTHERS = Line("#bdbdbd", "-", "", 0.8), "other rules"
 _BAND = 0.14
 _ROW, _COLUMN = 2.1, 2.7
@@ -46,7 +47,8 @@ def learning_curves(
     Notes
     -----
     Means over seeds; the bands of the named rules go from the lowest to the highest seed. The
-    legend is sorted by the final value under the worst attack, the best rule first.
+    legend is sorted by the final value under the worst attack, the best rule first; the baseline
+    and plain averaging come last.
     """
     known = panel.cells[["key", "aggregator", "attack", "adaptive", value]]
     data = curves.merge(known, on="key", suffixes=("", "_final")).dropna(subset=[value])
@@ -77,7 +79,7 @@ def _draw(
     means: pd.DataFrame, attacks: list[str], rules: list[str], title: str, note: str, label: str,
     ends: Mapping[str, int],
 ) -> bytes:  # fmt: skip
-    n_cols = min(4, max(2, math.ceil(math.sqrt(len(attacks))))) if len(attacks) > 1 else 1
+    n_cols = columns_for(len(attacks), _COLUMN)
     n_rows = math.ceil(len(attacks) / n_cols)
     width, height = _COLUMN * n_cols, _ROW * n_rows
     drawn = figure(width, height)
@@ -99,14 +101,21 @@ def _draw(
         if place + n_cols >= len(attacks):
             axes.set_xlabel("round")
             axes.tick_params(labelbottom=True)
-    grid[0, 0].set_ylim(*((0, 100) if label == "accuracy" else (-2, 102)))
+    grid[0, 0].set_ylim(*_limits(means))
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{label}, %")
     _legend(drawn, handles, rules)
-    top = 1 + 0.42 / height
-    drawn.text(0, top + 0.17 / height, title, fontsize=10, fontweight="bold", va="bottom")
-    drawn.text(0, top, note, fontsize=8, color=MUTED, va="bottom")
+    head(drawn, title, note)
     return encoded(drawn)
+
+
+def _limits(means: pd.DataFrame) -> tuple[float, float]:
+    """Return where the axis ends: at tens around what is drawn, so that close curves stay apart."""
+    low, high = (
+        100 * float(means[["low", "mean"]].min().min()),
+        100 * float(means[["high", "mean"]].max().max()),
+    )
+    return 10 * math.floor(low / 10) - 1, 10 * math.ceil(high / 10) + 1
 
 
 def _plot(axes: Any, rows: pd.DataFrame, rules: list[str]) -> dict[str, Any]:
@@ -140,12 +149,12 @@ def _mark_end(axes: Any, stop: int, height: float) -> None:
 
 
 def _legend(drawn: Figure, handles: dict[str, Any], rules: list[str]) -> None:
-    order = [name for name in [*rules[:MAX_LINES], _OTHERS] if name in handles]
-    place = (1 + 0.1 / drawn.get_figwidth(), 1.0)
-    drawn.legend(
-        [handles[name] for name in order], order, loc="upper left", bbox_to_anchor=place,
-        frameon=False, borderaxespad=0.0, handlelength=3.6, title="by worst case", alignment="left",
-    )  # fmt: skip
+    """List the rules, the best worst case first, and apart from them what they are compared with."""
+    shown = [name for name in rules[:MAX_LINES] if name in handles]
+    compared = [name for name in shown if name in _BASELINES]
+    order = [name for name in shown if name not in _BASELINES] + [_OTHERS] * (_OTHERS in handles)
+    names = [*order, *(_BASELINES[name] for name in compared)]
+    legend(drawn, [handles[name] for name in (*order, *compared)], names, "best worst case first")
 
 
 def _marks(n_points: int, offset: int) -> tuple[int, int]:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.report.canvas import GRID, MUTED, Line, encoded, figure, lines, style
-from robustbench_fl.report.multiples import shown
+from robustbench_fl.report.canvas import GRID, Line, encoded, figure, legend, lines, style
+from robustbench_fl.report.multiples import head, shown
 from robustbench_fl.report.seeds import seeds_text
 
 _ROW = 0.2
@@ -47,20 +47,8 @@ def lost_clients(title: str, cells: pd.DataFrame) -> bytes | None:
         axes = drawn.add_axes((0, 0, 1, 1))
         handles = _dots(axes, data, attacks, drawn_rules, looks)
         _frame(axes, data, attacks, len(drawn_rules))
-        axes.set_title(title, loc="left", fontweight="bold", pad=22)
-        axes.annotate(
-            _note(cells, len(rules)),
-            (0, 1),
-            (0, 8),
-            "axes fraction",
-            "offset points",
-            color=MUTED,
-            fontsize=8,
-        )
-        axes.legend(
-            list(handles.values()), list(handles), loc="upper left", bbox_to_anchor=(1.02, 1.0),
-            frameon=False, borderaxespad=0.0,
-        )  # fmt: skip
+        head(drawn, title, _note(cells, len(rules)), 0.9)
+        legend(drawn, list(handles.values()), list(handles))
         return encoded(drawn)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.report.canvas import MUTED, figure
+from robustbench_fl.report.canvas import MUTED, figure, legend, page_width, wrapped
 
 
 class Multiples:
@@ -34,7 +34,7 @@ class Multiples:
 
     def __init__(self, attacks: Any, title: str, note: str, size: tuple[float, float] = (2.7, 2.1)) -> None:
         names = sorted(set(attacks), key=lambda name: (name != CLEAN, name))
-        n_cols = min(4, max(2, math.ceil(math.sqrt(len(names))))) if len(names) > 1 else 1
+        n_cols = columns_for(len(names), size[0])
         n_rows = math.ceil(len(names) / n_cols)
         self.figure: Figure = figure(size[0] * n_cols, size[1] * n_rows)
         self._height = size[1] * n_rows
@@ -61,19 +61,28 @@ class Multiples:
             axes.set_ylabel(y)
 
     def legend(self, handles: list[Any], names: list[str], title: str | None = None) -> None:
-        """Put one legend to the right of all plots."""
-        self.figure.legend(
-            handles, names, loc="upper left", bbox_to_anchor=(1 + 0.1 / self.figure.get_figwidth(), 1.0),
-            frameon=False, borderaxespad=0.0, handlelength=3.0, title=title, alignment="left",
-        )  # fmt: skip
+        """Put one legend beside or below all plots."""
+        legend(self.figure, handles, names, title)
 
     def head(self) -> None:
         """Write title and note."""
-        top = 1 + 0.42 / self._height
-        self.figure.text(
-            0, top + 0.17 / self._height, self._title, fontsize=10, fontweight="bold", va="bottom"
-        )
-        self.figure.text(0, top, self._note, fontsize=8, color=MUTED, va="bottom")
+        head(self.figure, self._title, self._note)
+
+
+def head(drawn: Figure, title: str, note: str, beside: float = 0.0) -> None:
+    """Write a title and a note above all plots, which have `beside` inches of names to their left."""
+    height, note = drawn.get_figheight(), wrapped(note, 8, beside)
+    top = 1 + 0.42 / height
+    above = top + (0.04 + 0.13 * len(note.splitlines())) / height
+    drawn.text(0, above, wrapped(title, 11.5, beside), fontsize=10, fontweight="bold", va="bottom")
+    drawn.text(0, top, note, fontsize=8, color=MUTED, va="bottom")
+
+
+def columns_for(plots: int, width: float) -> int:
+    """Return how many small plots, `width` inches wide where there is room, stand side by side."""
+    page = page_width()
+    most = 4 if page is None else min(4, max(1, int(page / (0.6 * width))))
+    return min(most, max(2, math.ceil(math.sqrt(plots)))) if plots > 1 else 1
 
 
 def shown(attack: str, width: int = 34) -> str:

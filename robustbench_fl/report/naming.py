@@ -12,7 +12,7 @@ def safe(label: str) -> str:
     """Return `label` as one part of a file name.
 
     Everything but letters, digits, ``.``, ``=``, ``_`` and ``-`` becomes ``-``. A label that had to
-    be changed beyond brackets, blanks and commas, or cut, gets a short digest, so that two labels
+    be changed beyond brackets, blanks, commas and ``>``, or cut, gets a short digest, so that two labels
     never share a name.
 
     Examples
@@ -22,7 +22,7 @@ def safe(label: str) -> str:
     """
     plain = re.sub(r"[^A-Za-z0-9.=_-]+", "-", label)
     plain = re.sub(r"\.{2,}", "-", plain).strip("-.")
-    harmless = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.=_(), -]*", label) and ".." not in label
+    harmless = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.=_(), >-]*", label) and ".." not in label
     if harmless and 0 < len(plain) <= _MAX:
         return plain
     digest = hashlib.sha256(label.encode()).hexdigest()[:6]

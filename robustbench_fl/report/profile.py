@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis.profile import gaps, share_within
-from robustbench_fl.report.canvas import MUTED, encoded, figure, lines, style
+from robustbench_fl.report.canvas import MUTED, encoded, figure, legend, lines, style, wrapped
 from robustbench_fl.report.seeds import seeds_text
 
 MOST_RULES = 12
@@ -47,16 +47,19 @@ def performance_profile(cells: pd.DataFrame) -> bytes | None:
         if len(rules) > MOST_RULES:
             axes.plot([], [], color="#bdbdbd", linewidth=0.8, label=f"{len(rules) - MOST_RULES} other rules")
         axes.set(xlim=(0, top), ylim=(0, 101.5))
-        axes.set_xlabel("δ: points of accuracy below the best rule of the setting")
+        axes.set_xlabel(wrapped("δ: points of accuracy below the best rule of the setting", 8, 0.6))
         axes.set_ylabel("settings within δ of the best, %")
         axes.grid(True)
         axes.set_axisbelow(True)
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, borderaxespad=0.0, handlelength=3.6,
-            title="by area", alignment="left",
-        )  # fmt: skip
-        axes.set_title("Performance profiles", loc="left", fontweight="bold", pad=20)
-        note = f"{len(table)} settings (block and attack), {_runs(cells)}; no result counts as never reached"
+        legend(drawn, *axes.get_legend_handles_labels(), title="largest area first")
+        note = wrapped(
+            f"{len(table)} settings (block and attack), {_runs(cells)}; no result counts as never reached",
+            8,
+            0.6,
+        )
+        axes.set_title(
+            "Performance profiles", loc="left", fontweight="bold", pad=8 + 12 * len(note.splitlines())
+        )
         axes.annotate(note, (0, 1), (0, 6), "axes fraction", "offset points", color=MUTED, fontsize=8)
         return encoded(drawn)
 

@@ -89,5 +89,5 @@ def test_significance_prints_ranks_or_pairs_and_draws(tmp_path: Path) -> None:
     pairs = json.loads(call("significance", str(tmp_path), "--pairs", "--format", "json").output)
     rules = {row[end] for row in pairs["rows"] for end in ("first", "second")}
     assert len(pairs["rows"]) == len(rules) * (len(rules) - 1) / 2
-    call("significance", str(tmp_path), "--score", "mean", "--figure")
-    assert (tmp_path / "figures" / "critical-difference-mean.png").read_bytes().startswith(b"\x89PNG")
+    call("significance", str(tmp_path), "--score", "mean", "--figure", str(tmp_path / "cd.pdf"))
+    assert (tmp_path / "cd.pdf").read_bytes().startswith(b"%PDF")

@@ -19,7 +19,7 @@ from robustbench_fl.report.figures import write_figures
 from robustbench_fl.report.heatmap import heatmap
 from robustbench_fl.report.learning import learning_curves
 from robustbench_fl.report.naming import safe
-from robustbench_fl.report.panels import panels
+from robustbench_fl.report.panels import panels, short_names
 from robustbench_fl.report.write import write_reports
 from robustbench_fl.report.written import NOTE
 
@@ -263,6 +263,39 @@ def test_all_figures_as_png_and_as_svg(with_success, tmp_path):
     write_figures(with_success, tmp_path / "again", "svg")
     for path in tmp_path.glob("figures/*.svg"):
         assert path.read_bytes() == (tmp_path / "again" / "figures" / path.name).read_bytes()
+
+
+def test_figures_for_a_paper(with_success, tmp_path, monkeypatch):
+    seen = []
+    shown = canvas.wrapped
+    monkeypatch.setattr(
+        "robustbench_fl.report.heatmap.wrapped", lambda text, *room: seen.append(text) or shown(text, *room)
+    )
+    path = "own/images.npz"
+    cells = [
+        {**cell, "labels": {**cell["labels"], "dataset": f"npz(path={path}, digest=486fac88e00421df)"}}
+        for cell in with_success
+    ]
+    (block,) = panels(frame(cells))
+    assert block.name.startswith("images-dirichlet-alpha=0.5-")
+    assert block.title.startswith("images, dirichlet(alpha=0.5), ")
+    for width in canvas.WIDTHS.values():
+        with canvas.written_as("png", width):
+            pixels = struct.unpack(">I", heatmap(block)[16:20])[0]
+        assert abs(pixels / canvas.DPI - width) < 0.1
+    written = write_figures(cells, tmp_path, "pdf", title="Ours")
+    assert {path.suffix for path in written} == {".pdf"}
+    assert all(path.read_bytes().startswith(b"%PDF") for path in written)
+    assert any(text.startswith("Ours, dirichlet(alpha=0.5), ") for text in seen)
+    again = {path: path.read_bytes() for path in written}
+    assert {path: path.read_bytes() for path in write_figures(cells, tmp_path, "pdf", title="Ours")} == again
+    (heat,) = [path for path in write_figures(cells, tmp_path, "svg") if path.name.startswith("heatmap")]
+    assert ">krum</text>" in heat.read_text()
+
+
+def test_two_data_sets_never_share_a_name():
+    names = short_names(["npz(path=a/x.npz)", "npz(path=b/x.npz)", "digits", "image_folder(path='c d/y')"])
+    assert list(names.values()) == ["npz(path=a/x.npz)", "npz(path=b/x.npz)", "digits", "y"]
 
 
 def test_figures_of_one_format_leave_the_other_alone(with_success, tmp_path):
