@@ -111,6 +111,26 @@ class CellResult:
 
     record: CellRecord
 
+    def __repr__(self) -> str:
+        """Return five lines: key, world, rule and attack, figures, costs."""
+        record, metrics, costs = self.record, self.metrics, self.record.costs
+        labels, cell = record.labels.model_dump(), record.cell
+        found = [f"{name.replace('_', ' ')} {100 * metrics[name]:.1f} %" for name in _HEADLINES
+                 if metrics.get(name) is not None]  # fmt: skip
+        world = ", ".join(labels[name] for name in ("dataset", "partition", "model"))
+        seconds = costs.model_dump() if costs else {}
+        spent = sum(value for name, value in seconds.items() if name.endswith("_seconds") and value)
+        return "\n".join(
+            [
+                f"CellResult {self.key}, {self.status}",
+                f"  world   {world}, seed {cell['seed']}",
+                f"  rule    {labels['aggregator']} under {labels['attack']}, "
+                f"{100 * cell['malicious']:.3g} % of {cell['clients']} clients malicious",
+                f"  result  {', '.join(found) or record.reason or 'none'}",
+                f"  cost    {cell['rounds']} rounds in {spent:.1f} s",
+            ]
+        )
+
     @property
     def key(self) -> str:
         """The cell's key."""
@@ -200,20 +220,34 @@ def run_cell(
     return CellResult(record)
 
 
-def load_results(folder: str | Path) -> pd.DataFrame:
+_HEADLINES = ("accuracy", "attack_success", "tpr", "fpr")
+
+
+def load_results(folder: str | Path, curves: bool = False) -> pd.DataFrame:
     """Return a sweep's results, one row a planned cell.
 
     Parameters
     ----------
     folder : path
         What ``sweep --out`` wrote, packed or not.
+    curves : bool, optional
+        One row an evaluated round instead: the cell's settings, then ``round``, ``accuracy`` and
+        ``attack_success`` of that round. Cells without a curve have none.
 
     Raises
     ------
     UsageError
         If the folder holds no sweep.
     """
-    from robustbench_fl.analysis.frame import frame
+    from robustbench_fl.analysis.curves import curves as over_rounds
+    from robustbench_fl.analysis.frame import COLUMNS, IDENTITY, frame
     from robustbench_fl.sweep.replan import existing
 
-    return frame(existing(Path(folder)).records())
+    records = existing(Path(folder)).records()
+    table = frame(records)
+    if not curves:
+        return table
+    settings = [
+        name for name in table if name in IDENTITY or (name not in COLUMNS and not name.startswith("_"))
+    ]
+    return table[settings].merge(over_rounds(records), on="key")

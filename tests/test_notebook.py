@@ -90,3 +90,18 @@ def test_an_infeasible_cell_is_a_result_with_its_reason() -> None:
 def test_loading_no_sweep_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no sweep"):
         rb.load_results(tmp_path)
+
+
+def test_results_a_row_a_round_and_a_result_in_five_lines() -> None:
+    result = rb.run_cell(aggregator="krum", attack="alie", rounds=2, clients=5, malicious=0.2)
+    lines = repr(result).splitlines()
+    assert len(lines) == 5
+    assert lines[0] == f"CellResult {result.key}, done"
+    assert "krum under alie, 20 % of 5 clients malicious" in lines[2]
+    folder = Path(__file__).parents[1] / "results" / "quickstart"
+    rounds = rb.load_results(folder, curves=True)
+    cells = rb.load_results(folder)
+    assert len(rounds) == 20 * len(cells)
+    last = rounds[rounds["key"] == cells["key"][0]].tail(5)
+    assert list(last["round"]) == [16, 17, 18, 19, 20]
+    assert last["accuracy"].mean() == pytest.approx(cells["accuracy"][0])

@@ -155,6 +155,13 @@ JUDGED = frozenset(name for name in VALUES if COLUMNS[name].better)
 """Those of them of which it is known whether higher or lower is better."""
 WIDE = frozenset(name for name, column in COLUMNS.items() if column.wide)
 """Columns of a leaderboard that a terminal shows with ``--wide`` only."""
+LEAST_FIRST = (
+    *("imputed", "diverged", "clean_fpr", "worst_left_out", "iqm_accuracy", "max_accuracy_loss"),
+    *("peak_memory_mb", "server_ms_attacked", "fpr", "tpr", "attack_success", "worst_at_defaults"),
+    *("coverage", "seeds_most", "seeds_fewest", "server_ms_max", "train_ms", "told", "worst_adaptive"),
+    *("defence_tax", "server_ms", "clean_gain", "clean_accuracy", "worst_attack", "note", "mean_accuracy"),
+)
+"""Columns that a narrow terminal leaves out, the least important first."""
 _SIDES = {"_a": "A", "_b": "B", "_delta": "B − A"}
 """Suffixes of the columns of a comparison."""
 

@@ -88,14 +88,19 @@ class Leaderboard(Table):
         What each attack does to plain averaging (:func:`robustbench_fl.analysis.attack_effect.effects`).
     flags : tuple of Flag
         Reasons for doubt; the last of the sentences.
+    only : str
+        The track that it is of, with references from others; empty for all tracks.
     """
 
     effects: pd.DataFrame
     flags: tuple[Flag, ...]
+    only: str = ""
 
     @property
     def tracks(self) -> list[str]:
         """The tracks that have rules."""
+        if self.only:
+            return [self.only]
         return sorted(set(self.table["track"]) - {""})
 
     def of_track(self, track: str) -> Leaderboard:
@@ -121,7 +126,7 @@ class Leaderboard(Table):
         shown.loc[borrowed, ["rank", "rank_low", "rank_high"]] = pd.NA
         shown.loc[borrowed, "tied"] = False
         shown.loc[borrowed, "note"] = "best of track " + shown.loc[borrowed, "track"]
-        return replace(self, table=_in_order(shown, mixed=True))
+        return replace(self, table=_in_order(shown, mixed=True), only=track)
 
     def _leader(self, track: str) -> str:
         rows = self.table[self.table["track"] == track]

@@ -9,8 +9,8 @@ import click
 
 from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument, missing_option
-from robustbench_fl.cli.output import format_option, shows_colour
-from robustbench_fl.cli.tabling import cells_of, table_text
+from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.tabling import Shown, cells_of, table_text
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
@@ -50,7 +50,7 @@ def compare(
     Cells are paired if data set, partition, network, rule, attack, share of malicious clients, seed
     and all settings agree. Versions of the code may differ.
     """
-    bold = format_ == "table" and shows_colour()
+    shown = Shown.now(format_)
 
     def made() -> list[Any]:
         from robustbench_fl.analysis.compare import compare as compared
@@ -58,9 +58,9 @@ def compare(
 
         before, after = (existing(folder).records() for folder in (first, second))
         found = compared(before, after, value, tolerance, force)
-        return [table_text(found, format_, bold=bold), list(found.regressions)]
+        return [table_text(found, format_, shown), list(found.regressions)]
 
-    text, regressions = of_folders((first, second), made, bold)
+    text, regressions = of_folders((first, second), made, shown)
     click.echo(text)
     if fail_on_regression and regressions:
         for sentence in regressions:

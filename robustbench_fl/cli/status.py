@@ -12,7 +12,7 @@ import click
 
 from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument
-from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.cli.output import format_option, rows_text, terminal_width
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def status(folder: Path, watch: bool, format_: str) -> None:
 
     store = existing(folder)
     if not watch:
-        click.echo(of_folders((folder,), lambda: _text(store, format_)))
+        click.echo(of_folders((folder,), lambda: _text(store, format_), terminal_width()))
         if format_ == "table":
             _tell_runs(store)
         return

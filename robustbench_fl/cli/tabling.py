@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from robustbench_fl.cli.answers import UNTRUSTED, of_folders
 from robustbench_fl.cli.options import by_option, folder_argument, missing_option
-from robustbench_fl.cli.output import format_option, shows_colour
+from robustbench_fl.cli.output import format_option, is_wide, shows_colour, terminal_width
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 @click.option(
     "--track", type=click.Choice(["A", "B", "C", "D"]), help="One track alone, with its references."
 )
-@click.option("--wide", is_flag=True, help="Show all columns, as every format but table does.")
+@click.option(
+    "--columns",
+    default="",
+    metavar="NAMES",
+    help="Columns to show after the rule, as leaderboard.csv names them: rank,worst_accuracy.",
+)
 @format_option
 def leaderboard(
-    folder: Path, missing: Missing, by: str | None, track: str | None, wide: bool, format_: str
+    folder: Path, missing: Missing, by: str | None, track: str | None, columns: str, format_: str
 ) -> None:
     """Rank the aggregators of a sweep by their accuracy under the worst attack.
 
@@ -45,7 +50,8 @@ def leaderboard(
         board = ranked(cells, missing)
         return board.of_track(track) if track else board
 
-    _print_by(folder, by, made, format_, wide)
+    names = tuple(filter(None, (name.strip() for name in columns.split(","))))
+    _print_by(folder, by, made, format_, columns=names)
 
 
 def leaderboard_text(records: list[dict[str, Any]], *, bold: bool) -> str:
@@ -54,7 +60,7 @@ def leaderboard_text(records: list[dict[str, Any]], *, bold: bool) -> str:
     from robustbench_fl.analysis.leaderboard import leaderboard as ranked
     from robustbench_fl.report.tables import render
 
-    return render(ranked(frame(records)), "table", bold=bold)
+    return render(ranked(frame(records)), "table", bold=bold, width=terminal_width())
 
 
 @click.command()
@@ -151,23 +157,41 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def print_of(
-    folder: Path, make: Callable[[pd.DataFrame], Renderable], format_: str, wide: bool = False
+    folder: Path,
+    make: Callable[[pd.DataFrame], Renderable],
+    format_: str,
+    columns: tuple[str, ...] = (),
 ) -> None:
     """Print the table that `make` makes of a folder's cells; nothing is imported to say it again."""
-    bold = format_ == "table" and shows_colour()
+    shown = Shown.now(format_)
 
     def made() -> str:
-        return table_text(make(cells_of(folder)), format_, wide, bold)
+        return table_text(make(cells_of(folder)), format_, shown, columns)
 
-    click.echo(of_folders((folder,), made, bold))
+    click.echo(of_folders((folder,), made, shown))
 
 
-def table_text(table: Renderable, format_: str, wide: bool = False, bold: bool | None = None) -> str:
+class Shown(NamedTuple):
+    """What of a terminal decides how a table is shown there."""
+
+    wide: bool
+    bold: bool
+    width: int | None
+
+    @classmethod
+    def now(cls, format_: str) -> Shown:
+        """Return what holds for this command."""
+        return cls(is_wide(), format_ == "table" and shows_colour(), terminal_width())
+
+
+def table_text(
+    table: Renderable, format_: str, shown: Shown | None = None, columns: tuple[str, ...] = ()
+) -> str:
     """Return `table` as text; on a terminal that shows colours the best entries are bold."""
     from robustbench_fl.report.tables import render
 
-    shown = format_ == "table" and shows_colour() if bold is None else bold
-    return render(table, format_, wide=wide or None, bold=shown)
+    look = shown or Shown.now(format_)
+    return render(table, format_, wide=look.wide or None, bold=look.bold, width=look.width, columns=columns)
 
 
 def _print_by(
@@ -175,12 +199,12 @@ def _print_by(
     by: str | None,
     make: Callable[[pd.DataFrame], Table],
     format_: str,
-    wide: bool = False,
     also_attack: bool = False,
+    columns: tuple[str, ...] = (),
 ) -> None:
     def made(cells: pd.DataFrame) -> Renderable:
         from robustbench_fl.analysis.sections import ATTACK, sections
 
         return sections(cells, by, make, ATTACK if also_attack else ()) if by else make(cells)
 
-    print_of(folder, made, format_, wide)
+    print_of(folder, made, format_, columns)

@@ -35,7 +35,7 @@ def heatmap(panel: Panel) -> bytes:
 
     Means over seeds, below them their 95 % intervals where there are several. The column ``worst``
     is the minimum over the attacks that are not adaptive (without an interval: a minimum is biased);
-    ``–`` is a hole, ``*`` stands on fewer cells than planned, † marks attacks that do not hurt.
+    ``–`` is a hole, ``*`` stands on fewer cells than planned; attacks that do not hurt stand in brackets.
     """
     table = matrix(panel.cells, "aggregator", "attack", "accuracy")
     adaptive = set(panel.cells.loc[panel.cells["adaptive"], "attack"])
@@ -47,10 +47,10 @@ def heatmap(panel: Panel) -> bytes:
     values = table.values.loc[rules.index, order].join(worst)
     marks = table.incomplete.loc[rules.index, order]
     marks[_WORST] = marks[regular].any(axis=1)
-    headers = [f"{name}†" if name in table.ineffective else name for name in order] + [_WORST]
+    headers = [f"({name})" if name in table.ineffective else name for name in order] + [_WORST]
     baselines = set(panel.cells.loc[~panel.cells["ranked"], "aggregator"])
     seeds = seeds_text(panel.cells)
-    weak = "   † plain averaging is not hurt" if any("†" in name for name in headers) else ""
+    weak = "; in brackets: plain averaging is not hurt" if any(n[0] == "(" for n in headers) else ""
     spread = seed_intervals(panel.cells)
     with_intervals = _room(len(headers)) >= _FOR_INTERVAL
     below = ", 95 % interval below it" if with_intervals else ""

@@ -1,4 +1,4 @@
-"""Any table as aligned text, Markdown, CSV, JSON or LaTeX.
+"""Any table as aligned text, Markdown, CSV, JSON, LaTeX or HTML.
 
 People get percentages with one decimal, readable headers, intervals in brackets and a caption;
 programs (CSV, JSON) get fractions, raw column names and nothing merged.
@@ -7,11 +7,13 @@ programs (CSV, JSON) get fractions, raw column names and nothing merged.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
 
 import pandas as pd
 
-from robustbench_fl.analysis.columns import DASH, WIDE, bounds, column, number, without_bounds
+from robustbench_fl.analysis.columns import DASH, LEAST_FIRST, WIDE, bounds, column, number, without_bounds
 from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
@@ -20,25 +22,38 @@ from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
 
-FORMATS = ("table", "md", "csv", "json", "latex")
+FORMATS = ("table", "md", "csv", "json", "latex", "html")
 Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
 _RANK = "rank"
+_MORE = "More columns: --wide."
 
 
-def render(table: Renderable, format_: str = "table", wide: bool | None = None, bold: bool = False) -> str:
+def render(
+    table: Renderable,
+    format_: str = "table",
+    wide: bool | None = None,
+    bold: bool = False,
+    width: int | None = None,
+    columns: Sequence[str] = (),
+) -> str:
     """Return `table` as text.
 
     Parameters
     ----------
     table : Table, Sections, Matrix or pandas.DataFrame
         What to print.
-    format_ : {"table", "md", "csv", "json", "latex"}, optional
-        ``table`` is for a terminal; ``latex`` is a booktabs tabular.
+    format_ : {"table", "md", "csv", "json", "latex", "html"}, optional
+        ``table`` is for a terminal; ``latex`` is a booktabs tabular, ``html`` a table element.
     wide : bool, optional
         Whether a leaderboard has all its columns; by default it has, but not on a terminal. CSV and
         JSON always have all.
     bold : bool, optional
         Whether the best entries for a terminal are set in bold, with escape codes.
+    width : int, optional
+        Of the terminal. Columns for which there is no room are left out, the least important first,
+        and named below; a matrix is continued below instead.
+    columns : sequence of str, optional
+        The columns of a leaderboard that are wanted, in this order after the rule, in every format.
 
     Returns
     -------
@@ -48,24 +63,31 @@ def render(table: Renderable, format_: str = "table", wide: bool | None = None, 
     Raises
     ------
     UsageError
-        If the format is unknown.
+        If the format is unknown, or a column is.
     """
     if format_ not in FORMATS:
         raise UsageError(f"Unknown format {format_!r}. {among(format_, FORMATS)}")
     if isinstance(table, pd.DataFrame):
         table = table[[name for name in table if not str(name).startswith("_")]]
+    _check_columns(table, columns)
+    if columns and format_ in ("csv", "json"):
+        table = _chosen(table, columns)
     if format_ == "csv":
         return csv(table)
     if format_ == "json":
         return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
-    shown_whole = format_ != "table" if wide is None else wide
+    shown_whole = bool(columns) or (format_ != "table" if wide is None else wide)
+    width = width if format_ == "table" and not wide and not columns else None
     hidden = frozenset[str]() if shown_whole else WIDE
     if isinstance(table, Leaderboard):
-        return _sections(Sections((), (((), table),)), format_, hidden)
+        return _sections(Sections((), (((), table),)), format_, hidden, width, columns)
     if isinstance(table, Sections):
-        return _sections(table, format_, hidden)
+        return _sections(table, format_, hidden, width, columns)
     if format_ == "table":
-        return terminal(readable(table), bold)
+        text = readable(table)
+        if isinstance(table, Table) and (dropped := _no_room([table], hidden, width)):
+            text = _table(table, frozenset(dropped), (*table.sentences, _left_out(dropped)))
+        return terminal(text, bold, width)
     return WRITERS[format_](readable(table))
 
 
@@ -101,20 +123,81 @@ def readable(table: Table | Matrix | pd.DataFrame) -> Text:
     return _frame(table)
 
 
-def _sections(table: Sections, format_: str, hidden: frozenset[str]) -> str:
+def _chosen(table: Renderable, columns: Sequence[str]) -> Renderable:
+    """Return a leaderboard, or its sections, with the wanted columns alone; for programs."""
+    if isinstance(table, Sections):
+        parts = tuple((labels, cast("Table", _chosen(part, columns))) for labels, part in table.parts)
+        return replace(table, parts=parts)
+    assert isinstance(table, Table)
+    wanted = ["track", "aggregator", *(name for one in columns for name in (one, *bounds(one)))]
+    return replace(table, table=table.table[[name for name in wanted if name in table.table]])
+
+
+def _check_columns(table: Renderable, columns: Sequence[str]) -> None:
+    boards = [part for _, part in table.parts] if isinstance(table, Sections) else [table]
+    for board in boards if columns else ():
+        assert isinstance(board, Table)
+        known = [name for name in without_bounds(board.table) if name not in ("track", "aggregator", "tied")]
+        for name in columns:
+            if name not in known:
+                raise UsageError(f"This leaderboard has no column {name!r}. {among(name, known)}")
+
+
+def _no_room(tables: list[Table], hidden: frozenset[str], width: int | None) -> list[str]:
+    """Return the columns that have to go so that no table is wider than `width`, in their order."""
+    dropped: list[str] = []
+    if width is None:
+        return dropped
+
+    def fits(without: list[str]) -> bool:
+        return all(_table(table, hidden | {*without}, ()).width <= width for table in tables)
+
+    names = [name for name in without_bounds(tables[0].table) if name not in hidden]
+    first = [name for name in LEAST_FIRST if name in names]
+    others = [name for name in reversed(names[2:]) if name not in LEAST_FIRST]
+    for name in (*first, *others):
+        if fits(dropped):
+            break
+        dropped.append(name)
+    for name in reversed(dropped):  # there may be room for a short one after all
+        if fits([other for other in dropped if other != name]):
+            dropped.remove(name)
+    return [name for name in names if name in dropped]
+
+
+def _left_out(dropped: Sequence[str]) -> str:
+    titles = ", ".join(column(name).title for name in dropped)
+    return f"No room for: {titles}. All columns: --wide."
+
+
+def _sections(
+    table: Sections, format_: str, hidden: frozenset[str], width: int | None, columns: Sequence[str]
+) -> str:
     """Return one table for each part, and for each track of a leaderboard; shared sentences at the end."""
     shared = table.shared
+    whole_parts = [rows for _, part in table.parts for _, rows in _tracks(part)]
+    dropped = _no_room(whole_parts, hidden, width)
+    narrow = frozenset(dropped)
+
+    def written(text: Text) -> str:
+        return terminal(text, width=width) if format_ == "table" else WRITERS[format_](text)
+
     texts = []
     for labels, part in table.parts:
         own = tuple(sentence for sentence in part.sentences if sentence not in shared)
         named = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
         for title, rows in _tracks(part):
             whole = TITLES[format_].format(": ".join(filter(None, (named, title))))
-            text = _table(rows, hidden if isinstance(part, Leaderboard) else frozenset(), ())
-            texts += [whole, WRITERS[format_](text)]
+            text = _table(
+                rows, narrow | (hidden if isinstance(part, Leaderboard) else frozenset()), (), columns
+            )
+            texts += [whole, written(text)]
         if own:
-            texts.append(WRITERS[format_](Text([], [], [], " ".join(_without(own, hidden)))))
-    said = WRITERS[format_](Text([], [], [], " ".join(_without(shared, hidden))))
+            texts.append(written(Text([], [], [], " ".join(_without(own, hidden)))))
+    sentences = _without(shared, hidden)
+    if dropped:
+        sentences = [*(one for one in sentences if one != _MORE), _left_out(dropped)]
+    said = written(Text([], [], [], " ".join(sentences)))
     return "\n\n".join([*texts, said])
 
 
@@ -125,7 +208,8 @@ def _tracks(table: Table) -> list[tuple[str, Table]]:
     if not table.tracks:
         return [("Baselines", table)]
     return [
-        (f"Track {track}, the server knows {TRACKS[track]}", table.of_track(track)) for track in table.tracks
+        (f"Track {track}, the server knows {TRACKS[track]}", table if table.only else table.of_track(track))
+        for track in table.tracks
     ]
 
 
@@ -133,8 +217,13 @@ def _label(label: object) -> str:
     return f"{label:g}" if isinstance(label, float) else str(label)
 
 
-def _table(table: Table, hidden: frozenset[str], sentences: tuple[str, ...]) -> Text:
+def _table(
+    table: Table, hidden: frozenset[str], sentences: tuple[str, ...], wanted: Sequence[str] = ()
+) -> Text:
     data = table.table
+    if wanted:
+        names = ["aggregator", *wanted]
+        return _text(data, names, [_column(data, name) for name in names], " ".join(sentences))
     left_out = hidden | {"tied"} | ({"track"} if isinstance(table, Leaderboard) else set())
     names = [name for name in without_bounds(data) if name not in left_out and not _empty(data[name])]
     columns = [_column(data, name) for name in names]
@@ -144,7 +233,7 @@ def _table(table: Table, hidden: frozenset[str], sentences: tuple[str, ...]) -> 
 def _without(sentences: tuple[str, ...], hidden: frozenset[str]) -> list[str]:
     """Leave out what explains a hidden column; say that there are more columns."""
     kept = [sentence for sentence in sentences if sentence.split(":")[0] not in hidden]
-    return [*kept, "More columns: --wide."] if len(kept) < len(sentences) else kept
+    return [*kept, _MORE] if len(kept) < len(sentences) else kept
 
 
 def _column(data: pd.DataFrame, name: str) -> list[str]:

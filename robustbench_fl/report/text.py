@@ -1,15 +1,20 @@
-"""A table whose entries are text already, written for a terminal, as Markdown or as LaTeX."""
+"""A table whose entries are text already, written for a terminal, as Markdown, LaTeX or HTML."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
 from types import MappingProxyType
 
 from tabulate import tabulate
 
 WIDTH = 100
+"""Columns that a caption takes at most, however wide the terminal is."""
+
+HEAD_PADDING = 2
+"""What tabulate leaves beside a header."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,29 @@ class Text:
         """The caption with the meaning of what is emphasised."""
         return " ".join(filter(None, (self.caption, self.bold_means)))
 
+    @property
+    def width(self) -> int:
+        """Columns that it takes on a terminal."""
+        lengths = [
+            max([len(head) + HEAD_PADDING, *map(len, entries)])
+            for head, *entries in zip(self.headers, *self.rows, strict=True)
+        ]
+        return sum(lengths) + 2 * max(len(lengths) - 1, 0)
+
+    def parts(self, width: int) -> list[Text]:
+        """Return the table as several, each with the first column, none wider than `width`."""
+        parts: list[list[int]] = [[0]]
+        for place in range(1, len(self.headers)):
+            if len(parts[-1]) > 1 and self._of([*parts[-1], place]).width > width:
+                parts.append([0])
+            parts[-1].append(place)
+        return [self._of(chosen) for chosen in parts]
+
+    def _of(self, chosen: list[int]) -> Text:
+        bold = {(i, chosen.index(j)) for i, j in self.bold if j in chosen}
+        rows = [[row[place] for place in chosen] for row in self.rows]
+        return Text([self.headers[j] for j in chosen], rows, [self.numeric[j] for j in chosen], bold=bold)
+
     def emphasised(self, escape: Callable[[str], str], mark: Callable[[str], str]) -> list[list[str]]:
         """Return the rows escaped, the emphasised entries marked."""
         return [
@@ -49,15 +77,21 @@ class Text:
         ]
 
 
-def terminal(text: Text, bold: bool = False) -> str:
-    """Return aligned columns, the caption below; `bold` emphasises with the terminal's escape codes."""
+def terminal(text: Text, bold: bool = False, width: int | None = None) -> str:
+    """Return aligned columns, the caption below; `bold` emphasises with the terminal's escape codes.
+
+    A table that is wider than `width` is continued below, where its columns are alike (a matrix).
+    """
+    if width is not None and text.headers and text.width > width:
+        parts = [terminal(part, bold) for part in text.parts(width)]
+        last = terminal(replace(text, headers=[], rows=[]), bold, width)
+        return "\n\n".join(filter(None, (*parts, last)))
     body = ""
     if text.headers:
         rows = text.emphasised(str, lambda entry: f"\x1b[1m{entry}\x1b[0m") if bold else text.rows
         body = tabulate(rows, text.headers, "simple", disable_numparse=True, colalign=_aligned(text))
-    return "\n\n".join(
-        filter(None, (body, textwrap.fill(text.full_caption if bold else text.caption, WIDTH)))
-    )
+    said = textwrap.fill(text.full_caption if bold else text.caption, min(width or WIDTH, WIDTH))
+    return "\n\n".join(filter(None, (body, said)))
 
 
 def markdown(text: Text) -> str:
@@ -82,10 +116,28 @@ def latex(text: Text) -> str:
     return "\n".join(lines + said)
 
 
+def html(text: Text) -> str:
+    """Return a table element, the caption in a paragraph below."""
+    rows = text.emphasised(escape, lambda entry: f"<strong>{entry}</strong>")
+    said = f"<p>{escape(text.full_caption)}</p>" if text.full_caption else ""
+    if not text.headers:
+        return said
+    kinds = [' class="number"' if numeric else "" for numeric in text.numeric]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, text.headers, strict=True))
+    body = [
+        "<tr>" + "".join(f"<td{kind}>{entry}</td>" for kind, entry in zip(kinds, row, strict=True)) + "</tr>"
+        for row in rows
+    ]
+    lines = ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>", *body, "</tbody>", "</table>"]
+    return "\n".join([*lines, said] if said else lines)
+
+
 WRITERS: Mapping[str, Callable[[Text], str]] = MappingProxyType(
-    {"table": terminal, "md": markdown, "latex": latex}
+    {"table": terminal, "md": markdown, "latex": latex, "html": html}
 )
-TITLES: Mapping[str, str] = MappingProxyType({"table": "{}:", "md": "### {}", "latex": "% {}"})
+TITLES: Mapping[str, str] = MappingProxyType(
+    {"table": "{}:", "md": "### {}", "latex": "% {}", "html": "<h3>{}</h3>"}
+)
 """How the title of a section is written, by format."""
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from robustbench_fl.cli.main import cli
+from robustbench_fl.core.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 QUICK = str(ROOT / "results" / "quickstart")
@@ -91,3 +92,37 @@ def test_significance_prints_ranks_or_pairs_and_draws(tmp_path: Path) -> None:
     assert len(pairs["rows"]) == len(rules) * (len(rules) - 1) / 2
     call("significance", str(tmp_path), "--score", "mean", "--figure", str(tmp_path / "cd.pdf"))
     assert (tmp_path / "cd.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", [["leaderboard", QUICK], ["matrix", QUICK], ["list", "partitions"]])
+def test_what_a_terminal_shows_fits_its_width(
+    width: int, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = call(*command).output.splitlines()
+    assert max(map(len, lines)) <= width
+    said = " ".join(lines)
+    whole = call(*command, "--wide").output
+    assert max(map(len, whole.splitlines())) >= max(map(len, lines))
+    if command[0] == "leaderboard":
+        assert "No room for: " in said
+        assert "All columns: --wide." in said
+        assert "Worst %" in said
+        assert "No room for" not in whole
+
+
+@pytest.mark.parametrize("format_", ["table", "md", "latex", "html"])
+def test_a_track_with_chosen_columns(format_: str) -> None:
+    text = call("leaderboard", QUICK, "--track", "B", "--columns", "worst_attack, clean_accuracy",
+                "--format", format_).output  # fmt: skip
+    assert text.index("Worst attack") < text.index("Clean ")
+    assert "Server knows" not in text
+    assert "Track A" not in text
+    program = call("leaderboard", QUICK, "--columns", "worst_accuracy", "--format", "csv").output
+    assert program.splitlines()[0] == "track,aggregator,worst_accuracy"
+
+
+def test_an_unknown_column_is_said_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no column 'worst'\. Did you mean worst_"):
+        cli(["leaderboard", QUICK, "--columns", "worst"], standalone_mode=False)
