@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_every_table_in_every_format(command: str, format_: str) -> None:
     elif format_ == "csv":
         assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1
     else:
-        assert "commit 49e25df641f1" in " ".join(text.replace("\n%", " ").split())
+        assert re.search("commit [0-9a-f]{12}", " ".join(text.replace("\n%", " ").split()))
     assert "\x1b" not in text  # not a terminal: nothing is bold
 
 
@@ -65,7 +66,7 @@ def test_a_terminal_gets_the_columns_that_fit_unless_asked() -> None:
     assert narrow.count("Track ") == 4
     assert "--wide" in narrow
     assert "IQM %" in wide
-    assert max(map(len, narrow.splitlines())) < 180
+    assert max(map(len, narrow.splitlines())) < max(map(len, wide.splitlines()))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
