@@ -73,14 +73,17 @@ class Yardstick:
         How many rows, at least 1.
     multiple : float
         Budget of the others, in evaluations of the slowest of these rows, at least 1.
+    least : int
+        Budget of the others, however fast these rows are.
     """
 
     rows: int
     multiple: float
+    least: int = 0
 
     def budget(self, iterations: Tensor) -> int:
         """Return the others' budget after `iterations` [n] of all rows."""
-        return math.ceil(self.multiple * int(iterations[: self.rows].max()))
+        return max(math.ceil(self.multiple * int(iterations[: self.rows].max())), self.least)
 
 
 @dataclass(frozen=True, kw_only=True)

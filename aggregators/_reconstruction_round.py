@@ -23,7 +23,7 @@ from robustbench_fl.aggregators._reconstruction_memory import (
 )
 from robustbench_fl.aggregators._reconstruction_paths import Distance
 from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
-from robustbench_fl.aggregators._reconstruction_virtual import LONGEST, SLACK
+from robustbench_fl.aggregators._reconstruction_virtual import LEAST, LONGEST, SLACK
 from robustbench_fl.api import LayerShapes
 
 NO_UPDATE = 1e-12
@@ -216,7 +216,7 @@ def _measured(
     begun = (found.iterations[rows] > 0).nonzero().flatten()
     for part, learned in zip((images, labels, steps), (found.images, found.labels, found.steps), strict=True):
         part[len(yardstick) + begun] = learned[rows[begun]]
-    measure = Yardstick(rows=len(yardstick), multiple=multiple)
+    measure = Yardstick(rows=len(yardstick), multiple=multiple, least=LEAST)
     everybody = torch.cat([yardstick, updates[rows]])
     again = _solve(test, distance, everybody, (images, labels, steps), budget, measure)
     return _merged(found, again.rows(slice(len(yardstick), None)), rows)

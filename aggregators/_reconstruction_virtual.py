@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 LONGEST = 200
 """Iterations after which a virtual client is not waited for: its length counts as so many."""
+LEAST = 150
+"""Iterations that every client is granted: a network that is still at chance learns nothing but its last
+biases from noise, and those are re-created in five."""
 SLACK = 10.0
 """Class sums that are allowed, in those of virtual clients."""
 _SAMPLES, _BATCH = 320, 32

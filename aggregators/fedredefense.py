@@ -110,7 +110,7 @@ class FedREDefense(Aggregator):
         See `decision`.
     multiple : float, optional
         Beyond the paper, like all that follow. The first budget, in iterations of the slowest virtual
-        client of the round; where `first_budget` is given none is measured.
+        client of the round, and 150 at least; where `first_budget` is given none is measured.
     tolerated : float, optional
         Who has used up the budget is rejected only if E is above this too. A threshold is crossed
         slowly: after five epochs honest clients end at 0.55 to 0.62.

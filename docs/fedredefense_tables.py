@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "fedredefense.md"
 TABLES = {
     "detection": ("fedredefense-detection", ["aggregator", "partition", "attack"]),
-    "fashion_mnist": ("fedredefense-fashion_mnist", ["partition", "attack"]),
+    "fashion_mnist": ("fedredefense-fashion_mnist", ["aggregator", "partition", "attack"]),
     "sensitivity": (
         "fedredefense-sensitivity",
         ["lr", "local_epochs", "participation", "malicious", "partition", "attack"],
@@ -82,6 +82,34 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
+def adaptive_table() -> str:
+    """Return one row an attack that knows the rule: whom it finds, and what accuracy is left."""
+    cells = frame(Store.existing(ROOT / "results" / "fedredefense-calibrated-adaptive").records())
+    cells = cells[cells.status == "done"]
+    partitions = sorted(cells.partition.unique())
+    names = ("TPR", "FPR", "accuracy", "oracle", "mean")
+    head = [f"{_short(partition)}: {names[0]}" for partition in partitions]
+    lines = [
+        "| attack | " + " | ".join(" | ".join([first, *names[1:]]) for first in head) + " |",
+        "|" + "---|" * (1 + len(names) * len(partitions)),
+    ]
+    for attack, rows in cells.groupby("attack", sort=False):
+        values = [str(attack)]
+        for partition in partitions:
+            here = rows[rows.partition == partition]
+            rule = here[here.aggregator.str.startswith("fedredefense")]
+            rates = [_plain(rule.tpr, rule.malicious_clients), _plain(rule.fpr, rule.honest_clients)]
+            others = (rule, here[here.aggregator == "oracle_mean"], here[here.aggregator == "mean"])
+            values += [*rates, *(f"{some.accuracy.mean():.3f}" for some in others)]
+        lines.append("| " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def _plain(rates: pd.Series, sizes: pd.Series) -> str:
+    total = int(sizes[rates.notna()].sum())
+    return f"{round(float((rates * sizes).sum()))}/{total}" if total else "–"
+
+
 def _rate(rates: pd.Series, sizes: pd.Series) -> str:
     total = int(sizes[rates.notna()].sum())
     if not total:
@@ -103,7 +131,7 @@ def main() -> None:
     """Replace what stands between the page's markers."""
     page = PAGE.read_text()
     tables = {name: table(folder, by) for name, (folder, by) in TABLES.items()}
-    for name, text in {**tables, "calibrated": settings_table()}.items():
+    for name, text in {**tables, "calibrated": settings_table(), "adaptive": adaptive_table()}.items():
         marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         page = re.sub(
             f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, text=marked: text, page, flags=re.DOTALL

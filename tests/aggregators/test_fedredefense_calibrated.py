@@ -189,6 +189,8 @@ def test_the_yardstick_sets_the_budget_of_the_others() -> None:
     assert found.budget[2:].tolist() == [budget] * 3
     assert found.iterations.tolist() == [*alone[:4].tolist(), budget]
     assert found.errors[4] > 0.6
+    granted = problem.solve(60, yardstick=Yardstick(rows=2, multiple=1.5, least=budget + 5))
+    assert granted.iterations.tolist() == [*alone[:4].tolist(), budget + 5]
 
 
 def test_the_yardstick_is_put_away_when_nobody_waits_for_it() -> None:
