@@ -114,9 +114,13 @@ class Store:
             return self._sweep_read is not None
 
     def write_plan(self, sweep: dict[str, Any], planned: Iterable[dict[str, Any]]) -> None:
-        """Write the sweep and its plan."""
-        write_sweep(self.folder / SWEEP, sweep)
-        write_rows(self.folder / PLAN, planned, read_regular(self.folder / SWEEP)[0])
+        """Write the sweep and its plan, unless they are there; a damaged plan that is replaced is said."""
+        held, why = self._plan_lines()
+        if why and (self.folder / PLAN).exists():
+            warn(f"{PLAN} in {str(self.folder)!r} {why}. It is made anew.")
+        lines = [seal(row) for row in planned]
+        if write_sweep(self.folder / SWEEP, sweep) or lines != held:
+            write_rows(self.folder / PLAN, lines)
 
     def planned(self) -> Iterator[dict[str, Any]]:
         """Yield the planned cells: ``key``, ``cell``, ``labels``, ``facts`` each.

@@ -6,6 +6,7 @@ carries the text of the ``sweep.toml`` it was made from: with another it is not 
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic_core import from_json
 from robustbench_fl.core.files import read_regular, write_atomically
 from robustbench_fl.core.intact import is_planned
 from robustbench_fl.core.sealed import is_sealed, sealed, unsealed
-from robustbench_fl.store.codec import has_checksum, seal
+from robustbench_fl.store.codec import has_checksum
 from robustbench_fl.store.errors import Damaged
 from robustbench_fl.store.lines import Note, note_of, read_lines, write_lines
 
@@ -42,16 +43,21 @@ def sweep_table(raw: bytes) -> dict[str, Any]:
     return table
 
 
-def write_sweep(path: Path, table: dict[str, Any]) -> None:
-    """Write a ``sweep.toml``, sealed."""
+def write_sweep(path: Path, table: dict[str, Any]) -> bool:
+    """Write a ``sweep.toml``, sealed, unless it is there; return whether it was not."""
     import tomli_w
 
-    write_atomically(path, sealed(_KIND, tomli_w.dumps(table).encode()))
+    content = sealed(_KIND, tomli_w.dumps(table).encode())
+    with contextlib.suppress(OSError):
+        if read_regular(path)[0] == content:
+            return False
+    write_atomically(path, content)
+    return True
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]], sweep: bytes) -> None:
-    """Write the plan that was made from the content `sweep` of a ``sweep.toml``."""
-    write_lines(path, map(seal, rows), "plan", _text(sweep))
+def write_rows(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a plan's sealed rows, for the ``sweep.toml`` that lies beside it."""
+    write_lines(path, lines, "plan", _text(read_regular(path.with_name(SWEEP))[0]))
 
 
 def read_rows(path: Path) -> list[bytes]:

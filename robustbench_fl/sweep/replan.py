@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl.core.files import read_regular
 from robustbench_fl.store import Store, StoreError
 from robustbench_fl.store.aside import warn
+from robustbench_fl.store.codec import seal
 from robustbench_fl.store.lock import locked
 from robustbench_fl.store.plan_file import PLAN, SWEEP, write_rows
 
@@ -48,7 +48,7 @@ def replan(store: Store, why: str, plugins: Sequence[Path] = ()) -> None:
         if not store.plan_problem():
             return  # another process was first
         rows, unplanned = _rows(store, why, plugins)
-        write_rows(store.folder / PLAN, rows, read_regular(store.folder / SWEEP)[0])
+        write_rows(store.folder / PLAN, map(seal, rows))
     more = f" {unplanned} finished cells are not of this sweep." if unplanned else ""
     warn(f"{PLAN} in {str(store.folder)!r} {why}. It was made anew from {SWEEP} and the cells.{more}")
 

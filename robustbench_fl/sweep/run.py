@@ -11,10 +11,8 @@ from typing import Any
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import FINAL, CellRecord
 from robustbench_fl.store import Store
-from robustbench_fl.store.aside import warn
 from robustbench_fl.store.claims import Claims
 from robustbench_fl.store.ownership import require_ours
-from robustbench_fl.store.plan_file import PLAN
 from robustbench_fl.store.stale import Stale
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.plan import plan_of
@@ -100,8 +98,6 @@ def prepare(
     """
     require_ours(store.folder)
     held = store.read_sweep()
-    if held and (why := store.plan_problem()):
-        warn(f"{PLAN} in {str(store.folder)!r} {why}. It is made anew.")
     statuses = store.statuses()  # first: meanwhile the other process gets ready
     methods = methods or MethodProcess()
     found = methods.call(plan_of, sweep, held, source, str(store.folder), data_dir)
