@@ -122,6 +122,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "tuned_to": Column(title="Tuned to"),
         "diverged": Column(title="Diverged", better="lower", wide=True),
         "imputed": Column(title="Imputed", better="lower", wide=True),
+        "loses_most_to": Column(title="Loses most to"),
         # Attacks.
         "mean_drop": _points("Mean drop", ""),
         "plain_drop": _points("Drop of mean", ""),

@@ -22,6 +22,7 @@ from robustbench_fl.cli.figures import figures
 from robustbench_fl.cli.output import error_text, warning_text
 from robustbench_fl.cli.partitioning import partition
 from robustbench_fl.cli.piloting import pilot
+from robustbench_fl.cli.recommending import recommend
 from robustbench_fl.cli.recovering import recover
 from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
@@ -59,8 +60,8 @@ def cli() -> None:
 
 for command in (
     sweep, pilot, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance,
-    compare, badge, show, failures, tables, report, figures, merge, verify, recover, clean, pack, unpack,
-    list_, describe, check, data, partition, env,
+    compare, badge, recommend, show, failures, tables, report, figures, merge, verify, recover, clean,
+    pack, unpack, list_, describe, check, data, partition, env,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,195 @@
+"""Which rule to use: what was measured nearest to a setting, read for somebody who has to choose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from robustbench_fl.analysis.attack_effect import PLAIN
+from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
+from robustbench_fl.analysis.coverage import only_counted
+from robustbench_fl.analysis.scores import attacked, block_means
+from robustbench_fl.analysis.table import Table
+from robustbench_fl.core.errors import UsageError
+
+KNOWABLE = ("f", "model", "client_ids", "history", "root_data", "sample_counts", "recipe", "raw")
+"""What a server may know, by the names that rules declare."""
+NEAR = 1.0
+"""A block farther away is no neighbour: twice the clients, 3.2 times alpha, 10 points of malicious."""
+_IID = 100.0
+"""The alpha that stands for clients that are alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where a rule is to work.
+
+    Parameters
+    ----------
+    clients : int
+        Clients of a round.
+    malicious : float
+        Share of them that lies.
+    alpha : float
+        Dirichlet's, how unlike the clients are; 100 and more are alike.
+    knows : frozenset of str
+        What the server knows beyond the updates, of :data:`KNOWABLE`.
+    budget_ms : float, optional
+        What the rule may cost, in milliseconds of processor time a round.
+    """
+
+    clients: int
+    malicious: float
+    alpha: float
+    knows: frozenset[str]
+    budget_ms: float | None = None
+
+
+def recommend(frame: pd.DataFrame, setting: Setting) -> Table:
+    """Return the rules that qualify for a setting, best first.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from :func:`robustbench_fl.analysis.frame.frame`.
+    setting : Setting
+        What is asked for.
+
+    Returns
+    -------
+    Table
+        One row a rule that needs no more than the server knows and costs no more than the budget, by its
+        accuracy under the worst attack in the nearest block: ``worst_accuracy``, ``clean_accuracy``,
+        ``server_ms`` at so many clients, ``told``, and ``loses_most_to``, the attack that takes most from
+        it, adaptive ones included, with the accuracy that is left. Rules with holes are left out.
+
+    Raises
+    ------
+    UsageError
+        If no block has attacks, or no rule qualifies.
+    """
+    unknown = sorted(setting.knows - {*KNOWABLE})
+    if unknown:
+        raise UsageError(
+            f"Nothing is called {unknown[0]!r} that a server may know. Known: {', '.join(KNOWABLE)}."
+        )
+    blocks = in_blocks(only_counted(completed(frame)))
+    blocks = blocks[(blocks["malicious"] > 0)]
+    if attacked(blocks).empty:
+        raise UsageError("These results hold no cell under an attack; nothing can be recommended from them.")
+    firsts = attacked(blocks).drop_duplicates("_block")
+    # Of blocks that are equally near, the one with more malicious clients.
+    distance, _, block = min(
+        (round(_distance(row, setting), 6), -float(row["malicious"]), int(row["_block"]))
+        for _, row in firsts.iterrows()
+    )
+    rows = blocks[blocks["_block"] == block]
+    rules = _rules(rows, setting)
+    fit, ignorant, dear = _qualified(rules, setting)
+    if fit.empty:
+        raise UsageError(
+            f"No rule qualifies: {len(ignorant)} of {len(rules)} need to know more, {len(dear)} cost more "
+            f"than the budget. Cheapest of those: {_cheapest(rules, dear)}. Widen --knows or --budget-ms."
+        )
+    fit = fit.sort_values(["worst_accuracy", "aggregator"], ascending=[False, True], ignore_index=True)
+    sentences = _sentences(rows, setting, distance, fit, ignorant, dear)
+    return Table(fit, None, "worst_accuracy", sentences)
+
+
+def _distance(row: pd.Series, setting: Setting) -> float:
+    """Return how far a block lies from a setting: the largest of three steps, each 1 at :data:`NEAR`."""
+    clients = abs(math.log2(setting.clients / _participants(row)))
+    alpha = abs(math.log10(min(setting.alpha, _IID) / _alpha(row))) / 0.5
+    return max(clients, alpha, abs(setting.malicious - float(row["malicious"])) / 0.1)
+
+
+def _alpha(row: pd.Series) -> float:
+    return min(float(row["alpha"]), _IID) if pd.notna(row["alpha"]) else _IID
+
+
+def _participants(row: pd.Series) -> int:
+    return max(1, round(float(row["clients"]) * float(row.get("participation", 1.0))))
+
+
+def _rules(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """Return what was measured of each rule that has a value under every attack of the block."""
+    ranked = rows[rows["ranked"].astype(bool)]
+    means = block_means(ranked)
+    attacks = means[means["attack"] != CLEAN]
+    whole = attacks.groupby("aggregator")["attack"].nunique()
+    regular = block_means(attacked(ranked)).groupby("aggregator")["accuracy"].min()
+    table = pd.DataFrame(
+        {"worst_accuracy": regular[whole[whole == whole.max()].index.intersection(regular.index)]}
+    )
+    clean = means[means["attack"] == CLEAN].set_index("aggregator")["accuracy"]
+    table["clean_accuracy"] = clean.reindex(table.index)
+    times = ranked[ranked["attack"] == CLEAN].groupby("aggregator")["server_ms"].mean()
+    table["server_ms"] = times.reindex(table.index) * (setting.clients / _participants(rows.iloc[0])) ** 2
+    table["told"] = ranked.groupby("aggregator")["told"].first().reindex(table.index)
+    worst = (
+        attacks.sort_values("accuracy", kind="stable").drop_duplicates("aggregator").set_index("aggregator")
+    )
+    table["loses_most_to"] = [
+        f"{worst['attack'][rule]} ({100 * worst['accuracy'][rule]:.1f} % left)" for rule in table.index
+    ]
+    return table.rename_axis("aggregator").reset_index()
+
+
+def _qualified(rules: pd.DataFrame, setting: Setting) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return the rules that qualify, and the names of those that know too little or cost too much."""
+    needs = [set() if told == "nothing" else set(told.split(", ")) for told in rules["told"]]
+    knows = pd.Series([need <= setting.knows for need in needs], index=rules.index, dtype=bool)
+    cheap = pd.Series(True, index=rules.index)
+    if setting.budget_ms is not None:
+        cheap = rules["server_ms"] <= setting.budget_ms
+    ignorant = list(rules.loc[~knows, "aggregator"])
+    return rules[knows & cheap], ignorant, list(rules.loc[knows & ~cheap, "aggregator"])
+
+
+def _cheapest(rules: pd.DataFrame, names: Iterable[str]) -> str:
+    chosen = rules[rules["aggregator"].isin([*names])].sort_values("server_ms")
+    return f"{chosen['aggregator'].iloc[0]}, {chosen['server_ms'].iloc[0]:.3g} ms" if len(chosen) else "none"
+
+
+def _sentences(
+    rows: pd.DataFrame,
+    setting: Setting,
+    distance: float,
+    fit: pd.DataFrame,
+    ignorant: list[str],
+    dear: list[str],
+) -> tuple[str, ...]:
+    first = rows.iloc[0]
+    n = _participants(first)
+    where = (
+        f"{first['dataset']}, {first['partition']}, {100 * first['malicious']:.3g} % of {n} clients malicious"
+    )
+    asked = f"{setting.clients} clients, {100 * setting.malicious:.3g} % malicious, alpha {setting.alpha:g}"
+    said = [
+        f"Measured in the nearest block: {where}, network {first['model']}, {rows['seed'].nunique()} seeds."
+    ]
+    if distance > NEAR:
+        said.append(
+            f"Nothing nearby was measured: this block is {distance:.1f} times as far from {asked} as a "
+            "neighbour may be. Run your own setting before you trust the order."
+        )
+    elif distance > 0:
+        said.append(f"Asked for: {asked}; not measured exactly there.")
+    if n != setting.clients:
+        said.append(
+            f"Server time: measured with {n} clients and scaled by ({setting.clients}/{n})², as if every "
+            "rule compared all pairs; it grows in proportion to the network's parameters."
+        )
+    else:
+        said.append("Server time grows in proportion to the network's parameters.")
+    if PLAIN in set(rows["aggregator"]):
+        plain = block_means(attacked(rows[rows["aggregator"] == PLAIN]))["accuracy"].min()
+        said.append(f"Plain averaging keeps {100 * plain:.1f} % under its worst attack there.")
+    if ignorant:
+        said.append(f"Left out, since they need to know more: {', '.join(sorted(ignorant))}.")
+    if dear:
+        said.append(f"Left out, above the budget: {', '.join(sorted(dear))}.")
+    return tuple(said)

@@ -1,0 +1,71 @@
+"""``recommend``: which rule to use in a setting, from stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.tabling import print_of
+from robustbench_fl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from robustbench_fl.analysis.table import Table
+
+STANDARD = ("suite", "reference-digits")
+"""Folders below ``results/`` that answers come from by default, the first that is there."""
+
+
+@click.command()
+@click.option("--clients", type=click.IntRange(1), required=True, metavar="N", help="Clients of a round.")
+@click.option("--malicious", type=click.FloatRange(0, 1, min_open=True, max_open=True), required=True,
+              metavar="SHARE", help="Share of them that may lie: 0.2.")  # fmt: skip
+@click.option("--alpha", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, metavar="A",
+              help="How unlike the clients' data are, as Dirichlet's alpha; from 100 on: alike.")  # fmt: skip
+@click.option("--knows", default="", metavar="NAMES",
+              help="What the server knows, comma separated: f, model, client_ids, history, root_data, "
+              "sample_counts, recipe, raw.  [default: nothing]")  # fmt: skip
+@click.option("--budget-ms", type=click.FloatRange(0, min_open=True), metavar="MS",
+              help="Most processor time that the rule may take in a round.")  # fmt: skip
+@click.option("--results", type=click.Path(path_type=Path), metavar="DIR",
+              help="The sweep to answer from.  [default: results/suite, else reference-digits]")  # fmt: skip
+@format_option
+def recommend(
+    clients: int, malicious: float, alpha: float, knows: str, budget_ms: float | None, results: Path | None,
+    format_: str,
+) -> None:  # fmt: skip
+    """Say which rules fit a setting, best first: what each keeps and costs, and what would break it.
+
+    \b
+    robustbench-fl recommend --clients 30 --malicious 0.2 --alpha 0.5 --knows f,model --budget-ms 50
+
+    The answer comes from the block of a finished sweep that lies nearest, and says where nothing nearby was
+    measured.
+    """
+    names = frozenset(filter(None, (name.strip() for name in knows.split(","))))
+
+    def made(cells: pd.DataFrame) -> Table:
+        from robustbench_fl.analysis.recommend import Setting
+        from robustbench_fl.analysis.recommend import recommend as found
+
+        return found(cells, Setting(clients=clients, malicious=malicious, alpha=alpha, knows=names,
+                                    budget_ms=budget_ms))  # fmt: skip
+
+    print_of(results or _standard(), made, format_)
+
+
+def _standard() -> Path:
+    """Return the folder that answers come from by default: here, or in the checkout that runs."""
+    homes = (Path("results"), Path(__file__).resolve().parents[2] / "results")
+    for name in STANDARD:
+        for home in homes:
+            if (home / name / "sweep.toml").is_file():
+                return home / name
+    raise UsageError(
+        "No results to answer from: neither results/suite nor results/reference-digits is here. Name "
+        "a finished sweep with --results DIR."
+    )

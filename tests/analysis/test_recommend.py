@@ -1,0 +1,69 @@
+"""What is recommended from stored cells, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_fl.analysis.frame import frame
+from robustbench_fl.analysis.recommend import Setting, recommend
+from robustbench_fl.core.errors import UsageError
+
+RULES = {
+    "mean": {"none": 0.9, "ipm": 0.3, "alie": 0.5},
+    "median": {"none": 0.8, "ipm": 0.7, "alie": 0.6},
+    "krum": {"none": 0.7, "ipm": 0.65, "alie": 0.66},
+}
+
+
+def asked(**changes):
+    given = {"clients": 20, "malicious": 0.2, "alpha": 0.5, "knows": frozenset({"f"})}
+    return Setting(**{**given, **changes})
+
+
+@pytest.fixture
+def cells(grid):
+    made = grid(RULES, malicious=0.2) + grid(RULES, malicious=0.4)
+    for record in made:
+        record["facts"] = {
+            **record["facts"],
+            "needs": ["f"] if record["labels"]["aggregator"] == "krum" else [],
+        }
+        record["cell"] = {**record["cell"], "clients": 20, "participation": 1.0}
+    return frame(made)
+
+
+def test_rules_that_qualify_stand_best_first(cells) -> None:
+    found = recommend(cells, asked())
+    assert list(found.table["aggregator"]) == ["krum", "median", "mean"]
+    assert list(found.table["worst_accuracy"]) == pytest.approx([0.65, 0.6, 0.3])
+    assert found.table["loses_most_to"][1] == "alie (60.0 % left)"
+    assert "20 % of 20 clients malicious" in found.sentences[0]
+    assert "Nothing nearby" not in found.caption
+    assert "Plain averaging keeps 30.0 %" in found.caption
+
+
+def test_what_the_server_does_not_know_is_left_out(cells) -> None:
+    found = recommend(cells, asked(knows=frozenset()))
+    assert list(found.table["aggregator"]) == ["median", "mean"]
+    assert "need to know more: krum." in found.caption
+
+
+def test_costs_are_scaled_to_the_clients_and_held_to_the_budget(cells) -> None:
+    before = recommend(cells, asked()).table.set_index("aggregator")["server_ms"]
+    after = recommend(cells, asked(clients=40)).table.set_index("aggregator")["server_ms"]
+    assert list(after / before) == pytest.approx([4.0] * 3)
+    with pytest.raises(UsageError, match="3 cost more than the budget"):
+        recommend(cells, asked(budget_ms=1e-9))
+
+
+def test_a_far_setting_is_said_to_be_unmeasured(cells) -> None:
+    assert "Nothing nearby was measured" in recommend(cells, asked(clients=500)).caption
+    assert "Nothing nearby was measured" in recommend(cells, asked(alpha=0.01)).caption
+    near = recommend(cells, asked(malicious=0.33)).caption
+    assert "40 % of 20 clients" in near
+    assert "not measured exactly there" in near
+
+
+def test_a_word_that_nobody_knows_is_refused(cells) -> None:
+    with pytest.raises(UsageError, match="called 'F'"):
+        recommend(cells, asked(knows=frozenset({"F"})))
