@@ -55,7 +55,7 @@ class Outcome:
         if self.rejected is not None:
             parts.append(f"rejected={_places(self.rejected)}")
         given = [name for name in ("selected", "scores", "weights") if getattr(self, name) is not None]
-        parts += [f"{name}=[{len(self.dropped)}]" for name in given]
+        parts += [f"{name}=…" for name in given]
         parts += [f"f={self.f}{' (capped)' if self.capped else ''}"] if self.f is not None else []
         parts += [f"kept={self.kept!r}"] if self.kept else []
         return f"Outcome({', '.join(parts)})"
