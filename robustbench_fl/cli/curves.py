@@ -1,4 +1,4 @@
-"""Writes cells' curves for TensorBoard while a sweep runs."""
+"""Writes cells for TensorBoard, Weights & Biases and MLflow while a sweep runs."""
 
 from __future__ import annotations
 
@@ -47,3 +47,36 @@ class Curves(Observer):
     def _write(self, record: Mapping[str, Any]) -> None:
         if record.get("curves"):
             write_atomically(self._path(record), event_file(record, time.time()))
+
+
+class Logger(Observer):
+    """Writes every finished cell as a run of an experiment tracker, each once.
+
+    Parameters
+    ----------
+    name : {"wandb", "mlflow"}
+        The tracker; its folder below the sweep's has the same name.
+    store : Store
+        Holds what is finished: cells of earlier runs are written first.
+    sweep : str
+        The sweep's name, by which the tracker groups them.
+    """
+
+    def __init__(self, name: str, store: Store, sweep: str) -> None:
+        from robustbench_fl.report.loggers import to_mlflow, to_wandb
+
+        self._folder, self._sweep = store.folder / name, sweep
+        self._send = {"wandb": to_wandb, "mlflow": to_mlflow}[name]
+        self._marks = self._folder / "written"
+        for record in store.stored():
+            self._write(record)
+
+    def finished(self, record: CellRecord) -> None:
+        """Write a cell."""
+        self._write(record.model_dump(mode="json"))
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        mark = self._marks / f"{record['key']}-{record['status']}"
+        if not mark.exists():
+            self._send(record, self._folder, self._sweep)
+            write_atomically(mark, b"")

@@ -12,7 +12,10 @@ import click
 from robustbench_fl.cli.output import format_option, print_rows
 
 _REQUIRED = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "scipy", "matplotlib", "click")
-_EXTRAS = {"ray": "ray", "tensorboard": "tensorboard", "scikit-posthocs": "stats", "selenium": "browser"}
+_EXTRAS = {
+    **{name: name for name in ("ray", "tensorboard", "wandb", "mlflow")},
+    **{"scikit-posthocs": "stats", "selenium": "browser"},
+}
 """Packages of the extras, and the extra that installs each."""
 
 

@@ -44,6 +44,8 @@ class Running:
         Where events go.
     tensorboard : str, optional
         Where curves go for TensorBoard; empty for a folder within the sweep's.
+    loggers : tuple of {"wandb", "mlflow"}
+        Experiment trackers that get every cell.
     """
 
     policy: RunPolicy
@@ -53,6 +55,7 @@ class Running:
     take_over: bool
     events: str | None
     tensorboard: str | None
+    loggers: tuple[str, ...] = ()
 
 
 def _running(
@@ -69,8 +72,11 @@ def _running(
     checkpoint_every: int | None,
     events: str | None,
     tensorboard: str | None,
+    wandb: bool,
+    mlflow: bool,
 ) -> Running:
     from robustbench_fl.cli.durations import seconds_of
+    from robustbench_fl.report.loggers import require
     from robustbench_fl.report.tensorboard import require_tensorboard
     from robustbench_fl.sweep.runner.policy import RunPolicy
 
@@ -98,7 +104,10 @@ def _running(
                 f"--tensorboard takes a folder, and {tensorboard!r} is a file. If it is the sweep file, "
                 "put it before --tensorboard."
             )
-    return Running(policy, existing, retry_failed, keep_stale, take_over, events, tensorboard)
+    loggers = tuple(name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted)
+    for name in loggers:
+        require(name)
+    return Running(policy, existing, retry_failed, keep_stale, take_over, events, tensorboard, loggers)
 
 
 def _removed(cells_per_batch: str | None) -> None:
@@ -161,6 +170,16 @@ run_options = add_as(
         metavar="[DIR]",
         help="Write curves of every cell for TensorBoard.  [default DIR: tensorboard/ in the sweep's folder]",
     ),
+    click.option(
+        "--wandb",
+        is_flag=True,
+        help="Write every cell as an offline run of Weights & Biases, to wandb/ in the sweep's folder.",
+    ),
+    click.option(
+        "--mlflow",
+        is_flag=True,
+        help="Write every cell as a run of MLflow, to mlflow/mlflow.db in the sweep's folder.",
+    ),
 )
 """Adds the flags that say how a sweep is run; a command gets them as one argument, ``running``."""
 
@@ -185,7 +204,7 @@ class Watch:
     def __init__(
         self, running: Running, prepared: Prepared, store: Store, jobs: int, weights: Mapping[str, float]
     ) -> None:
-        from robustbench_fl.cli.curves import Curves
+        from robustbench_fl.cli.curves import Curves, Logger
         from robustbench_fl.cli.progress import Progress
         from robustbench_fl.sweep.runner.events import EventLog
         from robustbench_fl.sweep.runner.observers import FailureLimit, Logs, Pace, SpentCheckpoints
@@ -201,6 +220,8 @@ class Watch:
         if running.tensorboard is not None:
             folder = Path(running.tensorboard) if running.tensorboard else store.folder / "tensorboard"
             self._observers.append(Curves(store, folder))
+        for name in running.loggers:
+            self._observers.append(Logger(name, store, prepared.sweep.name))
         if limit := running.policy.max_failures:
             self._observers.append(FailureLimit(limit, self.stop))
         if self.events:

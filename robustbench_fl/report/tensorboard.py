@@ -67,13 +67,13 @@ def event_file(record: Mapping[str, Any], wall_time: float) -> bytes:
     content = io.BytesIO()
     writer = RecordWriter(content)
     writer.write(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
-    for tag, step, value in _scalars(record):
+    for tag, step, value in scalars(record):
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
         writer.write(Event(wall_time=wall_time, step=step, summary=summary).SerializeToString())
     return content.getvalue()
 
 
-def _scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
+def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
     """Yield tag, rounds finished and value of every number there is."""
     curves = record.get("curves") or {"round": []}
     for tag in ("accuracy", "loss", "attack_success"):
