@@ -152,7 +152,7 @@ def test_text_and_identity_round_trip(text: str) -> None:
     identity = build.identity_of(attack)
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity == build.identity_of(again)
     # Later than stored cells, and named only where it is on.
-    assert set(identity[0]["params"]) == {f.name for f in dataclasses.fields(attack)} - {"projected"}
+    assert set(identity[0]["params"]) == {f.name for f in dataclasses.fields(attack)} - {"projected", "pull"}
 
 
 @pytest.mark.parametrize("name", NAMES)
