@@ -207,8 +207,8 @@ class SignGuard(Aggregator):
 
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
-    tuning: ClassVar = {"variant": ("plain", "sim", "dist")}
-    """The paper's three forms."""
+    tuning: ClassVar = {"upper": (1.5, 3.0, 6.0)}
+    """The release's bound, half and twice as much; the other two forms must know the past."""
 
     def __post_init__(self) -> None:
         """Refuse bounds between which no norm lies."""

@@ -60,6 +60,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     },
     "image_folder": {"path": "pictures"},
     "npz": {"path": "arrays.npz"},
+    "hf": {"path": "saved"},
     # The scenes have four rounds; the first prediction is made in the third.
     "fldetector": {"start": 2, "window": 1},
     # After two rounds the data are made, in few steps.
