@@ -11,7 +11,9 @@ import pandas as pd
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.inference import worst_interval
 from robustbench_fl.analysis.strengths import is_default
+from robustbench_fl.analysis.tuned import tuned_to
 from robustbench_fl.core.picks import read_picks
+from robustbench_fl.core.tuned import read_tuned, tuned
 from robustbench_fl.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -101,6 +103,37 @@ def participation(cells: pd.DataFrame, whole: pd.DataFrame) -> str:
     return _table(names, sorted(rows, key=lambda row: -float(row[2].split()[0])))
 
 
+def tuned_rules(cells: pd.DataFrame) -> str:
+    """Return what each rule was tuned to, its gain on the validation split, and both worst cases."""
+    names = [
+        "rule",
+        "tuned to",
+        "gain in validation, points",
+        "clean",
+        "clean, tuned",
+        "worst",
+        "worst, tuned",
+    ]
+    forms = tuned_to(cells)
+    found = read_tuned(ROOT / "results" / "reference-digits-tuned" / "tuned.json")
+    rows = []
+    for pick in found.picks:
+        sides = [cells[cells["aggregator"] == rule] for rule in (pick.aggregator, tuned(pick.aggregator))]
+        clean = [100 * side.loc[side["attack"] == "none", "accuracy"].mean() for side in sides]
+        assert pick.gain is not None
+        assert pick.error is not None
+        rows.append(
+            [
+                pick.aggregator,
+                f"`{forms[tuned(pick.aggregator)]}`" + f" (edge: {', '.join(pick.edge)})" * bool(pick.edge),
+                f"{100 * pick.gain:+.1f} ± {100 * pick.error:.1f}",
+                *(f"{value:.1f}" for value in clean),
+                *(_worst(side[side["attack"] != "none"]) for side in sides),
+            ]
+        )
+    return _table(names, rows)
+
+
 def _worst(cells: pd.DataFrame) -> str:
     """Return the least mean over seeds with its 95 % interval, in %; one world."""
     values = cells.pivot(index="attack", columns="seed", values="accuracy").to_numpy(dtype=float)
@@ -122,6 +155,7 @@ def page(text: str) -> str:
     made = {
         "strengths": strengths(before, picked),
         "picks": picks(),
+        "tuned": tuned_rules(cells_of("reference-digits-tuned")),
         "f": wrong_f(further),
         "participation": participation(further, picked),
     }
