@@ -69,8 +69,14 @@ class HereBackend:
 
 @pytest.fixture
 def cells_here(monkeypatch):
-    """Let commands that are called in this process run their cells in it too."""
-    monkeypatch.setattr(local, "LocalBackend", HereBackend)
+    """Let commands that are called in this process run their cells in it too, and draw nothing."""
+    _quick(monkeypatch)
+
+
+def _quick(patch):
+    patch.setattr(local, "LocalBackend", HereBackend)
+    # Two thirds of the end of a small sweep; pictures have tests of their own.
+    patch.setattr("robustbench_fl.report.figures.sweep_figures", lambda *given: iter(()))
 
 
 class Done(NamedTuple):
@@ -87,7 +93,7 @@ def _run_here(folder, *arguments):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         patch.chdir(folder)
-        patch.setattr(local, "LocalBackend", HereBackend)
+        _quick(patch)
         patch.setattr(sys, "argv", ["robustbench-fl", *map(str, arguments)])
         patch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
         _own_registry(patch)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,16 @@ def sweep(out: Path, *arguments: str, **options: Any) -> subprocess.CompletedPro
         timeout=240,
         **options,
     )
+
+
+@pytest.fixture
+def here(run_here: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a sweep of which nothing, or not how it runs its cells, is asked: in this process."""
+
+    def sweep(out: Path, *arguments: str) -> Any:
+        return run_here(Path.cwd(), "sweep", *arguments, "-o", out)
+
+    return sweep
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -56,19 +68,19 @@ def test_every_planned_cell_is_there_with_its_tables(undisturbed: Path) -> None:
     assert list((undisturbed / "figures").glob("heatmap-*.png"))
 
 
-def test_one_more_aggregator_adds_its_row_only(undisturbed: Path) -> None:
+def test_one_more_aggregator_adds_its_row_only(undisturbed: Path, here: Callable[..., Any]) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (undisturbed / "cells").iterdir()}
     grown = sweep(undisturbed, "-a", "median", "-t", "none,alie,sign_flip", *SMALL)
     assert grown.returncode == 0, grown.stderr
     assert "12 cells, 3 chosen, 3 to run" in grown.stdout
     assert {n: t for n, t in before.items() if (undisturbed / "cells" / n).stat().st_mtime_ns == t} == before
-    again = sweep(undisturbed, str(undisturbed / "sweep.toml"))
+    again = here(undisturbed, str(undisturbed / "sweep.toml"))
     assert again.returncode == 0, again.stderr
     assert "12 cells, 0 to run" in again.stdout
 
 
-def test_other_settings_are_refused_with_the_difference(undisturbed: Path) -> None:
-    refused = sweep(undisturbed, *GRID, "--batch-size", "16", "--lr", "0.1")
+def test_other_settings_are_refused_with_the_difference(undisturbed: Path, here: Callable[..., Any]) -> None:
+    refused = here(undisturbed, *GRID, "--batch-size", "16", "--lr", "0.1")
     assert refused.returncode == 2
     assert "batch_size: 32 in the folder, 16 now" in refused.stderr
     assert "lr: 0.05 in the folder, 0.1 now" in refused.stderr
@@ -94,30 +106,29 @@ def test_status_leaderboard_and_matrix_read_it_without_torch(undisturbed: Path) 
     assert done.stdout.count("fedredefense") >= len(calls)
 
 
-def test_show_gives_a_command_that_makes_the_cell_again(undisturbed: Path, tmp_path: Path) -> None:
+def test_show_gives_a_command_that_makes_the_cell_again(
+    undisturbed: Path, tmp_path: Path, run_here: Callable[..., Any]
+) -> None:
     key = next(k for k, cell in numbers(undisturbed).items() if cell["labels"]["aggregator"] == "krum")
-    shown = subprocess.run(
-        [*COMMAND, "show", key[:8], str(undisturbed)], capture_output=True, text=True, timeout=60
-    )
+    shown = run_here(tmp_path, "show", key[:8], undisturbed)
     assert shown.returncode == 0, shown.stderr
     line = shown.stdout.strip().splitlines()[-1]
     assert line.startswith("robustbench-fl sweep ")
-    again = subprocess.run(
-        f"{sys.executable} -m robustbench_fl {line.removeprefix('robustbench-fl ')} -o {tmp_path / 'again'}",
-        shell=True, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    again = run_here(tmp_path, *shlex.split(line)[1:], "-o", "again")
     assert again.returncode == 0, again.stderr
     assert numbers(tmp_path / "again") == {key: numbers(undisturbed)[key]}
 
 
-def test_packed_results_read_the_same_and_resume(undisturbed: Path) -> None:
+def test_packed_results_read_the_same_and_resume(
+    undisturbed: Path, run_here: Callable[..., Any], here: Callable[..., Any]
+) -> None:
     import robustbench_fl as rb
 
     loose = rb.load_results(undisturbed)
-    assert subprocess.run([*COMMAND, "pack", str(undisturbed)], timeout=60).returncode == 0
+    assert run_here(undisturbed, "pack", undisturbed).returncode == 0
     assert not (undisturbed / "cells").exists()
     assert rb.load_results(undisturbed).equals(loose)
-    again = sweep(undisturbed, str(undisturbed / "sweep.toml"))
+    again = here(undisturbed, str(undisturbed / "sweep.toml"))
     assert ", 0 to run" in again.stdout, again.stderr
 
 
@@ -145,7 +156,9 @@ class Dies(Aggregator):
 """
 
 
-def test_a_cell_that_raises_or_kills_its_worker_costs_itself_only(tmp_path: Path) -> None:
+def test_a_cell_that_raises_or_kills_its_worker_costs_itself_only(
+    tmp_path: Path, here: Callable[..., Any]
+) -> None:
     plugin = tmp_path / "faulty.py"
     plugin.write_text(_FAULTY)
     done = sweep(
@@ -163,7 +176,7 @@ def test_a_cell_that_raises_or_kills_its_worker_costs_itself_only(tmp_path: Path
     assert str(Path.home()) not in json.dumps(by_rule)
     assert "killed by signal 9" in by_rule["dies"]["reason"]
     assert "2 of 4 cells failed" in done.stderr
-    kept = sweep(
+    kept = here(
         tmp_path / "out", "-a", "raises,dies,mean,median", "-t", "none", *SMALL, "--plugin", str(plugin)
     )
     assert "4 cells, 0 to run" in kept.stdout
@@ -190,16 +203,16 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path, here: Callable[..., Any]) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = sweep(tmp_path / "file" / "out", *GRID)
+    done = here(tmp_path / "file" / "out", *GRID)
     assert done.returncode in (1, 2)
     assert "Cannot" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_missing_data_says_what_where_and_how(tmp_path: Path) -> None:
-    done = sweep(
+def test_missing_data_says_what_where_and_how(tmp_path: Path, here: Callable[..., Any]) -> None:
+    done = here(
         tmp_path / "out",
         "-d",
         "fashion_mnist",
