@@ -98,6 +98,7 @@ def _draw_synthetic(
 ) -> Path:
     """Simulate one cell again, draw what was learned of two clients, and return the file."""
     from robustbench_fl.api import registry
+    from robustbench_fl.api.build import make
     from robustbench_fl.cli.results import find_record
     from robustbench_fl.core.files import write_atomically
     from robustbench_fl.core.places import inside
@@ -112,6 +113,8 @@ def _draw_synthetic(
         registry.load_plugin(path)
     record = find_record(key, folder)
     cell = _cell_of(record)
+    if (holds := make("datasets", cell.dataset).holds) != "images":
+        raise UsageError(f"{cell.dataset} holds {holds}: what is learned there is no image to draw.")
     environment = Environment(data_dir=data_dir or default_data_dir())
     found = learned_samples(cell, environment)
     if not found:

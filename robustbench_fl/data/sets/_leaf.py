@@ -47,7 +47,7 @@ class LeafSet(ManualSet):
 
     def read_from(self, data_dir: Path) -> Sequence[Path]:
         """Return the JSON files."""
-        return [path for folder in self.wanted(data_dir) for path in sorted(folder.glob("*.json"))]
+        return [path for folder in self.wanted(data_dir) for path in _json_files(folder)]
 
     def where(self, data_dir: Path, split: SplitName) -> Path:
         """Return the split's folder."""
@@ -58,7 +58,7 @@ class LeafSet(ManualSet):
         folder = self.where(data_dir, split)
         names: dict[str, int] = {}
         parts: list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]] = []
-        for path in sorted(folder.glob("*.json")):
+        for path in _json_files(folder):
             for user, x, y in self._users(path):
                 try:
                     images, labels = self.samples(x), self.labels(y)
@@ -85,3 +85,7 @@ class LeafSet(ManualSet):
             if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
                 raise self.damaged(path, f"x and y of {user!r} are no lists of equal length")
         return [(user, x, y) for user, x, y in found if y]
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.json")) if path.is_file()]

@@ -35,7 +35,7 @@ class ManualSet(FileSet):
 
     def prepare(self, data_dir: Path, *, download: bool = False) -> None:
         """Make sure that the files are there, and are what was published."""
-        if missing := [path for path in self.wanted(data_dir) if not path.exists()]:
+        if missing := [path for path in self.wanted(data_dir) if not (path.is_file() or path.is_dir())]:
             refused = "It cannot be downloaded from here. " if download else ""
             names = ", ".join(path.relative_to(data_dir).as_posix() for path in missing)
             raise MissingDataError(
