@@ -48,7 +48,9 @@ def opened(folder: Path) -> Arrays:
         )
     except FileNotFoundError as error:
         raise Damaged(f"lacks {Path(error.filename).name}") from None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except Damaged:
+        raise
+    except Exception as error:  # whatever a damaged header makes numpy say
         raise Damaged(f"cannot be read ({type(error).__name__})") from None
     if found.digest != facts["digest"]:
         raise Damaged("was changed after it was written: its digest does not fit")
