@@ -35,12 +35,16 @@ def require(package: str) -> Any:
 
 
 def to_wandb(record: Record, folder: Path, sweep: str) -> None:
-    """Write one cell as an offline run below `folder`; ``wandb sync`` uploads it where that is wanted."""
+    """Write one cell as an offline run to `folder`, ``wandb`` in the sweep's.
+
+    ``wandb sync`` uploads it where that is wanted.
+    """
     wandb = require("wandb")
     folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
-        mode="offline", dir=str(folder), project="robustbench-fl", group=sweep, name=name_of(record),
-        id=record["key"], config=settings_of(record), reinit=True,
+        mode="offline", dir=str(folder.parent), project="robustbench-fl", group=sweep, name=name_of(record),
+        id=record["key"], config=settings_of(record),
+        settings=wandb.Settings(silent=True),
     )  # fmt: skip
     for step, values in steps_of(record).items():
         run.log(values, step=step)

@@ -47,14 +47,14 @@ def test_wandb_gets_an_offline_run_once(
         said.append(("init", given))
         return run
 
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=dict))
     record = next(store.stored())
     for _ in range(2):
         Logger("wandb", store, "quick")
     starts = [given for name, given in said if name == "init"]
     assert len(starts) == 1
     assert starts[0]["mode"] == "offline"
-    assert starts[0]["dir"] == str(tmp_path / "wandb")
+    assert starts[0]["dir"] == str(tmp_path)
     assert starts[0]["config"]["aggregator"] == record["labels"]["aggregator"]
     steps = {step: values for step, values in said if isinstance(step, int)}
     assert [steps[step]["accuracy"] for step in steps] == record["curves"]["accuracy"]
