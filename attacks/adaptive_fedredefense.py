@@ -116,6 +116,14 @@ class AdaptiveFedREDefense(Attack):
     With fewer known updates than the poison takes (two for Min-Max, else one), or where x̄ or what
     the images teach is zero, the malicious clients train honestly.
 
+    Faithfulness
+    ------------
+    Release: none: this project's own attack; that of the rule is named with `fedredefense`.
+    Compared: nothing: there is no other to compare with. Its poison is compared with the steps that make it,
+        numbers, in the tests.
+    Difference: not measured.
+    On purpose: nothing; there is no paper to follow.
+
     References
     ----------
     .. [1] Y. Xie, M. Fang, N. Z. Gong, "FedREDefense: Defending against Model Poisoning Attacks
