@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,10 @@ def tally() -> Iterator[Tally]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, run_here: Callable[..., Any]) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("kills") / "undisturbed"
-    finish(folder)
+    done = run_here(folder.parent, *COMMAND[3:], "-o", folder)
+    assert done.returncode == 0, done.stderr
     return outcome(folder)
 
 

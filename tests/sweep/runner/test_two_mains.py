@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ def started(events: Path) -> list[str]:
     return [line["key"] for line in lines if line["event"] == "cell_started"]
 
 
-def test_nothing_is_lost_and_nothing_is_run_twice(tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_is_run_twice(tmp_path: Path, run_here: Callable[..., Any]) -> None:
     together, alone = tmp_path / "together", tmp_path / "alone"
     halves = {"one": "mean,median,krum", "two": "krum,trimmed_mean,mean"}
     processes = [
@@ -50,9 +52,7 @@ def test_nothing_is_lost_and_nothing_is_run_twice(tmp_path: Path) -> None:
     said = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     rules = "krum,mean,median,trimmed_mean"
-    done = subprocess.run(
-        [*COMMAND, "-a", rules, "-o", str(alone)], capture_output=True, text=True, timeout=240
-    )
+    done = run_here(tmp_path, *COMMAND[3:], "-a", rules, "-o", alone)
     assert done.returncode == 0, done.stderr
     runs = [started(tmp_path / name) for name in halves]
     assert len(runs[0] + runs[1]) == len({*runs[0], *runs[1]}) == 24
