@@ -148,10 +148,15 @@ def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     return [f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."]
 
 
-def _families(cells: pd.DataFrame) -> list[str]:
+def families_of_several(cells: pd.DataFrame) -> list[str]:
+    """Return the families of which several members, not adaptive, were run."""
     hurt = cells[(cells["attack"] != CLEAN) & ~cells["adaptive"] & (cells["family"] != "")]
     several = hurt.groupby("family")["attack"].nunique()
-    names = sorted(several.index[several > 1])
+    return sorted(several.index[several > 1])
+
+
+def _families(cells: pd.DataFrame) -> list[str]:
+    names = families_of_several(cells)
     said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
     return [f"{said}; several members: {', '.join(names)}."] if names else []
 

@@ -137,12 +137,13 @@ def _verdicts(blocks: pd.DataFrame, against: str) -> dict[str, str]:
 
 def _sentences(cells: pd.DataFrame, found: pd.DataFrame, against: str) -> tuple[str, ...]:
     several = bool(found["worst_gain_low"].notna().any())
+    families = bool(captions.families_of_several(cells))
     brackets = f"; brackets: {captions.INTERVAL}, each by itself" * several
     return (
         f"Gains: accuracy of the rule minus that of {against}, same block, attack and seed. "
         "Blocks in which one of the two lacks a cell are left out.",
         "Sorted by worst_gain: under the worst attack of each block; adaptive attacks left out.",
-        "mean_gain: over the families of attacks that both met, each rule at its worst member of them.",
+        *["mean_gain: over the families of attacks that both met, each rule at its worst member."] * families,
         f"{captions.runs(cells)}{brackets}.",
         *[f"verdict: {captions.TEST} over all pairs of rules in this table."] * several,
         *["seeds_*: with how many seeds the two are probably told apart, from fewest to most."] * several,
