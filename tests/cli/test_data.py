@@ -159,7 +159,7 @@ def test_partition_figure(tmp_path: Path, form: str, clients: int, classes: int)
 
 def test_partition_refuses(tmp_path: Path) -> None:
     for words, says in (
-        (("--figure", tmp_path / "x.pdf"), "must end in .png or .svg"),
+        (("--figure", tmp_path / "x.gif"), "must end in .png, .svg or .pdf"),
         (("-p", "iid", "-p", "shards"), "name one of each"),
         (("--sanity", "--figure", tmp_path / "x.png"), "Give one of them"),
         (("-p", "by_column"), "has no column 'users'"),
