@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from robustbench_fl.cli.main import cli
 QUICKSTART = Path(__file__).parents[2] / "results" / "quickstart"
 HEAVY = ("torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib")
 LIGHT = (
-    *("list attacks", "describe krum", "env", "status DIR", "compare DIR DIR", "failures DIR"),
+    *("list attacks", "data list", "describe krum", "env", "status DIR", "compare DIR DIR", "failures DIR"),
     *("leaderboard DIR", "matrix DIR", "differences DIR"),
 )
 SCRIPT = """
@@ -49,7 +50,11 @@ def test_the_second_answer_imports_no_torch_no_torchvision_and_no_pandas(folder:
     commands = [[str(folder) if word == "DIR" else word for word in line.split()] for line in LIGHT]
     first = [said(*command) for command in commands]
     arguments = [json.dumps(commands), json.dumps(HEAVY)]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True)
+    # Not the environment of the process itself, to which readline may have added the terminal's width.
+    here = dict(os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, env=here
+    )
     assert done.returncode == 0, done.stderr
     for command, text, (code, again, heavy) in zip(LIGHT, first, json.loads(done.stdout), strict=True):
         assert (command, code, heavy) == (command, 0, [])
