@@ -22,7 +22,7 @@ TABLES = {
     ),
 }
 """Per marker in the page: folder under ``results/`` and the columns that tell rows apart."""
-PARTS = ("digits", "fashion_mnist", "cifar10")
+PARTS = ("digits", "fashion_mnist", "lenet5", "cifar10")
 """The grid ``sweeps/fedredefense-calibrated-grid.toml`` is committed in parts, a folder each."""
 SETTING = ["aggregator", "dataset", "model", "partition", "lr", "local_epochs"]
 """What makes a row of the table of all settings."""
