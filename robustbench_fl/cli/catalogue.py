@@ -16,6 +16,7 @@ from robustbench_fl.api.spec import format_value
 from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError, did_you_mean
 from robustbench_fl.core.settings import SETTINGS, Settings
 
@@ -40,14 +41,14 @@ def list_(
         print_rows(_group_rows(kinds), format_)
     elif names_only:
         rows = [{"kind": k, "name": name} for k in kinds for name in _names(k)]
-        click.echo("\n".join(row["name"] for row in rows) if format_ == "table" else rows_text(rows, format_))
+        say("\n".join(row["name"] for row in rows) if format_ == "table" else rows_text(rows, format_))
     elif kind:
         print_rows(method_rows(kind), format_)
     elif format_ == "md":
-        click.echo(_page())
+        say(_page())
     elif format_ == "table":
         parts = [f"{k.upper()}\n\n{rows_text(method_rows(k), format_)}" for k in kinds]
-        click.echo("\n\n".join(parts))
+        say("\n\n".join(parts))
     else:
         shared = ("name", "paper", "year", "does")
         rows = [{"kind": k, **{key: row[key] for key in shared}} for k in kinds for row in method_rows(k)]
@@ -75,16 +76,16 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
     found = [_known(["describe", kind, name], partial(_description, kind, name)) for kind in homes]
     rows = [row for one in found for row in one["parameters"]]
     if as_bibtex:
-        click.echo("\n\n".join(one["bibtex"] for one in found))
+        say("\n\n".join(one["bibtex"] for one in found))
     elif format_ != "table":
         print_rows(rows, format_)
     else:
-        click.echo("\n".join(one["text"] for one in found))
+        say("\n".join(one["text"] for one in found))
         if rows:
-            click.echo("")
+            say("")
             print_rows(rows, "table")
         for line in (line for one in found for line in one["notes"]):
-            click.echo(f"\n{line}")
+            say(f"\n{line}")
 
 
 def _description(kind: str, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import click
 from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.options import plugin_option
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.saying import say
 
 if TYPE_CHECKING:
     from robustbench_fl.conformance import Case, Result
@@ -72,7 +73,7 @@ def check(
     print_rows(_condensed(results) if condensed else [_row(*pair) for pair in results], format_)
     failed = sum(result.outcome is Outcome.FAIL for _, result in results)
     methods = len({(case.kind, case.subject) for case, _ in results})
-    click.echo(f"{len(results)} checks of {methods} methods, {failed} failed.", err=True)
+    say(f"{len(results)} checks of {methods} methods, {failed} failed.", err=True)
     context.exit(1 if failed else 0)
 
 
@@ -90,7 +91,7 @@ def _with_progress(cases: Sequence[Case]) -> Iterator[Case]:
     for number, case in enumerate(cases):
         if time.monotonic() - printed >= _SECONDS_BETWEEN_LINES:
             printed = time.monotonic()
-            click.echo(f"{number}/{len(cases)} checks, now {case}", err=True)
+            say(f"{number}/{len(cases)} checks, now {case}", err=True)
         yield case
 
 

@@ -10,6 +10,7 @@ import click
 from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument, missing_option
 from robustbench_fl.cli.output import format_option
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.tabling import Shown, cells_of, table_text
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ def compare(
         return [table_text(found, format_, shown), list(found.regressions)]
 
     text, regressions = of_folders((first, second), made, shown)
-    click.echo(text)
+    say(text, styled=True)
     if fail_on_regression and regressions:
         for sentence in regressions:
-            click.echo(f"Regression: {sentence}", err=True)
+            say(f"Regression: {sentence}", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -83,4 +84,4 @@ def badge(folder: Path, missing: Missing) -> None:
         cells = cells_of(folder)
         return json.dumps(summary(cells, leaderboard(cells, missing)), ensure_ascii=False, allow_nan=False)
 
-    click.echo(of_folders((folder,), made))
+    say(of_folders((folder,), made))

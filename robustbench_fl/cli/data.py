@@ -10,6 +10,7 @@ import click
 from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.verifying import DIFFERS, verified
 from robustbench_fl.core.errors import MissingDataError, UsageError
 
@@ -53,7 +54,7 @@ def path(cache: bool, data_dir: Path | None) -> None:
     """Print the data directory: --data-dir, else $ROBUSTBENCH_FL_DATA, else the user's."""
     from robustbench_fl.data.locations import cache_dir, default_data_dir
 
-    click.echo(cache_dir() if cache else (data_dir or default_data_dir()))
+    say(cache_dir() if cache else (data_dir or default_data_dir()))
 
 
 @data.command()
@@ -92,7 +93,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
     dataset: Dataset = make("datasets", name)
     dataset.prepare(place, download=True)
     dataset.load(place)
-    click.echo(f"{name} is whole, in {place}." if _has_files(dataset) else f"{name} needs no files.")
+    say(f"{name} is whole, in {place}." if _has_files(dataset) else f"{name} needs no files.")
 
 
 def _row(entry: Entry, place: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.cli.options import data_dir_option, folder_argument, plugin_option
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ _TYPED = click.core.ParameterSource.COMMANDLINE
 
 def _report(written: list[Path]) -> None:
     for path in written:
-        click.echo(path)
+        say(path)
 
 
 def _draw_synthetic(

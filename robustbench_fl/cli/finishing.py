@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from robustbench_fl.cli.saying import say
+from robustbench_fl.core.foreign import command
 from robustbench_fl.core.status import FAILURES, FINAL
 
 if TYPE_CHECKING:
@@ -52,12 +51,12 @@ def finish(store: Store, chosen: Iterable[str]) -> int:
     if text is None:
         with MethodProcess() as methods:
             text = methods.call(write_tables, store.folder, state, bold=bold)
-    click.echo(text)
-    click.echo(f"\nTables, matrices and figures: {store.folder}")
-    click.echo(f"One page of it all: robustbench-fl report {shlex.quote(str(store.folder))}")
+    say(text, styled=True)
+    say(f"\nTables, matrices and figures: {store.folder}")
+    say(f"One page of it all: {command('robustbench-fl', 'report', store.folder)}")
     ours = list(chosen)
     if ours and all(statuses.get(key) == "infeasible" for key in ours):
-        click.echo("Every cell is infeasible. `plan` with the same words says why.", err=True)
+        say("Every cell is infeasible. `plan` with the same words says why.", err=True)
         return 1
     tell_failures(store, [key for key in ours if statuses.get(key) in FAILURES], len(ours))
     return int(any(statuses.get(key) not in FINAL for key in ours))
@@ -132,11 +131,11 @@ def tell_failures(store: Store, failed: list[str], cells: int) -> None:
         if record := store.summary(key):
             labels = record["labels"]
             what = f"{labels['aggregator']} under {labels['attack']}"
-            click.echo(f"{record['status']}: {key}  {what}: {record['reason']}", err=True)
+            say(f"{record['status']}: {key}  {what}: {record['reason']}", err=True)
     if failed:
-        click.echo(
+        say(
             f"{len(failed)} of {cells} cells failed. "
-            f"See one with robustbench-fl show KEY {store.folder}. Its output is in "
+            f"See one with {command('robustbench-fl', 'show', 'KEY', store.folder)}. Its output is in "
             f"{store.folder / 'logs'}. Run them again with --retry-failed.",
             err=True,
         )

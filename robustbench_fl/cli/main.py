@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import sys
 import traceback
 import warnings
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -26,12 +23,14 @@ from robustbench_fl.cli.recommending import recommend
 from robustbench_fl.cli.recovering import recover
 from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
+from robustbench_fl.cli.saying import forget_output, lost_output, open_streams
 from robustbench_fl.cli.status import status
 from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.core.errors import RobustbenchError, UsageError
+from robustbench_fl.core.foreign import on_terminal
 from robustbench_fl.core.version import __version__
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -72,50 +71,44 @@ def _exit_code(code: Any) -> Any:
     return code or (EXIT_SOME_FAILED if click.get_current_context().meta.get(UNTRUSTED) else 0)
 
 
+class _Escaping:
+    """Standard error for what click says: it repeats words that it was given."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(on_terminal(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 usage, 3 internal error."""
-    warnings.formatwarning = lambda message, *place, **more: warning_text(f"Warning: {message}\n")
+    open_streams()
+    warnings.formatwarning = lambda said, *at, **more: warning_text(f"Warning: {on_terminal(str(said))}\n")
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(_Escaping(sys.stderr))  # type: ignore[arg-type]
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        _forget_output()
+        forget_output(sys.stdout)
         code = 0
     except RobustbenchError as error:
-        click.echo(error_text(f"Error: {error}"), err=True)
+        click.echo(error_text(f"Error: {on_terminal(str(error))}"), err=True)
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
-    except Exception as error:
-        if (why := _unwritable(error)) is not None:
-            _forget_output()
-            click.echo(error_text(f"Error: Cannot write the output: {why}. Stored cells are kept."), err=True)
-            sys.exit(EXIT_SOME_FAILED)
+    except Exception:
         traceback.print_exc()
-        click.echo(
-            "Internal error in robustbench-fl. Please report it with the lines above.",
-            err=True,
-        )
+        click.echo("Internal error in robustbench-fl. Please report it with the lines above.", err=True)
         code = EXIT_INTERNAL
+    if why := lost_output():
+        click.echo(error_text(f"Error: Cannot write the output: {why}. Stored cells are kept."), err=True)
+        code = code or EXIT_SOME_FAILED
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _unwritable(error: Exception) -> str | None:
-    """Return why standard output took nothing more, None if that is not what happened."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-    if isinstance(error, OSError) and error.filename is None and error.errno in full:
-        return error.strerror
-    return None
-
-
-def _forget_output() -> None:
-    """Point standard output to nowhere: what it still holds would fail again when Python ends."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

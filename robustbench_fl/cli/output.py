@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.foreign import in_csv, in_markdown, on_terminal
 
 if TYPE_CHECKING:
     from robustbench_fl.report.canvas import Format
@@ -56,7 +58,7 @@ def terminal_width() -> int | None:
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format_: str) -> None:
     """Print `rows`, all with the same keys."""
-    click.echo(rows_text(rows, format_))
+    say(rows_text(rows, format_))
 
 
 def rows_text(rows: Sequence[Mapping[str, Any]], format_: str) -> str:
@@ -68,7 +70,7 @@ def rows_text(rows: Sequence[Mapping[str, Any]], format_: str) -> str:
         out = io.StringIO()
         writer = csv.DictWriter(out, header, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([{k: _flat(v, "r") for k, v in row.items()} for row in rows])
+        writer.writerows([{k: in_csv(_flat(v, "r")) for k, v in row.items()} for row in rows])
         return out.getvalue().rstrip("\n")
     from tabulate import tabulate
 
@@ -77,10 +79,11 @@ def rows_text(rows: Sequence[Mapping[str, Any]], format_: str) -> str:
         from robustbench_fl.report.text import WRITERS, Text
 
         return WRITERS[format_](Text(header, body, [False] * len(header))) if header else ""
+    body = [[on_terminal(value) for value in line] for line in body]
     if format_ == "table" and header and (width := terminal_width()):
         return _narrow(header, body, width)
     if format_ == "md":
-        body = [[value.replace("|", "\\|").replace("\n", " ") for value in line] for line in body]
+        body = [[in_markdown(value) for value in line] for line in body]
     style = "github" if format_ == "md" else "simple"
     text: str = tabulate(body, header, tablefmt=style, disable_numparse=True)
     return text

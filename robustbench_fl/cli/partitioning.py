@@ -9,6 +9,7 @@ import click
 
 from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option, plugin_option
 from robustbench_fl.cli.output import figure_format, format_option, print_rows, rows_text
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Axes, Settings
 
@@ -126,7 +127,7 @@ def _print_report(
     if format_ in ("csv", "json"):
         print_rows(rows, format_)
     else:
-        click.echo(rows_text([summary], format_) + "\n\n" + rows_text(rows, format_))
+        say(rows_text([summary], format_) + "\n\n" + rows_text(rows, format_))
     if figure:
         _draw(figure, form, dataset, split, seed, federation, summary)
 
@@ -189,7 +190,7 @@ def _draw(
     )
     with written_as(form):
         write_atomically(figure, class_stacks(f"{dataset}, {split}", note, counts))
-    click.echo(f"\nFigure: {figure}", err=True)
+    say(f"\nFigure: {figure}", err=True)
 
 
 def _print_sanity(
@@ -228,7 +229,7 @@ def _print_sanity(
     print_rows(rows, format_)
     if format_ in ("md", "table"):
         epochs = settings.rounds * (settings.local_epochs or 1)
-        click.echo(
+        say(
             f"\nTest accuracy of {model} after {epochs} passes over the own data (alone: mean, least and "
             f"most over the clients; central: all clients' data), batch {settings.batch_size}, "
             f"lr {settings.lr:g}, momentum {settings.momentum:g}, seed {seed}."

@@ -14,6 +14,7 @@ from robustbench_fl.cli.options import choice_of, choice_options, sweep_of, swee
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.plan_text import times_of
 from robustbench_fl.cli.running import Running, run_options
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.sweeping import headline, run_at
 from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
@@ -124,7 +125,7 @@ class _Trial:
                 methods=methods,
                 data_dir=self.where.data_dir,
             )
-            click.echo(headline(prepared, store), err=True)
+            say(headline(prepared, store), err=True)
             with site_of(self.where, prepared.pending, plugins, methods) as site:
                 run_at(site, prepared, store, self.running, times_of(prepared, store))
         statuses = store.statuses()
@@ -132,7 +133,7 @@ class _Trial:
         if open_cells := _without_result(prepared.asked, statuses):
             chosen = [planned.cell.key for planned in prepared.chosen]
             tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
-            click.echo(
+            say(
                 f"Nothing is picked yet: {open_cells} of the pilot's {len(prepared.asked)} cells "
                 "have no result.",
                 err=True,
@@ -153,7 +154,7 @@ def _pick(trial: _Trial, format_: str) -> int:
     found = picks_of(cells, accuracies, sweep=trial.asked.name, seeds=trial.seeds, named=named)
     write_picks(trial.folder / FILE, found)
     print_rows(_rows(found, format_), format_)
-    click.echo(f"\n{_summary(found)}\nThe picks: {trial.folder / FILE}", err=True)
+    say(f"\n{_summary(found)}\nThe picks: {trial.folder / FILE}", err=True)
     return 0
 
 
@@ -171,7 +172,7 @@ def _tune(trial: _Trial, format_: str) -> int:
     print_rows([pick.model_dump() for pick in found.picks], format_)
     better = sum((pick.picked, pick.picked_lr) != (pick.aggregator, pick.lr) for pick in found.picks)
     edge = sum(bool(pick.edge) for pick in found.picks)
-    click.echo(
+    say(
         f"\n{len(found.picks)} rules tuned on the validation split; {better} are better with other "
         f"parameters or another learning rate than the sweep's; {edge} at the edge of a grid.\n"
         f"The tuned rules: {trial.folder / FILE}",

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from robustbench_fl.cli.output import rows_text
+from robustbench_fl.cli.saying import say
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
@@ -133,9 +132,9 @@ def times_of(
         return Times()
     times = learnt(prepared.plan, prepared.statuses, store.summary)
     if calibrate and backend and (short := samples(prepared.pending, times)):
-        click.echo(f"Calibrating: two rounds of each of {len(short)} kinds of cells.", err=True)
+        say(f"Calibrating: two rounds of each of {len(short)} kinds of cells.", err=True)
         for failure in run_short(short, times, backend):
-            click.echo(f"Not calibrated: {failure}", err=True)
+            say(f"Not calibrated: {failure}", err=True)
     return times
 
 

@@ -7,9 +7,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import click
-
 from robustbench_fl.cli.durations import duration_text
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.sweep.runner.backend import Event
 from robustbench_fl.sweep.runner.observers import Observer, Pace
@@ -49,7 +48,7 @@ class Progress(Observer):
         if self._bar is not None:
             self._bar.close()
         if stopped:
-            click.echo(
+            say(
                 f"Stopped with {self.pace.count - self.notes['interrupted']} of {self.pace.total} cells "
                 f"finished and stored in {self.folder} ({stopped}). The same command goes on from there.",
                 err=True,
@@ -71,7 +70,7 @@ class Progress(Observer):
         now = time.monotonic()
         if now - self._printed >= _SECONDS_BETWEEN_LINES or self.pace.count == self.pace.total:
             self._printed = now
-            click.echo(
+            say(
                 f"{self.pace.count}/{self.pace.total} cells in {duration_text(self.pace.elapsed)}, "
                 f"{self._speed()}",
                 err=True,

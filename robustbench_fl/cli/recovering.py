@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_fl.cli.options import folder_argument, plugin_option
+from robustbench_fl.cli.saying import say
 
 _SHOWN = 10
 
@@ -36,17 +37,17 @@ def recover(folder: Path, plugins: tuple[Path, ...]) -> int:
         replan(store, why, plugins)
     problems = store.problems()
     for text in done:
-        click.echo(text)
+        say(text)
     for name, why in problems:
-        click.echo(f"{name} {why}. It is left as it is.")
+        say(f"{name} {why}. It is left as it is.")
     missing = [row for row in store.summaries() if row["status"] == MISSING]
     if not done and not problems and not why:
-        click.echo("Nothing is damaged.")
+        say("Nothing is damaged.")
         return 0
-    click.echo(f"{len(missing)} planned cells have no result now; the same sweep runs them again.")
+    say(f"{len(missing)} planned cells have no result now; the same sweep runs them again.")
     for row in missing[:_SHOWN]:
         labels = row["labels"]
-        click.echo(f"  {row['key']}  {labels['aggregator']} under {labels['attack']}")
+        say(f"  {row['key']}  {labels['aggregator']} under {labels['attack']}")
     if len(missing) > _SHOWN:
-        click.echo(f"  … and {len(missing) - _SHOWN} more")
+        say(f"  … and {len(missing) - _SHOWN} more")
     return int(bool(problems) or any("lines are not" in text for text in done))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robustbench_fl.cli.options import folder_argument, missing_option
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def report(folder: Path, out: Path | None, watch: bool, port: int, missing: Miss
         _serve(folder, path, missing, port)
     else:
         size = _write(folder, path, missing)
-        click.echo(f"{path}  ({size / 1e6:.2g} MB; open it in a browser)")
+        say(f"{path}  ({size / 1e6:.2g} MB; open it in a browser)")
 
 
 def _write(folder: Path, path: Path, missing: Missing) -> int:
@@ -83,6 +84,6 @@ def _serve(folder: Path, path: Path, missing: Missing, port: int) -> None:
             f"Port {port} cannot be served: {error.strerror}. Leave --port out for a free one."
         ) from None
     with serving:
-        click.echo(f"http://{HOST}:{serving.server_address[1]}/  (until Ctrl-C)")
+        say(f"http://{HOST}:{serving.server_address[1]}/  (until Ctrl-C)")
         sys.stdout.flush()
         serving.serve_forever()

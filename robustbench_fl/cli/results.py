@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import click
 
 from robustbench_fl.cli.options import folder_argument, missing_option, take_over_option
 from robustbench_fl.cli.output import format_option, rows_text
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.foreign import command
 
 if TYPE_CHECKING:
     from robustbench_fl.analysis.coverage import Missing
@@ -31,7 +33,7 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
     from robustbench_fl.report.write import write_reports
 
     write_reports(_store(folder).records(), folder, missing, also=also)
-    click.echo(f"Tables, matrices and figures: {folder}")
+    say(f"Tables, matrices and figures: {folder}")
 
 
 @click.command()
@@ -40,12 +42,12 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
 def pack(folder: Path, take_over: bool) -> None:
     """Put a finished sweep's cell files into one compressed file."""
     store = _store(folder)
-    click.echo(f"{store.pack(take_over=take_over)} cells in {folder / 'cells.jsonl.gz'}")
+    say(f"{store.pack(take_over=take_over)} cells in {folder / 'cells.jsonl.gz'}")
     for name, packed in store.code.pack().items():
         if packed:
-            click.echo(f"Plug-in {packed}")
+            say(f"Plug-in {packed}")
         else:
-            click.echo(f"The plug-in {name} is not here as it was run, and is left out.", err=True)
+            say(f"The plug-in {name} is not here as it was run, and is left out.", err=True)
 
 
 @click.command()
@@ -53,7 +55,7 @@ def pack(folder: Path, take_over: bool) -> None:
 @take_over_option
 def unpack(folder: Path, take_over: bool) -> None:
     """Put a packed sweep's cells back into files of their own."""
-    click.echo(f"{_store(folder).unpack(take_over=take_over)} cells in {folder / 'cells'}")
+    say(f"{_store(folder).unpack(take_over=take_over)} cells in {folder / 'cells'}")
 
 
 @click.command()
@@ -69,32 +71,36 @@ def show(key: str, folder: Path | None, format_: str) -> None:
     if format_ == "json":
         import json
 
-        click.echo(json.dumps({**record, "command": command_of(record)}, indent=2))
+        say(json.dumps({**record, "command": command_of(record)}, indent=2))
         return
     rows = [{"what": name, "value": value} for name, value in _facts_of(record)]
-    click.echo(rows_text(rows, format_))
+    say(rows_text(rows, format_))
     if format_ == "table":
         if record.get("traceback"):
-            click.echo(f"\n{record['traceback']}")
-        click.echo(f"\nMake it again:\n{command_of(record)}")
+            say(f"\n{record['traceback']}")
+        say(f"\nMake it again:\n{command_of(record)}")
 
 
 def command_of(record: dict[str, Any]) -> str:
     """Return the command line that runs the cell of `record` alone."""
+    from robustbench_fl.core.record import Labels
+    from robustbench_fl.core.settings import Settings
+
     labels, cell = record["labels"], record["cell"]
-    flags: list[tuple[str, Any]] = [(f"--{axis}", labels[axis]) for axis in labels]
+    flags: list[tuple[str, Any]] = [
+        (f"--{axis}", labels[axis]) for axis in labels if axis in Labels.model_fields
+    ]
     flags += [("--malicious", cell["malicious"]), ("--seeds", f"{cell['seed']}:{cell['seed'] + 1}")]
     if cell["assumed_f"] is not None:
         flags.append(("--assumed-f", cell["assumed_f"]))
     skipped = {"schema", "engine", "malicious", "seed", "assumed_f", *labels}
+    known = {field.name for field in fields(Settings)} - skipped  # a record of a stranger may say more
     flags += [
-        (f"--{name.replace('_', '-')}", v)
-        for name, v in cell.items()
-        if name not in skipped and v is not None
+        (f"--{name.replace('_', '-')}", v) for name, v in cell.items() if name in known and v is not None
     ]
     flags += [("--plugin", name) for name in (record.get("provenance") or {}).get("plugins", {})]
-    words = " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)
-    return f"robustbench-fl sweep {words} --name again-{record['key']}"
+    words = [word for pair in flags for word in pair]
+    return command("robustbench-fl", "sweep", *words, "--name", f"again-{record['key']}")
 
 
 def _facts_of(record: dict[str, Any]) -> list[tuple[str, Any]]:

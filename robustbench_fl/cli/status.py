@@ -13,6 +13,7 @@ import click
 from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option, rows_text, terminal_width
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def status(folder: Path, watch: bool, format_: str) -> None:
 
     store = existing(folder)
     if not watch:
-        click.echo(of_folders((folder,), lambda: _text(store, format_), terminal_width()))
+        say(of_folders((folder,), lambda: _text(store, format_), terminal_width()))
         if format_ == "table":
             _tell_runs(store)
         return
@@ -49,7 +50,7 @@ def _tell_runs(store: Store) -> None:
     from robustbench_fl.store.claims import running
 
     for number, (run, cells) in enumerate(running(store.folder)):
-        click.echo(f"{'' if number else chr(10)}Running: {run}, {cells} cells at work")
+        say(f"{'' if number else chr(10)}Running: {run}, {cells} cells at work")
 
 
 def _text(store: Store, format_: str) -> str:
@@ -72,9 +73,9 @@ def _watch(store: Store) -> None:
         line = _line(counts["all"], store)
         if terminal:
             click.clear()
-            click.echo(f"{rows_text(_rows(counts), 'table')}\n\n{line}")
+            say(f"{rows_text(_rows(counts), 'table')}\n\n{line}")
         elif line != said:
-            click.echo(line)
+            say(line)
             sys.stdout.flush()
         said = line
         if not counts["all"]["missing"]:

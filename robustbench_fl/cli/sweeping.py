@@ -14,6 +14,7 @@ from robustbench_fl.cli.options import calibrate_option, choice_of, choice_optio
 from robustbench_fl.cli.output import format_option
 from robustbench_fl.cli.plan_text import plan_text, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.where import Site, Where, environment_of, here_options, site_of, where_options
 
 if TYPE_CHECKING:
@@ -52,14 +53,14 @@ def sweep(
     plugins = tuple(map(Path, asked.plugins))
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir, running)
-        click.echo(headline(prepared, store))
+        say(headline(prepared, store))
         if dry_run and not calibrate:
-            click.echo(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
+            say(plan_text(prepared, times_of(prepared, store), where.jobs, "table"))
             return 0
         with site_of(where, prepared.pending, plugins, methods) as site:
             times = times_of(prepared, store, calibrate, site.backend(site.environment, None, None))
             if dry_run:
-                click.echo(plan_text(prepared, times, site.jobs, "table"))
+                say(plan_text(prepared, times, site.jobs, "table"))
                 return 0
             run_at(site, prepared, store, running, times)
     return finish(store, [planned.cell.key for planned in prepared.chosen])
@@ -108,11 +109,11 @@ def plan(
     with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
         prepared, store = _prepare(asked, file, out, methods, flags, where.data_dir)
         if format_ == "table":
-            click.echo(headline(prepared, store))
+            say(headline(prepared, store))
         if calibrate:
             backend = LocalBackend(where.jobs, environment_of(where, prepared.pending, plugins, methods))
     times = times_of(prepared, store, calibrate, backend)
-    click.echo(plan_text(prepared, times, where.jobs, format_))
+    say(plan_text(prepared, times, where.jobs, format_))
 
 
 def _prepare(

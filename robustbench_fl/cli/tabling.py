@@ -11,7 +11,9 @@ import click
 from robustbench_fl.cli.answers import UNTRUSTED, of_folders
 from robustbench_fl.cli.options import by_option, folder_argument, missing_option
 from robustbench_fl.cli.output import format_option, is_wide, shows_colour, terminal_width
+from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.foreign import command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +153,7 @@ def records_of(folder: Path) -> list[dict[str, Any]]:
     if not any(record["status"] in FINAL for record in records):
         raise UsageError(
             f"No cell of {str(folder)!r} has a result yet: {len(records)} are planned. "
-            f"See robustbench-fl status {folder}, and run the sweep."
+            f"See {command('robustbench-fl', 'status', folder)}, and run the sweep."
         )
     return records
 
@@ -168,7 +170,7 @@ def print_of(
     def made() -> str:
         return table_text(make(cells_of(folder)), format_, shown, columns)
 
-    click.echo(of_folders((folder,), made, shown))
+    say(of_folders((folder,), made, shown), styled=True)
 
 
 class Shown(NamedTuple):

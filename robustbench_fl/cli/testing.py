@@ -9,6 +9,7 @@ import click
 
 from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import figure_format, format_option
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.tabling import cells_of, print_of, table_text
 from robustbench_fl.core.errors import UsageError
 
@@ -75,7 +76,7 @@ def significance(
     from robustbench_fl.report.critical import critical_difference
 
     found = tested(cells_of(folder))
-    click.echo(table_text(found.pair_table if pairs else found, format_))
+    say(table_text(found.pair_table if pairs else found, format_), styled=True)
     with written_as(kind, WIDTHS[columns] if columns else None):
         write_atomically(figure, critical_difference(found))
-    click.echo(figure, err=True)
+    say(figure, err=True)

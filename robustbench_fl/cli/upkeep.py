@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,8 +10,10 @@ import click
 
 from robustbench_fl.cli.options import folder_argument, plugin_option, take_over_option
 from robustbench_fl.cli.output import format_option, print_rows
+from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.where import Where, site_of, where_options
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.foreign import command
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
@@ -41,7 +42,7 @@ def failures(folder: Path, format_: str) -> None:
                 "log": str(log) if log.is_file() else None,
             })  # fmt: skip
     if not rows and format_ == "table":
-        click.echo("No cell failed.")
+        say("No cell failed.")
         return
     print_rows(rows, format_)
 
@@ -78,13 +79,13 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool, take_over: bool) -
         cleaning.stale(store, take_over=take_over) if stale else cleaning.failures(store, take_over=take_over)
     )
     if not removable.cells and not removable.files:
-        click.echo("Nothing to remove.")
+        say("Nothing to remove.")
         return
     _show(removable, folder)
     if not yes:
         click.confirm("Remove them?", abort=True)
     cleaning.remove(store, removable)
-    click.echo(f"Removed: {_counted(removable)}.")
+    say(f"Removed: {_counted(removable)}.")
 
 
 @click.command()
@@ -103,9 +104,9 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     from robustbench_fl.sweep.replan import existing
 
     done = merged(folders, out, lambda store: write_reports(store.records(), store.folder), existing)
-    click.echo(f"{done.stored} of {done.planned} cells in {out}")
+    say(f"{done.stored} of {done.planned} cells in {out}")
     if done.left_out:
-        click.echo(f"{done.left_out} stored cells are in no plan, and were left out.", err=True)
+        say(f"{done.left_out} stored cells are in no plan, and were left out.", err=True)
 
 
 @click.command()
@@ -159,12 +160,12 @@ def verify(
     for verdict, words in _NOT_RUN.items():
         if verdicts.count(verdict) or verdict == "other version":
             counts.append(f"{verdicts.count(verdict)} {words}")
-    click.echo(f"{', '.join(counts)}; {len(damaged)} damaged files.", err=True)
+    say(f"{', '.join(counts)}; {len(damaged)} damaged files.", err=True)
     wrong = _wrong_tables(store)
     for name, why in wrong.items():
-        click.echo(f"{name} {why}.", err=True)
+        say(f"{name} {why}.", err=True)
     if wrong:
-        click.echo(f"Write the tables anew: robustbench-fl tables {shlex.quote(str(folder))}", err=True)
+        say(f"Write the tables anew: {command('robustbench-fl', 'tables', folder)}", err=True)
     if differing or damaged or wrong or not same:
         raise click.exceptions.Exit(1)
 
@@ -203,9 +204,9 @@ def _show(removable: Removable, folder: Path) -> None:
     lines = [f"cell {key} {why}" for key, why in removable.cells.items()]
     lines += [f"{path.relative_to(folder)} {why}" for path, why in removable.files.items()]
     for line in lines[:_SHOWN]:
-        click.echo(line)
+        say(line)
     if len(lines) > _SHOWN:
-        click.echo(f"… and {len(lines) - _SHOWN} more")
+        say(f"… and {len(lines) - _SHOWN} more")
 
 
 def _counted(removable: Removable) -> str:

@@ -13,6 +13,9 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from robustbench_fl.core.foreign import in_figure
 
 DPI = 150
 INK, MUTED, GRID = "#1a1a1a", "#6b6b6b", "#e3e3e3"
@@ -43,6 +46,7 @@ _STYLE: Any = {
     "ytick.labelcolor": INK,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "svg.hashsalt": "robustbench-fl",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -136,6 +140,9 @@ def legend(drawn: Figure, handles: list[Any], names: list[str], title: str | Non
 
 def encoded(drawn: Figure) -> bytes:
     """Return the figure in the format of :func:`written_as`: the same bytes for the same figure."""
+    for text in drawn.findobj(Text):
+        if (shown := in_figure(text.get_text())) != text.get_text():
+            text.set_text(shown)
     buffer, format_, width = io.BytesIO(), _FORMAT.get(), page_width()
     unknown = _NO_ORIGIN[format_]
     for _ in range(3 if width is not None else 0):

@@ -25,5 +25,5 @@ def safe(label: str) -> str:
     harmless = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.=_(), >-]*", label) and ".." not in label
     if harmless and 0 < len(plain) <= _MAX:
         return plain
-    digest = hashlib.sha256(label.encode()).hexdigest()[:6]
+    digest = hashlib.sha256(label.encode(errors="backslashreplace")).hexdigest()[:6]
     return f"{plain[:_MAX]}-{digest}".lstrip("-.")

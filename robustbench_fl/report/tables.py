@@ -20,7 +20,8 @@ from robustbench_fl.analysis.matrix import Matrix
 from robustbench_fl.analysis.table import Sections, Table
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.errors import UsageError, among
-from robustbench_fl.report.text import TITLES, WRITERS, Text, terminal
+from robustbench_fl.core.foreign import in_csv, on_terminal
+from robustbench_fl.report.text import WRITERS, Text, terminal, titled
 
 FORMATS = ("table", "md", "csv", "json", "latex", "html")
 Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
@@ -75,7 +76,7 @@ def render(
     if format_ == "csv":
         return csv(table)
     if format_ == "json":
-        return json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False)
+        return on_terminal(json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False))
     shown_whole = bool(columns) or (format_ != "table" if wide is None else wide)
     width = width if format_ == "table" and not wide and not columns else None
     hidden = frozenset[str]() if shown_whole else WIDE
@@ -103,7 +104,9 @@ def csv(table: Renderable) -> str:
         data = pd.concat([_labelled(table.by, *part) for part in table.parts], ignore_index=True)
     else:
         data = table.table if isinstance(table, Table) else table
-    return str(data.to_csv(index=False, lineterminator="\n")).rstrip("\n")
+    texts = data.select_dtypes(exclude=["number", "bool"])
+    data = data.assign(**{name: column.map(in_csv) for name, column in texts.items()})
+    return str(data.rename(columns=in_csv).to_csv(index=False, lineterminator="\n")).rstrip("\n")
 
 
 def _labelled(by: tuple[str, ...], labels: tuple[object, ...], part: Table) -> pd.DataFrame:
@@ -187,7 +190,7 @@ def _sections(
         own = tuple(sentence for sentence in part.sentences if sentence not in shared)
         named = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
         for title, rows in _tracks(part):
-            whole = TITLES[format_].format(": ".join(filter(None, (named, title))))
+            whole = titled(": ".join(filter(None, (named, title))), format_)
             text = _table(
                 rows, narrow | (hidden if isinstance(part, Leaderboard) else frozenset()), (), columns
             )

@@ -10,11 +10,17 @@ from types import MappingProxyType
 
 from tabulate import tabulate
 
+from robustbench_fl.core.foreign import BOLD, PLAIN, in_latex, in_markdown, in_one_line, on_terminal
+
 WIDTH = 100
 """Columns that a caption takes at most, however wide the terminal is."""
 
 HEAD_PADDING = 2
 """What tabulate leaves beside a header."""
+
+
+def _in_html(text: str) -> str:
+    return escape(in_one_line(text))
 
 
 @dataclass(frozen=True)
@@ -88,42 +94,44 @@ def terminal(text: Text, bold: bool = False, width: int | None = None) -> str:
         return "\n\n".join(filter(None, (*parts, last)))
     body = ""
     if text.headers:
-        rows = text.emphasised(str, lambda entry: f"\x1b[1m{entry}\x1b[0m") if bold else text.rows
-        body = tabulate(rows, text.headers, "simple", disable_numparse=True, colalign=_aligned(text))
-    said = textwrap.fill(text.full_caption if bold else text.caption, min(width or WIDTH, WIDTH))
+        rows = text.emphasised(in_one_line, lambda entry: f"{BOLD}{entry}{PLAIN}" if bold else entry)
+        headers = list(map(in_one_line, text.headers))
+        body = tabulate(rows, headers, "simple", disable_numparse=True, colalign=_aligned(text))
+    caption = on_terminal(text.full_caption if bold else text.caption)
+    said = textwrap.fill(caption, min(width or WIDTH, WIDTH))
     return "\n\n".join(filter(None, (body, said)))
 
 
 def markdown(text: Text) -> str:
     """Return a pipe table, the caption as a paragraph below."""
-    rows = text.emphasised(_markdown_escaped, lambda entry: f"**{entry}**")
-    headers = list(map(_markdown_escaped, text.headers))
+    rows = text.emphasised(in_markdown, lambda entry: f"**{entry}**")
+    headers = list(map(in_markdown, text.headers))
     body = ""
     if headers:
         body = tabulate(rows, headers, "pipe", disable_numparse=True, colalign=_aligned(text))
-    return "\n\n".join(filter(None, (body, _markdown_escaped(text.full_caption))))
+    return "\n\n".join(filter(None, (body, in_markdown(text.full_caption))))
 
 
 def latex(text: Text) -> str:
     """Return a booktabs tabular, the caption as comment lines below."""
-    said = [f"% {line}" for line in textwrap.wrap(text.full_caption, WIDTH - 2)]
+    said = [f"% {line}" for line in textwrap.wrap(in_one_line(text.full_caption), WIDTH - 2)]
     if not text.headers:
         return "\n".join(said)
-    rows = text.emphasised(_latex_escaped, lambda entry: f"\\textbf{{{entry}}}")
+    rows = text.emphasised(in_latex, lambda entry: f"\\textbf{{{entry}}}")
     columns = "".join("r" if numeric else "l" for numeric in text.numeric)
-    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", _latex_row(map(_latex_escaped, text.headers))]
+    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", _latex_row(map(in_latex, text.headers))]
     lines += ["\\midrule", *map(_latex_row, rows), "\\bottomrule", "\\end{tabular}"]
     return "\n".join(lines + said)
 
 
 def html(text: Text) -> str:
     """Return a table element, the caption in a paragraph below."""
-    rows = text.emphasised(escape, lambda entry: f"<strong>{entry}</strong>")
-    said = f"<p>{escape(text.full_caption)}</p>" if text.full_caption else ""
+    rows = text.emphasised(_in_html, lambda entry: f"<strong>{entry}</strong>")
+    said = f"<p>{_in_html(text.full_caption)}</p>" if text.full_caption else ""
     if not text.headers:
         return said
     kinds = [' class="number"' if numeric else "" for numeric in text.numeric]
-    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, text.headers, strict=True))
+    head = "".join(f"<th{kind}>{_in_html(name)}</th>" for kind, name in zip(kinds, text.headers, strict=True))
     body = [
         "<tr>" + "".join(f"<td{kind}>{entry}</td>" for kind, entry in zip(kinds, row, strict=True)) + "</tr>"
         for row in rows
@@ -135,31 +143,20 @@ def html(text: Text) -> str:
 WRITERS: Mapping[str, Callable[[Text], str]] = MappingProxyType(
     {"table": terminal, "md": markdown, "latex": latex, "html": html}
 )
-TITLES: Mapping[str, str] = MappingProxyType(
-    {"table": "{}:", "md": "### {}", "latex": "% {}", "html": "<h3>{}</h3>"}
-)
-"""How the title of a section is written, by format."""
+_TITLES: Mapping[str, tuple[str, Callable[[str], str]]] = MappingProxyType({
+    "table": ("{}:", in_one_line), "md": ("### {}", in_markdown), "latex": ("% {}", in_one_line),
+    "html": ("<h3>{}</h3>", _in_html),
+})  # fmt: skip
+
+
+def titled(title: str, format_: str) -> str:
+    """Return the title of a section as `format_` writes it."""
+    form, harmless = _TITLES[format_]
+    return form.format(harmless(title))
 
 
 def _aligned(text: Text) -> list[str]:
     return ["right" if numeric else "left" for numeric in text.numeric]
-
-
-def _markdown_escaped(text: str) -> str:
-    for mark in ("\\", "*", "<", "|"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
-
-
-_LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"–": "--", "×": r"$\times$", "−": "$-$", "<": r"\textless{}", ">": r"\textgreater{}"}
-)
-
-
-def _latex_escaped(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def _latex_row(entries: Iterable[str]) -> str:

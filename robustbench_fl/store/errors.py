@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.foreign import command
 from robustbench_fl.core.sealed import Damaged as Damaged
 
 
@@ -18,7 +18,7 @@ def damaged(path: Path, why: object) -> StoreError:
     folder = str(path.parent)
     return StoreError(
         f"{path.name} in {folder!r} is damaged (it {why}). It is left as it is. Restore it, or keep what "
-        f"is whole: robustbench-fl recover {shlex.quote(folder)}"
+        f"is whole: {command('robustbench-fl', 'recover', folder)}"
     )
 
 

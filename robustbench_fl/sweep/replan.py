@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from robustbench_fl.core.foreign import command
 from robustbench_fl.store import Store, StoreError
 from robustbench_fl.store.aside import warn
 from robustbench_fl.store.codec import seal
@@ -65,10 +66,10 @@ def _rows(store: Store, why: str, plugins: Sequence[Path]) -> tuple[list[dict[st
     folder = str(store.folder)
     sweep = make_sweep(store.read_sweep() or {}, {}, "sweep.toml of the folder")
     if sweep.plugins and not plugins:
-        flags = " ".join(f"--plugin {name}" for name in sweep.plugins)
+        flags = [word for name in sweep.plugins for word in ("--plugin", name)]
         raise StoreError(
             f"{PLAN} in {folder!r} {why}, and the plug-ins of its sweep are needed to make it anew: "
-            f"robustbench-fl recover {folder} {flags}"
+            f"{command('robustbench-fl', 'recover', folder, *flags)}"
         )
     with MethodProcess(tuple(plugins)) as methods:
         plan = methods.call(plan_of, sweep, None, f"{SWEEP} of {folder}", folder)

@@ -80,7 +80,7 @@ def test_other_formats_on_demand_go_when_not_asked_for_again(grid, tmp_path):
     assert json.loads((tmp_path / "attacks.json").read_text())["score_column"] == "mean_drop"
     write_reports(grid(BASIC), tmp_path, figures=False)
     assert not list(tmp_path.glob("*.tex"))
-    assert not list(tmp_path.glob("*.json"))
+    assert not list(tmp_path.glob("[!.]*.json"))
 
 
 def test_stale_matrices_go_and_other_files_stay(grid, tmp_path):
