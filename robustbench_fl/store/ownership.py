@@ -16,6 +16,8 @@ from robustbench_fl.store.plan_file import PLAN, SWEEP
 
 SUBFOLDERS = ("cells", "claims", "checkpoints", "figures", "logs", "plugins", "tensorboard")
 """All folders that are made in a sweep's folder."""
+_PILOTS = ("pilot", "tuning")
+"""Folders of the sweeps that a pilot runs: it may come before the sweep whose folder this is."""
 
 _LEFT_BEHIND = re.compile(rf"{re.escape(LOCK)}|\.({re.escape(SWEEP)}|{re.escape(PLAN)})\..+\.tmp")
 """What a sweep that was killed in its first moment leaves."""
@@ -44,12 +46,19 @@ def require_ours(folder: Path) -> None:
             f"{str(folder)!r} already exists, is not empty, and is not a sweep's folder: it holds {some}. "
             "Nothing was written. Give --out a new or an empty folder."
         )
-    for name in SUBFOLDERS:
+    for name in (*SUBFOLDERS, *_PILOTS):
         own_folder(folder / name)
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder holds a sweep: its ``sweep.toml`` is sealed, or its plan, or both are older ones."""
+    """Whether a folder holds a sweep: its ``sweep.toml`` is sealed, or its plan, or both are older ones.
+
+    So does one that a pilot has made for a sweep that is still to come.
+    """
+    return _holds_sweep(folder) or any(_holds_sweep(folder / name) for name in _PILOTS)
+
+
+def _holds_sweep(folder: Path) -> bool:
     sweep, plan = _content(folder / SWEEP), _content(folder / PLAN)
     if is_sealed(sweep) or note_of(folder / PLAN).kind == "plan":
         return True

@@ -23,7 +23,7 @@ from robustbench_fl.sweep.runner.execute import simulate
 from robustbench_fl.sweep.runner.learned_images import learned_samples
 
 SMALL = ["--clients", "8", "--rounds", "3", "-m", "mlp(hidden=[30])", "--root-size", "50", "-f", "0.25"]
-RULE = "fedredefense(first_budget=12, later_budget=12, step=4.0)"
+RULE = "fedredefense(preset=fast, first_budget=12, later_budget=12, step=4.0)"
 
 
 @pytest.fixture(scope="module")
