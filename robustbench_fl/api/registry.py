@@ -7,6 +7,7 @@ a file is imported when its method is first used. Further methods come from inst
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -192,7 +193,8 @@ def load_plugin(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for what was asked
+            spec.loader.exec_module(module)
     except UsageError:
         raise
     except (Exception, SystemExit) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def check(
     asked = cases(kind, names or None)
     if any(case.check.name == "other_process" for case in asked):
         other_process()  # it imports what it needs while the first checks run
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), redirect_stdout(sys.stderr):  # what methods print
         results = [(case, case.result()) for case in _with_progress(asked)]
     condensed = format_ in ("table", "md") and not verbose
     print_rows(_condensed(results) if condensed else [_row(*pair) for pair in results], format_)

@@ -137,6 +137,8 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     world.history()
     threadpool_limits(limits=1)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what methods print
     for line in sys.stdin:
         question = json.loads(line)
         torch.set_num_threads(question["threads"])
@@ -146,4 +148,4 @@ def serve() -> None:
             answer = digest_of(made(question["kind"], question["text"]))
         except Exception as error:
             answer = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        print(answer, flush=True)
+        print(answer, file=answers, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import resource
 import sys
 import time
@@ -34,6 +35,7 @@ from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.listening import Listener
 from robustbench_fl.sweep.runner.policy import RunPolicy
 from robustbench_fl.sweep.runner.recording import record
+from robustbench_fl.sweep.runner.torch_defaults import torch_defaults
 
 LONGEST_REASON = 500
 """Characters of a failure's first line that tables show; the traceback holds the rest."""
@@ -71,7 +73,8 @@ def execute(
     if planned.infeasible:
         return record(planned, environment, status="infeasible", reason=planned.infeasible)
     listener, policy = listener or Listener(), policy or RunPolicy()
-    with _warnings_heard(listener) as said, one_thread():
+    process = os.getpid()
+    with _warnings_heard(listener) as said, one_thread(), torch_defaults(_methods_of(planned.cell)):
         peak_memory_mb()
         after_round = _watched(planned.cell.settings.rounds, policy, listener)
         try:
@@ -82,16 +85,29 @@ def execute(
             parts = {"status": "timeout", "reason": str(error)}
         except Exception as error:
             parts = _failure(error, environment)
+    _end_if_forked(process)
     warned = {_printable(text, environment) for text in said}
     return record(planned, environment, warnings=sorted(warned), **parts)
 
 
+def _methods_of(cell: Cell) -> str:
+    """Return the methods of `cell` that may be to blame: its plug-ins, else its rule and attack."""
+    return ", ".join(code_in(cell.identity)) or f"{cell.aggregator} under {cell.attack}"
+
+
+def _end_if_forked(process: int) -> None:
+    """End a process that a method forked and let return: its cell goes on where it began, `process`."""
+    if os.getpid() != process:
+        os._exit(1)
+
+
 def _watched(rounds: int, policy: RunPolicy, listener: Listener) -> Callable[[int], None]:
     """Return what is called after every round, with the cell's clock started."""
-    began = time.monotonic()
+    process, began = os.getpid(), time.monotonic()
     limit = math.inf if policy.timeout is None else policy.timeout
 
     def after_round(finished: int) -> None:
+        _end_if_forked(process)
         listener.round_finished(finished)
         if finished < rounds and time.monotonic() - began >= limit:
             so_far = f"{finished} of {rounds} rounds finished"

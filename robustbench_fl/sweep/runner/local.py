@@ -97,9 +97,9 @@ class _Run(Attempts):
         """Wait for workers that say something, die, or are overdue with their cell."""
         busy = self._busy
         left = [worker.seconds_left for worker in busy if worker.seconds_left is not None]
-        pipes: list[Any] = [self.stop.fileno(), *(worker.pipe for worker in busy)]
-        ready = wait(pipes, max(0.0, min(left)) if left else None)
-        heard = [worker for worker in busy if worker.pipe in ready or worker.overdue]
+        pipes: list[Any] = [self.stop.fileno(), *(sign for worker in busy for sign in worker.signs)]
+        ready = set(wait(pipes, max(0.0, min(left)) if left else None))
+        heard = [worker for worker in busy if worker.overdue or not ready.isdisjoint(worker.signs)]
         return [done for worker in heard if (done := self._settle(worker))]
 
     def interrupted(self) -> Iterator[CellRecord]:

@@ -128,7 +128,8 @@ class MethodProcess:
         if "torch" in sys.modules:
             for path in self._plugins:
                 registry.load_plugin(path)
-            return function(*arguments, **named)
+            with contextlib.redirect_stdout(sys.stderr):
+                return function(*arguments, **named)
         try:
             future = self._started().submit(_called, self._plugins, function, arguments, named)
             result, error, messages = future.result()
@@ -172,6 +173,7 @@ class MethodProcess:
 
 def _begin(ready_for: str | None) -> None:
     follow_parent()
+    os.dup2(2, 1)  # what methods print, native code too: standard output is for what was asked
     if ready_for:
         importlib.import_module(ready_for)
 

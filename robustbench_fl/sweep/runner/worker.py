@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.reduction import DupFd
 from typing import Any
@@ -77,6 +77,16 @@ class Worker:
         with single_threaded_environment():
             self._process.start()
         theirs.close()
+        pid = self._process.pid
+        self._death = os.pidfd_open(pid) if pid and hasattr(os, "pidfd_open") else None
+
+    @property
+    def signs(self) -> list[Any]:
+        """What becomes ready when the worker says something or dies.
+
+        The pipe alone does not show that it died: what a method started may hold it open.
+        """
+        return [self.pipe, self._death] if self._death is not None else [self.pipe]
 
     @property
     def pid(self) -> int | None:
@@ -114,6 +124,8 @@ class Worker:
         EOFError, OSError
             If the process is dead.
         """
+        if not self.pipe.poll() and self._is_dead():
+            raise EOFError
         said = self.pipe.recv()
         if isinstance(said, Ready):
             self._ready = True
@@ -129,20 +141,32 @@ class Worker:
         return os.pread(self._output.fileno(), LONGEST_LOG, max(0, size - LONGEST_LOG))
 
     def end(self, patience: float = 0.0) -> int | None:
-        """End the process and return its exit code.
+        """End the process and all that it started, and return its exit code.
 
         Parameters
         ----------
         patience : float
             Seconds it is given to end by itself.
         """
-        self._process.join(timeout=patience)
+        if self._death is not None:
+            wait([self._death], patience)
+        else:
+            self._process.join(timeout=patience)
+        if pid := self._process.pid:
+            with contextlib.suppress(OSError):  # before it is joined: until then nobody else has its number
+                os.killpg(pid, signal.SIGKILL)
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
         self.pipe.close()
         self._output.close()
+        if self._death is not None:
+            os.close(self._death)
+            self._death = None
         return self._process.exitcode
+
+    def _is_dead(self) -> bool:
+        return self._death is not None and bool(wait([self._death], 0.0))
 
     def _set_deadline(self, extra: float) -> None:
         if self.policy.timeout is not None:
@@ -206,6 +230,7 @@ def _work(
     # Whoever stops a run signals all its processes; the parent then ends this one.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    os.setpgid(0, 0)  # what methods start is ended with it
     follow_parent()
     _redirect(output.descriptor)
     from robustbench_fl.api import registry
