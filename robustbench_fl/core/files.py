@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from robustbench_fl.core.errors import RobustbenchError
+
+LARGEST = 4 << 30
+"""Bytes of a file beyond which it is nothing that this program wrote."""
 
 
 class WriteError(RobustbenchError):
@@ -111,23 +115,39 @@ def open_regular(path: Path | str) -> int:
         If there is none, or it is a link, a pipe, a folder …
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(f"{os.fspath(path)!r} is no ordinary file")
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise OSError(errno.EINVAL, "is no ordinary file", os.fspath(path))
     return descriptor
 
 
-def read_regular(path: Path | str) -> tuple[bytes, os.stat_result]:
+def read_given(path: Path, largest: int) -> bytes:
+    """Return the content of an ordinary file that a user names, which may be a link.
+
+    Raises
+    ------
+    OSError
+        If there is none, it is a pipe, a device …, or has more than `largest` bytes.
+    """
+    return read_regular(os.path.realpath(path), largest)[0]
+
+
+def read_regular(path: Path | str, largest: int = LARGEST) -> tuple[bytes, os.stat_result]:
     """Return the content of the ordinary file `path`, and what the system says of it.
 
     Raises
     ------
     OSError
-        As :func:`open_regular`.
+        As :func:`open_regular`, and if it has more than `largest` bytes.
     """
     descriptor = open_regular(path)
     try:
         found = os.fstat(descriptor)
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"has more than {largest >> 20} MB", os.fspath(path))
         content = part = os.read(descriptor, found.st_size + 1)
         while part and len(content) != found.st_size:
             content += (part := os.read(descriptor, 1 << 20))

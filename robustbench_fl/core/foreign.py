@@ -11,6 +11,8 @@ import unicodedata
 
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 """What begins and ends bold type on a terminal: all that this program writes into a text."""
+LONGEST_IN_FIGURE = 300
+"""Characters of a line in a figure: its picture grows with its longest line."""
 _KEPT = "\n\t"
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories of Unicode that a terminal acts on, or shows nothing of."""
@@ -91,7 +93,7 @@ def in_csv(value: object) -> object:
 
 def in_figure(text: str) -> str:
     """Return `text` for a figure, one or several lines; that ``$`` is no formula there is the style's."""
-    return on_terminal(text).replace("\t", " ")
+    return "\n".join(map(_cut, on_terminal(text).replace("\t", " ").split("\n")))
 
 
 def command(*words: object) -> str:
@@ -106,6 +108,10 @@ def command(*words: object) -> str:
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?", re.ASCII)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST_IN_FIGURE else f"{line[:LONGEST_IN_FIGURE]}…"
 
 
 def _escaped(mark: str) -> str:

@@ -34,6 +34,9 @@ LONG_PARTS = frozenset({"curves", "diagnostics", "image_counts", "traceback"})
 _SETTLED_NS = 50_000_000
 """A file younger than this is read again next time: one more write may fall on the same clock tick."""
 
+LARGEST_RECORD = 64 << 20
+"""Bytes of a cell's file beyond which it is no record."""
+
 
 class Found(NamedTuple):
     """A record that counts: its row of the index, its place, its status."""
@@ -258,7 +261,7 @@ def read_file(path: Path | str) -> tuple[bytes, Stat]:
         If it cannot be read, or is a link, a pipe, a folder …
     """
     try:
-        raw, found = read_regular(path)
+        raw, found = read_regular(path, LARGEST_RECORD)
     except FileNotFoundError:
         raise
     except OSError as error:

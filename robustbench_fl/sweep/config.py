@@ -20,6 +20,8 @@ from robustbench_fl.api.spec import Value, format_chain, format_value, parse_cha
 from robustbench_fl.core.cell import ASSUMED_F
 from robustbench_fl.core.code import shown_file
 from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.files import read_given
+from robustbench_fl.core.picks import LARGEST_FILE
 from robustbench_fl.core.settings import AXES
 from robustbench_fl.core.tuned import COMMAND, Tuned
 
@@ -108,7 +110,8 @@ def read_sweep(path: Path) -> dict[str, Any]:
         If the file is missing or no TOML.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+        text = read_given(path, LARGEST_FILE).decode("utf-8-sig")  # some editors begin with a mark
+        table = tomllib.loads(text.replace("\r\n", "\n"))
     except OSError as error:
         raise UsageError(f"Cannot read the sweep file {str(path)!r}: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:

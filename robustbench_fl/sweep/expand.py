@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -16,7 +16,7 @@ from robustbench_fl.api.holds import unfit
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.spec import parse_chain
 from robustbench_fl.core.cell import Cell, Planned
-from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.settings import Settings
 from robustbench_fl.core.tuned import COMMAND, Tuned, is_tuned, tuned, untuned
 from robustbench_fl.data.locations import default_data_dir
@@ -225,6 +225,19 @@ def _model(dataset: str, model: str) -> Model | str | None:
     return built
 
 
+def _answer(name: str, ask: Callable[..., str | None], *of: Any) -> str | None:
+    """Return why the method `name` cannot run, as it says itself."""
+    try:
+        return ask(*of)
+    except RobustbenchError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{name} failed when it was asked whether it can run ({ask.__name__}): "
+            f"{type(error).__name__}: {error}. Correct the plug-in, or leave the method out."
+        ) from error
+
+
 def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
     n, m = cell.settings.participants, round(cell.malicious * cell.settings.clients)
     if cell.malicious and not m:
@@ -249,17 +262,19 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
             return reason
     if holds != "images" and cell.settings.augment != "none":
         return f"augment = {cell.settings.augment} changes images; {cell.dataset} holds {holds}"
-    if reason := rule.infeasible(n, f or 0):
+    if reason := _answer(cell.aggregator, rule.infeasible, n, f or 0):
         return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"
     model = _model(cell.dataset, cell.model)
     if isinstance(model, str):
         return model
     if model is None:
         return None
-    if reason := rule.refuses(model):
+    if reason := _answer(cell.aggregator, rule.refuses, model):
         return reason
     attack: Attack = _method("attacks", cell.attack)
-    return attack.infeasible(
+    return _answer(
+        cell.attack,
+        attack.infeasible,
         AttackSpec(
             n_clients=cell.settings.clients,
             n_malicious=m,
@@ -267,5 +282,5 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
             layer_shapes=model.layer_shapes,
             n_classes=model.n_classes,
             image_shape=model.input_shape,
-        )
+        ),
     )

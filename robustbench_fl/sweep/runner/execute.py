@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import math
 import os
@@ -42,6 +43,15 @@ LONGEST_REASON = 500
 
 _CHUNK_DIVISOR = 8
 """Divides the clients trained as one batch where memory did not suffice."""
+
+
+_NO_MEMORY = (
+    "can't allocate memory",  # torch on a CPU
+    "annot allocate memory",  # the loader of shared libraries, an import under a limit
+    "failed to map segment",
+    "std::bad_alloc",
+    "can't start new thread",
+)
 
 
 class CellTimeout(RobustbenchError):
@@ -173,10 +183,17 @@ def _warnings_heard(listener: Listener) -> Iterator[set[str]]:
         yield for_users
 
 
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on a CPU
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether `error`, or what it was raised from, is the system's refusal of memory in any of its forms."""
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        if isinstance(error, RuntimeError | ImportError) and any(said in str(error) for said in _NO_MEMORY):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _first_line(error: Exception) -> str:
