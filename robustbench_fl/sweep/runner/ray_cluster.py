@@ -71,7 +71,8 @@ class RayCluster:
             except Exception as error:
                 raise UsageError(
                     f"--address {self.address}: no Ray cluster answers ({_first_line(error)}).\n"
-                    "Start one with: ray start --head   On further machines: ray start --address HOST:6379"
+                    "Start one with: ray start --head   On further machines: ray start --address HOST:6379\n"
+                    "One that requires a token takes RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here too."
                 ) from None
         if not self.slots:
             held = ", ".join(f"{self._has(name):g} {name}" for name in ("CPU", "GPU"))
