@@ -15,6 +15,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -148,7 +149,8 @@ class MethodProcess:
             return
         if self._process is not None:
             self._process.terminate()
-        self._pool.shutdown(cancel_futures=True)
+        with contextlib.suppress(OSError):  # its own thread may be closing the same pipes
+            self._pool.shutdown(cancel_futures=True)
         self._pool = self._process = None
 
     def _started(self) -> ProcessPoolExecutor:
@@ -164,8 +166,10 @@ class MethodProcess:
     def _how_it_died(self) -> str:
         how = "died"
         if self._process is not None:
-            self._process.join(timeout=10)
-            code = self._process.exitcode
+            until = time.monotonic() + 10
+            # The pool's own thread may be the one that is told how it ended, a moment before it says so.
+            while (code := self._process.exitcode) is None and time.monotonic() < until:
+                time.sleep(0.01)
             killed = code is not None and code < 0
             how = f"was killed by signal {-code}" if code and killed else f"ended with code {code}"
         return f"The process that reads methods and data {how}. Is there enough memory?"
