@@ -18,7 +18,7 @@ TABLES = {
     "fashion_mnist": ("fedredefense-fashion_mnist", ["aggregator", "partition", "attack"]),
     "sensitivity": (
         "fedredefense-sensitivity",
-        ["lr", "local_epochs", "participation", "malicious", "partition", "attack"],
+        ["aggregator", "lr", "local_epochs", "participation", "malicious", "partition", "attack"],
     ),
 }
 """Per marker in the page: folder under ``results/`` and the columns that tell rows apart."""

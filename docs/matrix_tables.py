@@ -86,9 +86,22 @@ def adaptive(cells: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def successes(cells: pd.DataFrame) -> str:
+    """Return the largest success rate of each attack with a target against each rule, over the blocks, in per cent."""
+    wide = 100 * cells.pivot_table(
+        index="aggregator", columns="attack", values="attack_success", aggfunc="max", sort=False
+    )
+    lines = _header(["rule", *wide.columns])
+    lines += [_row([rule, *(f"{value:.0f}" for value in wide.loc[rule])]) for rule in wide.index]
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[str, Callable[[pd.DataFrame], str]]] = {
     "attacks": ("matrix-digits", attacks),
     "rules": ("matrix-digits", rules),
+    "more_attacks": ("matrix-digits-more-attacks", attacks),
+    "successes": ("matrix-digits-more-attacks", successes),
+    "more_rules": ("matrix-digits-more-rules", rules),
     "adaptive": ("matrix-digits-adaptive", adaptive),
 }
 """Per marker in the page: folder under ``results/`` and what makes the table of it."""
