@@ -39,6 +39,14 @@ def own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_terminal():
+    """Print as into a pipe, in full width: who runs the tests may have a terminal's width in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
 @pytest.fixture
 def own_registry(monkeypatch):
     """Let a test register methods; they are forgotten after it."""

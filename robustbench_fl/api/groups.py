@@ -70,7 +70,7 @@ def ungrouped(kind: str, text: str, where: str = "") -> list[str]:
     Examples
     --------
     >>> ungrouped("attacks", "@backdoor")[:3]
-    ['badnets', 'dba', 'edge_case']
+    ['a3fl', 'badnets', 'chameleon']
     """
     chain = parse_chain(text, where)
     place = f" in {where}" if where else ""

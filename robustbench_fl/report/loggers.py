@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.status import MEANING
 from robustbench_fl.report.tensorboard import scalars
 
 Record = Mapping[str, Any]
@@ -49,7 +50,7 @@ def to_wandb(record: Record, folder: Path, sweep: str) -> None:
     for step, values in steps_of(record).items():
         run.log(values, step=step)
     run.summary.update(figures_of(record))
-    run.finish(exit_code=0 if record["status"] in ("done", "diverged") else 1)
+    run.finish(exit_code=0 if MEANING[record["status"]].counted else 1)
 
 
 def to_mlflow(record: Record, folder: Path, sweep: str) -> None:
@@ -67,7 +68,7 @@ def to_mlflow(record: Record, folder: Path, sweep: str) -> None:
             client.log_metric(run, name, value, step=step)
     for name, value in figures_of(record).items():
         client.log_metric(run, f"final_{name}", value)
-    finished = record["status"] in ("done", "diverged")
+    finished = MEANING[record["status"]].counted
     client.set_terminated(run, status="FINISHED" if finished else "FAILED")
 
 

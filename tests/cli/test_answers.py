@@ -35,6 +35,15 @@ print(json.dumps(found))
 """
 
 
+@pytest.fixture(autouse=True)
+def no_plugins(own_registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers with plug-ins are not kept, and other tests of this process may have registered some."""
+    own = {
+        kind: {n: e for n, e in known.items() if not e.is_plugin} for kind, known in registry._entries.items()
+    }
+    monkeypatch.setattr(registry, "_entries", own)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(QUICKSTART, tmp_path / "quickstart"))
@@ -94,7 +103,7 @@ def test_what_was_warned_of_is_said_every_time(folder: Path) -> None:
         assert done.exit_code == 0
 
 
-def test_a_plug_in_is_asked_itself(own_registry: None, tmp_path: Path) -> None:
+def test_a_plug_in_is_asked_itself(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(
         "from dataclasses import dataclass\nfrom robustbench_fl.aggregators.mean import Mean\n"

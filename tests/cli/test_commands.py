@@ -154,6 +154,9 @@ def test_plan_counts_cells_and_names_the_infeasible_ones_with_numbers(
 
 
 def test_a_warning_is_a_sentence_without_a_line_of_code(tmp_path: Path) -> None:
+    quickstart = Path(__file__).parents[2] / "results" / "quickstart"
+    shutil.copy(quickstart / "sweep.toml", tmp_path)
+    shutil.copy(quickstart / "plan.jsonl.gz", tmp_path)
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "notes.json").write_text("{}")
     command = [
@@ -185,7 +188,8 @@ def test_plan_reads_no_data(call: Callable[..., Said], tmp_path: Path) -> None:
 def test_a_sweep_without_results_is_said_to_have_none(
     call: Callable[..., Said], command: str, tmp_path: Path
 ) -> None:
-    shutil.copy(Path(__file__).parents[2] / "results" / "quickstart" / "plan.jsonl.gz", tmp_path)
+    for name in ("plan.jsonl.gz", "sweep.toml"):
+        shutil.copy(Path(__file__).parents[2] / "results" / "quickstart" / name, tmp_path)
     said = call(command, str(tmp_path))
     assert said.returncode == 2
     assert f"No cell of {str(tmp_path)!r} has a result yet: 308 are planned." in said.stderr

@@ -47,7 +47,7 @@ def recipe(document: str, heading: str) -> tuple[str, list[list[str]]]:
         ),
         (
             "README.md",
-            "An aggregator of your own",
+            "Add a rule",
             "mid_range",
             "my_rule.py",
             ("mean,mid_range", "none,alie"),
