@@ -22,7 +22,7 @@ from robustbench_fl.sweep.runner.observers import Logs, Pace, log_path
 DEFAULTS: dict[str, Any] = {
     "timeout": None, "retry_timeouts": 0, "fail_fast": False, "max_failures": None, "existing": "missing",
     "retry_failed": False, "keep_logs": False, "keep_stale": False, "events": None, "tensorboard": None,
-    "checkpoint_every": None,
+    "checkpoint_every": None, "take_over": False, "wandb": False, "mlflow": False,
 }  # fmt: skip
 
 
