@@ -87,7 +87,7 @@ def adaptive(cells: pd.DataFrame) -> str:
 
 
 def successes(cells: pd.DataFrame) -> str:
-    """Return the largest success rate of each attack with a target against each rule, over the blocks, in per cent."""
+    """Return the largest success rate of each attack against each rule, over the blocks, in per cent."""
     wide = 100 * cells.pivot_table(
         index="aggregator", columns="attack", values="attack_success", aggfunc="max", sort=False
     )

@@ -41,7 +41,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_terminal():
-    """Print as into a pipe, in full width: who runs the tests may have a terminal's width in the environment."""
+    """Print as into a pipe, in full width: the environment may hold a terminal's width."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         yield

@@ -163,12 +163,7 @@ def test_a_warning_is_a_sentence_without_a_line_of_code(tmp_path: Path) -> None:
         sys.executable,
         "-m",
         "robustbench_fl",
-        "plan",
-        "-a",
-        "mean",
-        "-t",
-        "none",
-        "-o",
+        "failures",
         str(tmp_path),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

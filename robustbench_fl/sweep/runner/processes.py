@@ -19,7 +19,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -134,7 +134,7 @@ class MethodProcess:
         try:
             future = self._started().submit(_called, self._plugins, function, arguments, named)
             result, error, messages = future.result()
-        except BrokenProcessPool:
+        except (BrokenProcessPool, CancelledError):
             raise RobustbenchError(self._how_it_died()) from None
         for message in messages:
             warnings.warn(message, stacklevel=2)
@@ -164,11 +164,11 @@ class MethodProcess:
         return self._pool
 
     def _how_it_died(self) -> str:
-        how = "died"
-        if self._process is not None:
+        how, process = "died", self._process  # which another thread may be closing
+        if process is not None:
             until = time.monotonic() + 10
             # The pool's own thread may be the one that is told how it ended, a moment before it says so.
-            while (code := self._process.exitcode) is None and time.monotonic() < until:
+            while (code := process.exitcode) is None and time.monotonic() < until:
                 time.sleep(0.01)
             killed = code is not None and code < 0
             how = f"was killed by signal {-code}" if code and killed else f"ended with code {code}"
