@@ -275,4 +275,4 @@ def _made(entry: Entry) -> Any:
 
 
 def _first_line(cls: type) -> str:
-    return inspect.cleandoc(cls.__doc__ or "").split("\n", 1)[0].replace("``", "")
+    return inspect.cleandoc(cls.__doc__ or "").split("\n", 1)[0].replace("`", "")
