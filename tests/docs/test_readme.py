@@ -42,7 +42,10 @@ RAISED = {
     *("deepsight", "fedseca", "flare", "fldetector", "multi_metrics"),
 }
 """Methods whose version was raised after the committed cells were made; their cells are to be made anew."""
-CURRENT = {"quickstart", "reference-digits", "matrix-digits", "matrix-digits-depth"}
+CURRENT = {
+    *("quickstart", "reference-digits", "matrix-digits", "matrix-digits-depth"),
+    *("fedredefense-sensitivity", "fedredefense-fashion_mnist"),
+}
 """Folders that have been made anew since."""
 
 
