@@ -62,6 +62,21 @@ def _own_registry(monkeypatch):
     monkeypatch.setattr(registry, "_plugins", set(registry._plugins))
 
 
+def _without_plugins(monkeypatch):
+    """Leave the built-in methods alone, as a new process has them."""
+    own = {
+        kind: {n: e for n, e in known.items() if not e.is_plugin} for kind, known in registry._entries.items()
+    }
+    monkeypatch.setattr(registry, "_entries", own)
+    monkeypatch.setattr(registry, "_plugins", set())
+
+
+@pytest.fixture
+def no_plugins(own_registry, monkeypatch):
+    """Forget the plug-ins of other tests of this process."""
+    _without_plugins(monkeypatch)
+
+
 class HereBackend:
     """Runs cells in this process: a spawned worker would import torch anew for every command."""
 
@@ -105,6 +120,7 @@ def _run_here(folder, *arguments):
         patch.setattr(sys, "argv", ["robustbench-fl", *map(str, arguments)])
         patch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
         _own_registry(patch)
+        _without_plugins(patch)
         with redirect_stdout(said), redirect_stderr(told), pytest.raises(SystemExit) as stop:
             main()
         for warning in caught:

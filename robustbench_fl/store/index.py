@@ -235,7 +235,8 @@ def _empty(where: str) -> sqlite3.Connection:
 
 
 def _open(where: str) -> sqlite3.Connection:
-    database = sqlite3.connect(where, uri=where.startswith("file:"), timeout=2)
+    # Whichever thread collects what is left of an index may close it.
+    database = sqlite3.connect(where, uri=where.startswith("file:"), timeout=2, check_same_thread=False)
     database.execute("PRAGMA trusted_schema = OFF")
     # No waiting for the disk: an index that a power cut leaves half written is found out by its checksums.
     database.execute("PRAGMA synchronous = OFF")

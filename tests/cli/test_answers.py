@@ -17,6 +17,8 @@ from robustbench_fl.cli import answers
 from robustbench_fl.cli.main import cli
 
 QUICKSTART = Path(__file__).parents[2] / "results" / "quickstart"
+pytestmark = pytest.mark.usefixtures("no_plugins")
+"""Answers with plug-ins are not kept, and other tests of this process may have registered some."""
 HEAVY = ("torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib")
 LIGHT = (
     *("list attacks", "data list", "describe krum", "env", "status DIR", "compare DIR DIR", "failures DIR"),
@@ -33,15 +35,6 @@ for command in json.loads(sys.argv[1]):
     found.append([done.exit_code, done.stdout, heavy])
 print(json.dumps(found))
 """
-
-
-@pytest.fixture(autouse=True)
-def no_plugins(own_registry: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers with plug-ins are not kept, and other tests of this process may have registered some."""
-    own = {
-        kind: {n: e for n, e in known.items() if not e.is_plugin} for kind, known in registry._entries.items()
-    }
-    monkeypatch.setattr(registry, "_entries", own)
 
 
 @pytest.fixture
