@@ -136,6 +136,10 @@ def _forget_plugins():
         del sys.modules[name]
     if not plugins:
         return
+    replay = sys.modules.get("robustbench_fl.conformance.replay")
+    if replay and replay.other_process.cache_info().currsize:
+        replay._end(replay.other_process())  # it knows their names too
+        replay.other_process.cache_clear()
     for name in [name for name in sys.modules if name.startswith("robustbench_fl.sweep.")]:
         for value in vars(sys.modules[name]).values():
             if hasattr(value, "cache_clear"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import tomllib
 import warnings
@@ -45,7 +46,10 @@ def remembered(asked: list[str], make: Callable[[], Any]) -> Any:
     """
     path = _path(asked)
     with suppress(OSError, Damaged):
-        return json.loads(read_sealed(path, _KIND))
+        kept = json.loads(read_sealed(path, _KIND))
+        with suppress(OSError):
+            os.utime(path)  # what is asked again is not the oldest
+        return kept
     answer = make()
     body = json.dumps(answer, allow_nan=False).encode()
     with suppress(OSError, WriteError):
