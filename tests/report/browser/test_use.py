@@ -83,7 +83,7 @@ def test_the_drawn_curve_is_the_recorded_one(opened):
         c for c in cells if c["labels"]["aggregator"] == "median" and c["labels"]["attack"] == "mpaf"
     )
     first["cell"]["attack"]["params"]["stop"] = 4
-    shown = opened("quickstart", cells)
+    shown = opened("stopped", cells)
     shown.choose(view=f"{first['labels']['partition']}, {100 * first['cell']['malicious']:g} %")
     shown.run("document.querySelector('#matrix td[data-rule=median][data-attack=mpaf]').click()")
     points = shown.run(
