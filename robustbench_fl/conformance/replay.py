@@ -135,8 +135,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 def serve() -> None:
     """Answer questions until the input ends."""
     warnings.simplefilter("ignore")
-    world.history()
     threadpool_limits(limits=1)
+    torch.set_num_threads(1)  # before the first training: on two threads its last bits differ
+    world.history()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what methods print
     for line in sys.stdin:
