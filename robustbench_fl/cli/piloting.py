@@ -159,7 +159,8 @@ def _pick(trial: _Trial, format_: str) -> int:
 
 
 def _tune(trial: _Trial, format_: str) -> int:
-    from robustbench_fl.core.tuned import FILE, write_tuned
+    from robustbench_fl.core.picks import write_picks
+    from robustbench_fl.core.tuned import FILE
     from robustbench_fl.sweep.tuned_picking import tuned_rules
     from robustbench_fl.sweep.tuning import tuning_trial
 
@@ -168,7 +169,7 @@ def _tune(trial: _Trial, format_: str) -> int:
         return code
     accuracies = _measured(store, cells, "validation_accuracy")
     found = tuned_rules(cells, accuracies, tried, sweep=trial.asked.name, seeds=trial.seeds)
-    write_tuned(trial.folder / FILE, found)
+    write_picks(trial.folder / FILE, found)
     print_rows([pick.model_dump() for pick in found.picks], format_)
     better = sum((pick.picked, pick.picked_lr) != (pick.aggregator, pick.lr) for pick in found.picks)
     edge = sum(bool(pick.edge) for pick in found.picks)

@@ -88,8 +88,8 @@ class Pick(Strict):
         return self
 
 
-class Picks(Strict):
-    """Everything that a pilot picked."""
+class OfPilot(Strict):
+    """What a pilot found, and on which cells."""
 
     schema_version: Literal[1] = 1
     version: str
@@ -102,13 +102,22 @@ class Picks(Strict):
     """The pilot seeds, of which no result may be reported."""
     cells: str
     """First 12 hex digits of the SHA-256 of the pilot cells' sorted keys, a line each."""
+
+    @model_validator(mode="after")
+    def _enough_seeds(self) -> Self:
+        if len(set(self.seeds)) < FEWEST_SEEDS:
+            raise ValueError(f"fewer than {FEWEST_SEEDS} pilot seeds")
+        return self
+
+
+class Picks(OfPilot):
+    """Everything that a pilot picked."""
+
     blocks: list[Block]
     picks: list[Pick]
 
     @model_validator(mode="after")
     def _one_pick_each(self) -> Self:
-        if len(set(self.seeds)) < FEWEST_SEEDS:
-            raise ValueError(f"fewer than {FEWEST_SEEDS} pilot seeds")
         if any(pick.block >= len(self.blocks) for pick in self.picks):
             raise ValueError("a pick names a block that is not there")
         named = {(pick.block, pick.aggregator, pick.assumed_f, pick.family) for pick in self.picks}
@@ -117,8 +126,8 @@ class Picks(Strict):
         return self
 
 
-def write_picks(path: Path, picks: Picks) -> None:
-    """Write `picks` to `path` at once or not at all.
+def write_picks(path: Path, picks: OfPilot) -> None:
+    """Write `picks`, of strengths or of tuned rules, to `path` at once or not at all.
 
     Raises
     ------

@@ -7,14 +7,12 @@ cells of the picked rule at the picked learning rate; their keys are the ordinar
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt
 from pydantic import model_validator
 
-from robustbench_fl.core.files import write_atomically
-from robustbench_fl.core.picks import FEWEST_SEEDS, Strict, read_data
-from robustbench_fl.core.settings import LARGEST_SEED
+from robustbench_fl.core.picks import OfPilot, Strict, read_data
 
 FILE = "tuned.json"
 COMMAND = "robustbench-fl pilot FILE.toml --tune"
@@ -87,42 +85,18 @@ class Candidate(Strict):
     accuracy: float
 
 
-class TunedRules(Strict):
+class TunedRules(OfPilot):
     """Everything that tuning picked."""
 
-    schema_version: Literal[1] = 1
-    version: str
-    """Of this package, when the picks were made."""
-    engine: int
-    """Version of the simulation's numbers, :data:`robustbench_fl.core.cell.ENGINE_VERSION`."""
-    sweep: str
-    """Name of the sweep that was tuned for."""
-    seeds: list[Annotated[int, Ge(0), Lt(LARGEST_SEED)]]
-    """The pilot seeds, of which no result may be reported."""
-    cells: str
-    """First 12 hex digits of the SHA-256 of the pilot cells' sorted keys, a line each."""
     picks: list[TunedPick]
     log: list[Candidate]
     """Every candidate that was tried everywhere."""
 
     @model_validator(mode="after")
     def _one_pick_each(self) -> Self:
-        if len(set(self.seeds)) < FEWEST_SEEDS:
-            raise ValueError(f"fewer than {FEWEST_SEEDS} pilot seeds")
         if len({pick.place for pick in self.picks}) < len(self.picks):
             raise ValueError("a rule is picked twice for one data set")
         return self
-
-
-def write_tuned(path: Path, found: TunedRules) -> None:
-    """Write `found` to `path` at once or not at all.
-
-    Raises
-    ------
-    WriteError
-        If the folder cannot be written.
-    """
-    write_atomically(path, found.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read_tuned(path: Path) -> TunedRules:

@@ -8,7 +8,8 @@ import pytest
 
 from robustbench_fl.api.tuning import at_edge, candidates
 from robustbench_fl.core.errors import UsageError
-from robustbench_fl.core.tuned import TunedRules, read_tuned, write_tuned
+from robustbench_fl.core.picks import write_picks
+from robustbench_fl.core.tuned import TunedRules, read_tuned
 from robustbench_fl.sweep.config import Sweep, make_sweep, read_sweep, to_toml, united
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.plan import plan_of
@@ -116,7 +117,7 @@ def test_nothing_better_leaves_the_rule_as_it_is_and_a_hole_leaves_a_candidate_o
 
 def file_with(folder: Path, found: TunedRules, **values: object) -> Sweep:
     """Return the sweep of a file that names `found`."""
-    write_tuned(folder / "found" / "tuned.json", found)
+    write_picks(folder / "found" / "tuned.json", found)
     (folder / "demo.toml").write_text('tuned = "found/tuned.json"\n')
     return make_sweep(
         read_sweep(folder / "demo.toml"), {"aggregator": "mean,foolsgold,oracle_mean", **values}
