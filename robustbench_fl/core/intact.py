@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from robustbench_fl.core.record import SCHEMA, CellRecord, Facts, Labels
+from robustbench_fl.core.record import SCHEMA, CellRecord, Facts, Labels, lacks_metrics
 
 KEY = re.compile(r"[0-9a-f]{16}")
 """What a cell's key looks like; nothing else is ever made part of a path."""
@@ -59,6 +59,7 @@ def is_record(record: Any) -> bool:
         and record.get("schema_version") == SCHEMA
         and KEY.fullmatch(record["key"]) is not None
         and _is(_Identity, record["cell"])
+        and not lacks_metrics(record["status"], record.get("metrics"))
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from robustbench_fl.core.image_counts import content
+from robustbench_fl.core.status import COUNTED
 from robustbench_fl.core.status import FINAL as FINAL
 from robustbench_fl.core.status import Status as Status
 
@@ -188,3 +189,14 @@ class CellRecord(_Strict):
     provenance: dict[str, Any] = {}
     """Versions, commit, engine, device, hardware, and ``data``, the digest of the arrays trained on and
     tested with; nothing that names a person, a host or a path."""
+
+    @model_validator(mode="after")
+    def _counts_for_something(self) -> Self:
+        if lacks_metrics(self.status, self.metrics):
+            raise ValueError(f"a cell that is {self.status} has metrics")
+        return self
+
+
+def lacks_metrics(status: str, metrics: object) -> bool:
+    """Whether a record would count in tables and has nothing that they could count."""
+    return status in COUNTED and metrics is None

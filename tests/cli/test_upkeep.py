@@ -14,7 +14,7 @@ import pytest
 
 from robustbench_fl.cli import status as status_module
 from robustbench_fl.cli.main import main
-from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.record import CellRecord, Metrics
 from robustbench_fl.notebook import run_cell
 from robustbench_fl.store import Store
 from robustbench_fl.store.claims import Claims
@@ -23,6 +23,10 @@ from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.run import plan_row
 from robustbench_fl.sweep.runner.observers import log_path
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -49,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
     rows = [plan_row(planned) for planned in expand(sweep)]
     store = Store(tmp_path / "s")
     store.write_plan(to_toml(sweep), rows)
-    store.write(CellRecord(**rows[0], status="done"))
+    store.write(CellRecord(**rows[0], status="done", metrics=METRICS))
     store.write(CellRecord(**rows[1], status="failed", reason="ArithmeticError: on\npurpose"))
     store.write(CellRecord(**rows[2], status="oom", reason="no memory"))
     return tmp_path / "s"
@@ -95,7 +99,7 @@ def test_clean_failed_makes_them_missing(call: Call, folder: Path, monkeypatch: 
 def test_clean_stale_takes_what_nothing_reads_and_never_a_whole_cell(call: Call, folder: Path) -> None:
     sweep = make_sweep({}, {"name": "s", "aggregator": "krum", "attack": "alie", "seeds": 2})
     unplanned, failed = map(plan_row, expand(sweep))
-    Store(folder).write(CellRecord(**unplanned, status="done"))
+    Store(folder).write(CellRecord(**unplanned, status="done", metrics=METRICS))
     Store(folder).pack()
     Store(folder).write(CellRecord(**failed, status="failed"))
     here = keys(folder)[0]
@@ -165,7 +169,7 @@ def test_status_watched_in_a_pipe_is_a_line_for_every_change(
     def write_later(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 3:
-            Store(folder).write(CellRecord(**row, status="diverged"))
+            Store(folder).write(CellRecord(**row, status="diverged", metrics=METRICS))
 
     monkeypatch.setattr(status_module.time, "sleep", write_later)
     code, out, _ = call("status", folder, "--watch")

@@ -29,6 +29,7 @@ def test_whole_ones(row, record):
     assert is_planned(row)
     assert is_record(record)
     assert not is_record(row)
+    assert is_record({**record, "status": "failed", "metrics": None})
 
 
 def test_keys_of_a_later_version_do_no_harm(row, record):
@@ -67,6 +68,9 @@ def test_parts_that_no_table_can_read(row, record, part):
         {"status": "splendid"},
         {"metrics": [1]},
         {"metrics": {"accuracy": 0.5}},
+        {"metrics": None},
+        {"metrics": None, "novelty": 1},
+        {"metrics": None, "status": "diverged"},
         {"costs": {"train_seconds": "1", "attack_seconds": 1.0}},
         {"curves": "x"},
         {"federation": {"sizes": [1]}},

@@ -5,11 +5,16 @@ import warnings
 
 import pytest
 
-from robustbench_fl.core.record import CellRecord, Facts, Labels
+from robustbench_fl.core.record import CellRecord, Facts, Labels, Metrics
+from robustbench_fl.core.status import COUNTED
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import make_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.run import plan_row
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +40,12 @@ def record():
 
     def make(planned, **values) -> CellRecord:
         cell = planned.cell
+        counted = values.get("status", "done") in COUNTED
         return CellRecord(
             **{
                 "key": cell.key,
                 "status": "done",
+                "metrics": METRICS if counted else None,
                 "cell": dict(cell.identity),
                 "labels": Labels(**cell.labels),
                 "facts": Facts(**planned.facts),

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from robustbench_fl.core.errors import UsageError
-from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.record import CellRecord, Metrics
 from robustbench_fl.store import Store
 from robustbench_fl.store.claims import Claims
 from robustbench_fl.sweep.config import make_sweep, to_toml
@@ -14,6 +14,10 @@ from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.run import plan_row
 from robustbench_fl.sweep.runner.stopping import Stop
 from robustbench_fl.sweep.sharing import run_shared, write_plan
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 BASE = {"name": "s", "attack": "alie", "seeds": 2}
 
@@ -26,7 +30,7 @@ def planned(**values):
 def record(cell, **values):
     return CellRecord(
         key=cell.cell.key, status="done", cell=dict(cell.cell.identity), labels=cell.cell.labels,
-        facts=cell.facts, **values,
+        facts=cell.facts, metrics=METRICS, **values,
     )  # fmt: skip
 
 

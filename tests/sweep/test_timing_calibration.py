@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from robustbench_fl.core.cell import Planned
-from robustbench_fl.core.record import CellRecord, Costs, Counts
+from robustbench_fl.core.record import CellRecord, Costs, Counts, Metrics
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.backend import Tell, ignore
@@ -16,6 +16,10 @@ from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.recording import record
 from robustbench_fl.sweep.runner.stopping import Stop
 from robustbench_fl.sweep.timing import Times, calibrate, samples
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 GRID = {"aggregator": "mean,krum", "attack": "none,alie", "malicious": [0.2, 0.5], "rounds": [1, 30]}
 PLAN = expand(make_sweep({}, {**GRID, "eval_every": 10, "seeds": 3}))
@@ -41,7 +45,8 @@ class Clockwork:
                 train_seconds=float(rounds), attack_seconds=0.0, aggregate_seconds=0.0,
                 evaluate_seconds=0.1 * rounds, peak_memory_mb=None,
             )  # fmt: skip
-            yield record(planned, self.environment, status="done", costs=costs, counts=Counts(**counts))
+            parts = {"costs": costs, "counts": Counts(**counts), "metrics": METRICS}
+            yield record(planned, self.environment, status="done", **parts)
 
 
 def test_one_short_cell_a_kind_which_is_none_of_the_sweep() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from robustbench_fl.api import registry
 from robustbench_fl.core.cell import Planned
-from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.record import CellRecord, Metrics
 from robustbench_fl.sweep.config import make_sweep
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.backend import Event
@@ -26,6 +26,10 @@ from robustbench_fl.sweep.runner.events import EVENT_KINDS
 from robustbench_fl.sweep.runner.local import LocalBackend
 from robustbench_fl.sweep.runner.policy import RunPolicy
 from robustbench_fl.sweep.runner.stopping import Stop
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 COMMAND = [sys.executable, "-m", "robustbench_fl"]
 SMALL = {
@@ -264,7 +268,7 @@ def test_a_failure_does_not_replace_a_result(plugin: Path, own_registry: None) -
                 parts = {"status": self.status[one.cell.aggregator], "reason": "now"}
                 yield CellRecord(
                     key=one.cell.key, cell=dict(one.cell.identity), labels=one.cell.labels,  # type: ignore[arg-type]
-                    facts=one.facts, **parts,  # type: ignore[arg-type]
+                    facts=one.facts, metrics=METRICS, **parts,  # type: ignore[arg-type]
                 )  # fmt: skip
 
     first = prepare(asked, store)

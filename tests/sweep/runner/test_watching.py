@@ -14,10 +14,14 @@ from robustbench_fl.cli.curves import Curves
 from robustbench_fl.cli.running import _running
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.files import WriteError
-from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.record import CellRecord, Metrics
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.runner.events import EventLog
 from robustbench_fl.sweep.runner.observers import Logs, Pace, log_path
+
+METRICS = dict.fromkeys(Metrics.model_fields) | {
+    "accuracy": 0.5, "accuracy_std": 0.0, "class_accuracy": [0.5], "worst_class_accuracy": 0.5,
+}  # fmt: skip
 
 DEFAULTS: dict[str, Any] = {
     "timeout": None, "retry_timeouts": 0, "fail_fast": False, "max_failures": None, "existing": "missing",
@@ -35,8 +39,8 @@ def record(key: str = "a" * 16, **parts: Any) -> CellRecord:
         "adaptive": False, "category": "none",
     }  # fmt: skip
     cell = {"malicious": 0.0, "clients": 4, "participation": 1.0, "rounds": 2, "seed": 0}
-    whole = {"key": key, "status": "done", "cell": cell, "labels": labels, "facts": facts, **parts}
-    return CellRecord.model_validate(whole)
+    whole = {"key": key, "status": "done", "cell": cell, "labels": labels, "facts": facts}
+    return CellRecord.model_validate({**whole, "metrics": METRICS, **parts})
 
 
 def test_events_are_appended_a_line_each(tmp_path: Path) -> None:
