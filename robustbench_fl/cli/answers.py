@@ -87,7 +87,7 @@ def of_folders(folders: tuple[Path, ...], make: Callable[[], Any], *shown: objec
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             answer = make()
-        for one in said:
+        for one in {str(one.message): one for one in said}.values():  # the folder may be read twice
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         if said or context.meta.get(UNTRUSTED):
             raise _NotKept(answer)

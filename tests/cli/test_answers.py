@@ -90,10 +90,11 @@ def test_what_was_warned_of_is_said_every_time(folder: Path) -> None:
     said("unpack", str(folder))
     cell = next((folder / "cells").iterdir())
     cell.write_text(cell.read_text().replace('"done"', '"Done"'))
-    for _ in range(2):
-        with pytest.warns(UserWarning, match="checksum does not fit"):
-            done = CliRunner().invoke(cli, ["leaderboard", str(folder)])
+    for command in ("leaderboard", "leaderboard", "status"):
+        with pytest.warns(UserWarning, match="checksum does not fit") as heard:
+            done = CliRunner().invoke(cli, [command, str(folder)])
         assert done.exit_code == 0
+        assert len(heard) == 1
 
 
 def test_a_plug_in_is_asked_itself(tmp_path: Path) -> None:
