@@ -195,9 +195,9 @@ def load_plugin(path: Path) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for what was asked
             spec.loader.exec_module(module)
-    except UsageError:
+    except (UsageError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a plug-in may raise anything
         lines = [
             frame.lineno
             for frame in traceback.extract_tb(error.__traceback__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_fl.cli.answers import of_folders
-from robustbench_fl.cli.options import folder_argument, missing_option
+from robustbench_fl.cli.options import PATH, folder_argument, missing_option
 from robustbench_fl.cli.output import format_option
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.tabling import Shown, cells_of, table_text
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("first", metavar="A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A", type=PATH)
+@click.argument("second", metavar="B", type=PATH)
 @click.option("--value", default="accuracy", show_default=True, help="Column that is compared.")
 @click.option(
     "--tolerance",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -30,7 +32,27 @@ class Option(Protocol):
         """Return the command with the flag."""
 
 
-_PATH = click.Path(path_type=Path)
+class GivenPath(click.Path):
+    """A path that the system can look up, whether or not there is anything."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.stat(value)
+            return cast("Path", super().convert(value, param, ctx))
+        except (OSError, ValueError) as error:
+            self.fail(f"cannot look up {os.fspath(value)!r:.200}: {_reason(error)}.", param, ctx)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is no name of a file"
+
+
+PATH = GivenPath()
 
 _METAVARS = {"assumed_f": "MODE", "seeds": "SEEDS"}
 _SHOWN = {"seeds": "0:1"}
@@ -73,7 +95,7 @@ def add_as(name: str, make: Callable[..., Any], *options: Option) -> Option:
     return added
 
 
-folder_argument = click.argument("folder", metavar="DIR", type=_PATH)
+folder_argument = click.argument("folder", metavar="DIR", type=PATH)
 take_over_option = click.option(
     "--take-over",
     is_flag=True,
@@ -82,7 +104,7 @@ take_over_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
-    type=_PATH,
+    type=PATH,
     envvar="ROBUSTBENCH_FL_DATA",
     metavar="DIR",
     help="Folder of the data sets.  [default: $ROBUSTBENCH_FL_DATA, else the user's data directory]",
@@ -91,7 +113,7 @@ plugin_option = click.option(
     "--plugin",
     "plugins",
     multiple=True,
-    type=_PATH,
+    type=PATH,
     metavar="FILE.py",
     help="Python file that registers further methods.",
 )
@@ -131,7 +153,7 @@ def complete_method(context: click.Context, parameter: click.Parameter, incomple
 def sweep_options(function: F) -> F:
     """Add the sweep's file argument and one flag for each axis and setting."""
     return add(
-        click.argument("file", required=False, type=_PATH),
+        click.argument("file", required=False, type=PATH),
         *(_listed(axis) for axis in sorted(AXES.values(), key=lambda axis: not axis.required)),
         click.option(
             "--alpha",
@@ -140,7 +162,7 @@ def sweep_options(function: F) -> F:
             help="Short for --partition balanced_dirichlet(alpha=NUMBER).",
         ),
         click.option("--name", help="The sweep's name.  [default: the file's stem, or sweep]"),
-        click.option("-o", "--out", type=_PATH, metavar="DIR", help="Folder.  [default: results/NAME]"),
+        click.option("-o", "--out", type=PATH, metavar="DIR", help="Folder.  [default: results/NAME]"),
         plugin_option,
     )(function)
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import axis_options, complete_method, data_dir_option, plugin_option
+from robustbench_fl.cli.options import (
+    GivenPath,
+    axis_options,
+    complete_method,
+    data_dir_option,
+    plugin_option,
+)
 from robustbench_fl.cli.output import figure_format, format_option, print_rows, rows_text
 from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
@@ -37,7 +43,7 @@ _SHOWN_CLASSES = 20
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the world, as in a cell."
 )
 @click.option(
-    "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--figure", type=GivenPath(dir_okay=False), metavar="FILE",
     help="Also draw it: a .png or .svg with a bar of classes for each client.",
 )  # fmt: skip
 @click.option(

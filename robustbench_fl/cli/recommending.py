@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robustbench_fl.cli.options import PATH
 from robustbench_fl.cli.output import format_option
 from robustbench_fl.cli.tabling import print_of
 from robustbench_fl.core.errors import UsageError
@@ -31,7 +32,7 @@ STANDARD = ("suite", "reference-digits")
               "sample_counts, recipe, raw.  [default: nothing]")  # fmt: skip
 @click.option("--budget-ms", type=click.FloatRange(0, min_open=True), metavar="MS",
               help="Most processor time that the rule may take in a round.")  # fmt: skip
-@click.option("--results", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--results", type=PATH, metavar="DIR",
               help="The sweep to answer from.  [default: results/suite, else reference-digits]")  # fmt: skip
 @format_option
 def recommend(

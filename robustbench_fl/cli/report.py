@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_fl.cli.options import folder_argument, missing_option
+from robustbench_fl.cli.options import PATH, folder_argument, missing_option
 from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The file to write.  [default: DIR/report.html]",
 )

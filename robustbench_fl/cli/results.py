@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import folder_argument, missing_option, take_over_option
+from robustbench_fl.cli.options import PATH, folder_argument, missing_option, take_over_option
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
@@ -60,7 +60,7 @@ def unpack(folder: Path, take_over: bool) -> None:
 
 @click.command()
 @click.argument("key")
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=PATH)
 @format_option
 def show(key: str, folder: Path | None, format_: str) -> None:
     """Show one cell and the one command that makes it again.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_fl.cli.options import folder_argument
+from robustbench_fl.cli.options import PATH, folder_argument
 from robustbench_fl.cli.output import figure_format, format_option
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.tabling import cells_of, print_of, table_text
@@ -46,7 +46,7 @@ def differences(folder: Path, against: str, format_: str) -> None:
 )
 @click.option("--pairs", is_flag=True, help="Print all pairs, with Wilcoxon's test and Holm's correction.")
 @click.option(
-    "--figure", metavar="NAME", type=click.Path(path_type=Path),
+    "--figure", metavar="NAME", type=PATH,
     help="Also draw the critical-difference diagram to this file: NAME.png, NAME.svg or NAME.pdf.",
 )  # fmt: skip
 @click.option("--column-width", "columns", type=click.Choice(["one", "two"]),

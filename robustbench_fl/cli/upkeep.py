@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from robustbench_fl.cli.options import folder_argument, plugin_option, take_over_option
+from robustbench_fl.cli.options import PATH, folder_argument, plugin_option, take_over_option
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.where import Where, site_of, where_options
@@ -89,10 +89,8 @@ def clean(folder: Path, stale: bool, failed: bool, yes: bool, take_over: bool) -
 
 
 @click.command()
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new folder."
-)
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--out", required=True, type=PATH, metavar="DIR", help="The new folder.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
     """Unite folders of one sweep, such as the shards of several machines, in a new folder.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from robustbench_fl.api import Aggregator, Attack, AttackSpec, Need, build
 from robustbench_fl.api.families import at_edge, family_of
@@ -21,6 +21,8 @@ from robustbench_fl.core.settings import Settings
 from robustbench_fl.core.tuned import COMMAND, Tuned, is_tuned, tuned, untuned
 from robustbench_fl.data.locations import default_data_dir
 from robustbench_fl.sweep.config import METHOD_AXES, Grid, Sweep
+
+T = TypeVar("T")
 
 
 def expand(sweep: Sweep) -> list[Planned]:
@@ -218,22 +220,37 @@ def _model(dataset: str, model: str) -> Model | str | None:
         return reason
     if source.image_shape is None or source.n_classes is None:
         return None
-    try:
-        built: Model = family.build(source.image_shape, source.n_classes)
-    except UsageError as error:
-        return str(error)
-    return built
+
+    def network() -> Model | str:
+        try:
+            built: Model = family.build(source.image_shape, source.n_classes)
+        except UsageError as error:
+            return str(error)
+        return built
+
+    return _asked(model, "build", network)
 
 
 def _answer(name: str, ask: Callable[..., str | None], *of: Any) -> str | None:
     """Return why the method `name` cannot run, as it says itself."""
+
+    def said() -> str | None:
+        if isinstance(answer := ask(*of), str | None):
+            return answer
+        raise TypeError(f"it returned {type(answer).__name__}, neither a text nor None")
+
+    return _asked(name, ask.__name__, said)
+
+
+def _asked(name: str, what: str, answer: Callable[[], T]) -> T:
+    """Return what the method `name` says before it runs; a plug-in may raise anything."""
     try:
-        return ask(*of)
-    except RobustbenchError:
+        return answer()
+    except (RobustbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise UsageError(
-            f"{name} failed when it was asked whether it can run ({ask.__name__}): "
+            f"{name} failed when it was asked whether it can run ({what}): "
             f"{type(error).__name__}: {error}. Correct the plug-in, or leave the method out."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Plug-ins that print, fork, start processes that stay, and change what holds for all of torch."""
+"""Plug-ins that print, fork, start processes that stay, and change what holds for all methods."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ PLUGIN = """
 import os, subprocess
 from dataclasses import dataclass
 from pathlib import Path
+import numpy as np
 import torch
 from robustbench_fl.api import Aggregation, Aggregator, register
 
@@ -56,6 +57,8 @@ class LeavesDouble(Mean):
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
         torch.set_num_threads(2)
+        torch.set_default_device("meta")
+        np.seterr(all="raise")
         raise ValueError("for a reason")
 
 @register("forks")
@@ -104,9 +107,10 @@ def test_what_holds_for_all_of_torch_is_put_back_and_told(plugin: Path) -> None:
     assert "deterministic algorithms, the state of its random numbers" in said
     failed = execute(double, environment)
     assert failed.status == "failed"
-    assert "the default dtype, the number of threads, gradients" in failed.warnings[0]
+    assert "threads, gradients, the default device, NumPy's errors" in failed.warnings[0]
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
+    assert torch.get_default_device().type == "cpu"
     assert numbers(execute(mean, environment)) == numbers(right)
 
 

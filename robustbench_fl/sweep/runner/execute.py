@@ -93,7 +93,9 @@ def execute(
             parts["data"] = simulation.federation.arrays.digest
         except CellTimeout as error:
             parts = {"status": "timeout", "reason": str(error)}
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a plug-in may raise anything
             parts = _failure(error, environment)
     _end_if_forked(process)
     warned = {_printable(text, environment) for text in said}
@@ -196,12 +198,12 @@ def _out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     reason = str(error) if isinstance(error, RobustbenchError) else f"{type(error).__name__}: {error}"
     return reason.strip().partition("\n")[0][:LONGEST_REASON]
 
 
-def _failure(error: Exception, environment: Environment) -> dict[str, Any]:
+def _failure(error: BaseException, environment: Environment) -> dict[str, Any]:
     """Return what is recorded of a cell that raised."""
     return {
         "status": "oom" if _out_of_memory(error) else "failed",
