@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.api import SortedRows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _COLUMNS = 4096
 """Columns sorted at a time on a CPU; the block stays in the cache."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import centred_gram
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def main_components(rows: Tensor, count: int = 2) -> np.ndarray:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Float64 values in one block of columns on a CPU; the block stays in the cache."""
@@ -83,7 +86,7 @@ def _blocks(updates: Tensor | Sequence[Tensor], offset: Tensor | None) -> Iterat
     width = max(64, values // max(1, len(updates)))
     for start in range(0, len(updates[0]), width):
         columns = slice(start, start + width)
-        if isinstance(updates, Tensor):
+        if isinstance(updates, torch.Tensor):
             block = updates.detach()[:, columns].double()
         else:
             block = torch.stack([row[columns] for row in updates]).double()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import row_norms
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Values in one block of columns on a CPU; the block stays in the cache."""

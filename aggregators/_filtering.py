@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DUST = 1e-6
 """A spread below this share of the values is rounding of float32 rows."""

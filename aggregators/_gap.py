@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LEAST_INERTIA = 1e-12
 """Of numbers in [0, 1]; groups of equal numbers have none, and its logarithm is needed."""

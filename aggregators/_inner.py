@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerSpec, ServerView
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PASSED_ON = frozenset({Need.F, Need.SAMPLE_COUNTS})
 """What a rule may need that is asked about some of the clients: no memory, no model, no root data."""

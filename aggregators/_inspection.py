@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.api import torch_generator
 
 if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 _CHUNK = 2048

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.api import InfeasibleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Neighbours = Literal["n-f-2", "n-f-1"]
 """How many nearest others a score sums: the paper's ``n − f − 2`` or some ports' ``n − f − 1``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustbench_fl.api import LayerShapes, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def layer_columns(

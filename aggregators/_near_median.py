@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mean_near_median(block: Tensor, count: int) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction_paths import Distance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GRAPH_BYTES = 256 * 2**20
 """Memory that the graphs of the clients unrolled together may take."""

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, solve
 from robustbench_fl.aggregators._reconstruction_paths import Path, distance_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
-from torch.nn.functional import linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LowRankDistance:
@@ -120,7 +122,7 @@ class _First(_Moving):
         self.images = images
         self.gram = images @ images.mT + 1
         self.scaled_gram = rate * self.gram
-        self.base = linear(images, weight, bias)
+        self.base = torch.nn.functional.linear(images, weight, bias)
         self.deltas: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,7 +149,7 @@ class _Stacked(_Moving):
     deltas: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        z = linear(x, self.weight, self.bias)
+        z = torch.nn.functional.linear(x, self.weight, self.bias)
         if self.inputs is None:
             return z
         return torch.baddbmm(z, self.rate * (x @ self.inputs.mT + 1), self.deltas, alpha=-1)
@@ -180,7 +182,7 @@ class _Formed(_Moving):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gradient is None:
-            return linear(x, self.weight, self.bias)
+            return torch.nn.functional.linear(x, self.weight, self.bias)
         bias = self.bias - self.rate * self.bias_gradient
         return torch.baddbmm(bias, x, self._stepped().mT)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Reconstruction
 from robustbench_fl.api import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOREVER = -1
 """Round in which a ban for good ends."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from torch import Tensor
-
 from robustbench_fl.aggregators._reconstruction_lowrank import LowRankDistance
 from robustbench_fl.aggregators._reconstruction_unroll import (
     UnrolledDistance,
@@ -16,6 +14,8 @@ from robustbench_fl.aggregators._reconstruction_unroll import (
 from robustbench_fl.api import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 Path = Literal["auto", "vmap", "stacked", "lowrank"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._inner import inner_rule
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, State
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def rule_for_rest(text: str) -> Aggregator | None:

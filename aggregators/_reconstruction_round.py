@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, Yardstick, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_memory import (
@@ -25,6 +24,9 @@ from robustbench_fl.aggregators._reconstruction_paths import Distance
 from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
 from robustbench_fl.aggregators._reconstruction_virtual import LEAST, LONGEST, SLACK
 from robustbench_fl.api import LayerShapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NO_UPDATE = 1e-12
 """Norm below which an update counts as zero."""

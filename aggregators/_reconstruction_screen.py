@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators.class_sum_test import class_sums
 from robustbench_fl.api import LayerShapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SHARE = 1e-3
 """Length of the class sums, in lengths of the update, that is never held against a client."""

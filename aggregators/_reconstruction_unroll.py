@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torch import Tensor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
-Stacked = Callable[[Tensor, Tensor], Tensor]
+Stacked: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 """``stacked(params [m, P], images [m, b, ...]) -> logits [m, b, C]``."""
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 LONGEST = 200
@@ -93,7 +93,7 @@ def _one_pass(model: Model, params: Tensor, length: float, images: Tensor, label
         for low in range(0, len(labels), _BATCH):
             leaf = (params + moved).requires_grad_()
             logits = model.apply(leaf, images[low : low + _BATCH])
-            loss = functional.cross_entropy(logits, labels[low : low + _BATCH])
+            loss = torch.nn.functional.cross_entropy(logits, labels[low : low + _BATCH])
             (gradient,) = torch.autograd.grad(loss, leaf)
             moved = moved - rate * gradient
         reached = float(moved.norm())

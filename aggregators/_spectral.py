@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import eigh
 
 
 def principal_projections(gram: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -29,6 +28,8 @@ def principal_projections(gram: np.ndarray, weights: np.ndarray) -> tuple[float,
     v is ``Σ √w_i a_i (u_i − μ) / √λ`` for the top eigenvector a of the n by n matrix of the products
     ``√w_i √w_j ⟨u_i − μ, u_j − μ⟩``, so vectors as long as the rows are never formed.
     """
+    from scipy.linalg import eigh
+
     shares = weights / weights.sum()
     to_mean = gram @ shares
     products = gram - to_mean[:, None] - to_mean + shares @ to_mean

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.api import torch_generator
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 _IMAGE_RATE, _LABEL_RATE, _STEP_RATE = 0.1, 0.05, 0.05

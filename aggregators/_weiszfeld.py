@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustbench_fl.aggregators._distances import centred_gram
 from robustbench_fl.aggregators._rows import middle, row_distances, row_norms, weighted_sum
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GRAM_ROWS_PER_STEP = 4
 """The Gram matrix costs about n/4 passes over the updates, a step without it two to six."""

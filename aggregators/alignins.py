@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._directions import inner_products
 from robustbench_fl.aggregators._filtering import average_of, clipped_weights, median_deviations
@@ -15,6 +14,9 @@ from robustbench_fl.aggregators._magnitudes import row_chunks
 from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.aggregators._signs import sign_sums
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def temporal_alignment(updates: Tensor, params: Tensor) -> Tensor:

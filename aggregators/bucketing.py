@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.api import PreAggregator, ServerView, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 
 def bucketing(n: int, s: int, rng: np.random.Generator) -> Tensor:

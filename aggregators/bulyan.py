@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import chosen, krum_picks, krum_scores
 from robustbench_fl.aggregators._near_median import mean_near_median
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def bulyan(updates: Tensor, f: int) -> Tensor:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import centred_gram
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._spectral import principal_projections
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def caf(updates: Tensor, f: int) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def cge(updates: Tensor, f: int) -> Tensor:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._layers import layer_columns
 from robustbench_fl.api import OWN, Aggregation, Aggregator, LayerShapes, Need, ServerView, register
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import row_norms, shrinking
 from robustbench_fl.api import PreAggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def clip(updates: Tensor, c: float) -> Tensor:

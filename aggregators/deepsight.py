@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._density import Labels, density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
@@ -22,6 +21,8 @@ from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.api import Aggregation, Aggregator, Need, SampleKind, ServerView, register
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 Noise = Literal["together", "apart"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import centred_gram
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._spectral import principal_projections
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def dnc(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def faba(updates: Tensor, f: int) -> Tensor:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates
 from robustbench_fl.aggregators._reconstruction_memory import FedREDefenseState
@@ -30,6 +29,8 @@ from robustbench_fl.api import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 _LATER = {
     "multiple": None, "tolerated": None, "virtual": "noise", "recipe": "known",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking
 from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Values in one block of columns."""

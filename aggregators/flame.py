@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._density import density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
 from robustbench_fl.aggregators._filtering import clipped_weights
 from robustbench_fl.aggregators._rows import middle, row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register, torch_generator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 
 def flame(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
-from torch import Tensor
 
 from robustbench_fl.aggregators._inner import asked_about, check_inner, inner_rule
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _AT_REST = 1e-6
 """The fit stops once its forecast changes by less than this share."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 _KERNEL_VALUES = 2**17

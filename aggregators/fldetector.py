@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._gap import high_group
 from robustbench_fl.aggregators._hessian import hessian_product
 from robustbench_fl.aggregators._inner import asked_about, check_inner, inner_rule
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _REMOVED = 2.0
 """Score of a removed client; all others are at most 1."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

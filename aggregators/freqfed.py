@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._density import density_clusters
 from robustbench_fl.aggregators._directions import direction_distances
 from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def freqfed(updates: Tensor, offset: Tensor | None = None, *, low: float = 0.5) -> Tensor:

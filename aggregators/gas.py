@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import stacked_distances
 from robustbench_fl.aggregators._inner import inner_rule
@@ -26,6 +24,10 @@ from robustbench_fl.api import (
     ServerView,
     register,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 _BATCH_VALUES = 2**17
 """Values of shuffled columns, and of distances in them, looked at together."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._weiszfeld import iterated_weights, weiszfeld_weights
 from robustbench_fl.aggregators.median import median
 from robustbench_fl.api import Aggregation, Aggregator, FromLengths, Need, ServerView, Trial, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Start = Literal["median", "mean", "zero"]
 

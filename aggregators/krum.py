@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import (
@@ -16,6 +15,9 @@ from robustbench_fl.aggregators._krum import (
     neighbour_count,
 )
 from robustbench_fl.api import Aggregation, Aggregator, FromDistances, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def krum(updates: Tensor, f: int, *, neighbours: Neighbours = "n-f-2") -> Tensor:

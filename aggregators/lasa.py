@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor
 
 from robustbench_fl.aggregators._filtering import median_deviations
 from robustbench_fl.aggregators._layers import layer_columns
 from robustbench_fl.aggregators._magnitudes import magnitude_thresholds, row_chunks
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, LayerShapes, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Values of one block of columns."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from robustbench_fl.api import OWN, Aggregation, Aggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @register("local_only", paper=OWN, year=2026, cost="train")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._diameter import smallest_diameter
 from robustbench_fl.aggregators._distances import squared_distances
@@ -21,6 +21,9 @@ from robustbench_fl.api import (
     Trial,
     register,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MOST_LEFT_OUT = 80
 """Left-out clients up to which the hardest random distances take about a second."""

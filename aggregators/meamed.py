@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_fl.aggregators._columns import sorted_blocks
 from robustbench_fl.aggregators._near_median import mean_near_median
@@ -19,6 +17,9 @@ from robustbench_fl.api import (
     SortedRows,
     register,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def meamed(updates: Tensor, f: int) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_fl.aggregators._columns import median_of_sorted, sorted_blocks
 from robustbench_fl.api import Aggregation, Aggregator, FromOrder, ServerView, SortedRows, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def median(updates: Tensor) -> Tensor:

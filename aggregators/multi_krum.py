@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._krum import (
@@ -20,6 +19,9 @@ from robustbench_fl.aggregators._krum import (
 )
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, FromDistances, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def multi_krum(

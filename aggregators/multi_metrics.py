@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances, exact_norms
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Values compared at a time."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.api import InfeasibleError, Need, PreAggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def nnm(updates: Tensor, f: int) -> Tensor:

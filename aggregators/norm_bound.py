@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, row_norms, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, ServerView, register, torch_generator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 
 def norm_bound(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._components import main_components
 from robustbench_fl.aggregators._directions import direction_distances
@@ -16,6 +15,9 @@ from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._means import k_means
 from robustbench_fl.aggregators._rows import row_norms
 from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def rflbat(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.aggregators._signs import sign_sums
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def rlr(updates: Tensor, theta: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from robustbench_fl.aggregators._filtering import average_of
 from robustbench_fl.aggregators._gap import split_in_two
@@ -16,6 +15,8 @@ from robustbench_fl.aggregators._trajectory import synthetic_data
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 

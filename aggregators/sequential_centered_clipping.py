@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._directions import inner_products
 from robustbench_fl.aggregators._rows import middle, row_distances, row_norms, shrinking, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
-from torch import Tensor
 
 from robustbench_fl.aggregators._rows import middle, row_norms
 from robustbench_fl.aggregators._signs import sign_sums
 from robustbench_fl.api import Aggregation, Aggregator, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sign_majority(updates: Tensor, step: float | None = None) -> Tensor:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from annotated_types import Gt, Le
-from torch import Tensor
 
 from robustbench_fl.aggregators._directions import direction_distances, inner_products
 from robustbench_fl.aggregators._distances import squared_distances
 from robustbench_fl.aggregators._filtering import average_of, clipped_weights
 from robustbench_fl.aggregators._rows import middle, row_distances, row_norms, weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerSpec, ServerView, State, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK_VALUES = 2**17
 """Values whose signs are counted at a time."""

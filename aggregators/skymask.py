@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor
 
 from robustbench_fl.aggregators._components import main_components
 from robustbench_fl.aggregators._filtering import average_of
@@ -17,6 +16,8 @@ from robustbench_fl.aggregators._rows import row_norms
 from robustbench_fl.api import Aggregation, Aggregator, Need, ServerView, register
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api import Model
 
 _CHECKED = 10

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._distances import centred_gram
 from robustbench_fl.aggregators._krum import chosen
 from robustbench_fl.aggregators._rows import weighted_sum
 from robustbench_fl.api import Aggregation, Aggregator, InfeasibleError, Need, ServerView, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_SUBSETS = 200_000
 """Subsets gone through in a round at most."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval
-from torch.nn import functional
 
 from robustbench_fl.api import Attack, AttackerView, AttackSpec, Poison, SampleKind, Stamp, State, register
 from robustbench_fl.attacks._pattern import Pattern, PatternState, in_batches, pixel_range, square
@@ -44,7 +43,7 @@ def unlearned(
     """
 
     def loss(seen: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-        return functional.cross_entropy(model.apply(weights, seen), classes)
+        return torch.nn.functional.cross_entropy(model.apply(weights, seen), classes)
 
     sgd = Sgd(params, _MOMENTUM, _DECAY)
     for _ in range(epochs):
@@ -99,13 +98,13 @@ def adapted(
         other, weight = params, 0.0
         if step and epochs:
             other = unlearned(model, params, images, labels, pattern, epochs)
-            weight = balance * float(functional.cosine_similarity(other, params, dim=0))
+            weight = balance * float(torch.nn.functional.cosine_similarity(other, params, dim=0))
         for seen, classes in in_batches(images, labels, _BATCH):
             values = pattern.values.detach().requires_grad_()
             stamped, wanted = replace(pattern, values=values)(seen), torch.full_like(classes, target)
-            loss = functional.cross_entropy(model.apply(params, stamped), wanted)
+            loss = torch.nn.functional.cross_entropy(model.apply(params, stamped), wanted)
             if weight:
-                loss = loss + weight * functional.cross_entropy(model.apply(other, stamped), wanted)
+                loss = loss + weight * torch.nn.functional.cross_entropy(model.apply(other, stamped), wanted)
             (gradient,) = torch.autograd.grad(loss, values)
             moved = pattern.values - rate * gradient.sign()
             pattern = replace(pattern, values=torch.minimum(torch.maximum(moved, low), high))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
-from torch.nn import functional
 
 from robustbench_fl.api import (
     Attack,
@@ -88,10 +87,10 @@ def alternated(
     for step in range(epochs * len(parts)):
         seen, classes = parts[step % len(parts)]
         distance = ((leaf - near) * is_weight).square().sum() / 2
-        _step(honest, functional.cross_entropy(model.apply(leaf, seen), classes) + rho * distance)
+        _step(honest, torch.nn.functional.cross_entropy(model.apply(leaf, seen), classes) + rho * distance)
         if step % ratio == ratio - 1 or step == epochs * len(parts) - 1:
             before = leaf.detach().clone()
-            _step(malicious, functional.cross_entropy(model.apply(leaf, chosen), wanted))
+            _step(malicious, torch.nn.functional.cross_entropy(model.apply(leaf, chosen), wanted))
             with torch.no_grad():
                 leaf.copy_(before + (leaf - before) * torch.where(is_weight > 0, boost, 1.0))
     return leaf.detach() - params

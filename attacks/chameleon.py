@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Gt, Interval
-from torch.nn import functional
 
 from robustbench_fl.api import AttackerView, AttackSpec, State, register
 from robustbench_fl.attacks._pattern import in_batches
@@ -46,7 +45,7 @@ def contrast(features: Tensor, labels: Tensor, target: int, weight: float) -> Te
     weight : float
         How much its images count.
     """
-    unit = functional.normalize(features, dim=1)
+    unit = torch.nn.functional.normalize(features, dim=1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     logits = (unit @ unit.T / _TEMPERATURE).masked_fill(itself, -torch.inf)
     logarithms = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(itself, 0)
@@ -169,7 +168,7 @@ class Chameleon(CornerBackdoor):
             return contrast(model.features(weights, images), labels, self.target, self.weight)
 
         def classifying(images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-            return functional.cross_entropy(model.apply(weights, images), labels)
+            return torch.nn.functional.cross_entropy(model.apply(weights, images), labels)
 
         body = Sgd(start, _MOMENTUM, _DECAY)
         for epoch in range(1, self.contrastive_epochs + 1):

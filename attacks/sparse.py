@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval
-from torch.nn import functional
 
 from robustbench_fl.api import AttackerView, AttackSpec, Knowledge, State, register
 from robustbench_fl.attacks._projection import CraftedAttack
@@ -68,7 +67,7 @@ def sensitive_weights(
     kept, total = prunable.clone(), int(prunable.sum())
     for t in range(1, steps + 1):
         leaf = torch.where(kept | ~prunable, params, 0).detach().requires_grad_()
-        loss = functional.cross_entropy(model.apply(leaf, images), labels)
+        loss = torch.nn.functional.cross_entropy(model.apply(leaf, images), labels)
         (gradient,) = torch.autograd.grad(loss, leaf)
         salience = torch.where(prunable, (params * gradient).abs(), -1.0)
         left = max(1, round(share ** (t / steps) * total))

@@ -47,18 +47,14 @@ def import_all() -> None:
 def loaded(dataset: str, data_dir: Path) -> Any:
     """Return a federation, every image of which has been read."""
     from robustbench_fl.api.build import make
+    from robustbench_fl.core.cell import World
     from robustbench_fl.data.federation import make_federation
     from robustbench_fl.data.shared import shared
+    from robustbench_fl.data.spread import spread
 
-    method = make("datasets", dataset)
-    federation = make_federation(
-        shared(method, data_dir),
-        make("partitions", "iid"),
-        dataset_text=dataset,
-        partition_text="iid",
-        n_clients=20,
-        seed=0,
-    )
+    arrays = shared(make("datasets", dataset), data_dir)
+    world = World(dataset, "iid", seed=0, clients=20, root_size=None, validation=0.1)
+    federation = make_federation(arrays, spread(world, arrays))
     for images in (federation.train_images, federation.test_images):
         for low in range(0, len(images), 50):
             images[low : low + 50].sum()

@@ -19,8 +19,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from robustbench_fl.api.build import make
 from robustbench_fl.api.model import Model
+from robustbench_fl.core.cell import World
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation, make_federation
+from robustbench_fl.data.spread import spread
 from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.evaluation import evaluate
 from robustbench_fl.engine.jobs import Recipe
@@ -34,16 +36,9 @@ MODELS = {"logistic": 5.0, "mlp(hidden=[100])": 2.0, "lenet5": 1.4}
 
 def federation() -> Federation:
     dataset = f"synthetic(side=28, samples={CLIENTS * SAMPLES}, test=10000)"
-    return make_federation(
-        make("datasets", dataset).load(Path()),
-        make("partitions", "iid"),
-        dataset_text=dataset,
-        partition_text="iid",
-        n_clients=CLIENTS,
-        seed=0,
-        root_size=0,
-        validation=0.0,
-    )
+    arrays = make("datasets", dataset).load(Path())
+    world = World(dataset, "iid", seed=0, clients=CLIENTS, root_size=0, validation=0.0)
+    return make_federation(arrays, spread(world, arrays))
 
 
 class LogisticModule(nn.Sequential):

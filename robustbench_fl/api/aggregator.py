@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from robustbench_fl.api.holds import EVERY_KIND, SampleKind
 from robustbench_fl.api.needs import Need
 from robustbench_fl.api.state import State
 from robustbench_fl.core.errors import UndeclaredAccess
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from robustbench_fl.api.model import LayerShapes, Model

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-import numpy as np
 from annotated_types import Ge
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator
@@ -18,6 +17,7 @@ from robustbench_fl.api.trigger import GivenImages, RareImages, Stamp, Trigger
 from robustbench_fl.core.errors import UndeclaredAccess
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from robustbench_fl.api.model import LayerShapes, Model

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from robustbench_fl.api.holds import SampleKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ImageShape = tuple[int, ...]
 """Channels, height, width; of numbers or text, their count."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator, PreAggregator, ServerSpec, ServerView
 from robustbench_fl.api.holds import SampleKind
@@ -16,6 +15,8 @@ from robustbench_fl.api.returned import checked_mixing, checked_outcome
 from robustbench_fl.api.state import StageStates, State
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api.model import Model
 
 _BLOCK = 8192

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.api.aggregator import Aggregation
 from robustbench_fl.api.attack import Poison
@@ -16,6 +15,8 @@ from robustbench_fl.api.state import State
 from robustbench_fl.core.errors import RobustbenchError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from robustbench_fl.api.aggregator import Aggregator, PreAggregator
     from robustbench_fl.api.attack import Attack, AttackSpec
 
@@ -95,7 +96,7 @@ def checked_mixing(
     weights, following = _pair(who, returned, "weights")
     n = len(updates)
     rows = n if stage.keeps_clients else stage.n_rows(n)
-    shape = (n,) if isinstance(weights, Tensor) and weights.ndim == 1 else (rows, n)
+    shape = (n,) if isinstance(weights, torch.Tensor) and weights.ndim == 1 else (rows, n)
     _require_floats(who, "weights", weights, shape, updates.device, "torch.eye(n)")
     _require_state(who, following, state)
     return weights, following
@@ -166,7 +167,7 @@ def checked_poison(attack: Attack, poison: Any, spec: AttackSpec) -> Poison | No
             f"{who} returned the target {poison.target}. Return a class from 0 to {classes[-1]}."
         )
     mask = poison.gradient_mask
-    if mask is not None and (not isinstance(mask, Tensor) or mask.shape != (spec.n_params,)):
+    if mask is not None and (not isinstance(mask, torch.Tensor) or mask.shape != (spec.n_params,)):
         raise WrongReturn(
             f"{who} returned {_said(mask)} as gradient_mask. Return a Tensor [{spec.n_params}], one factor "
             f"a parameter."
@@ -186,7 +187,7 @@ def _pair(who: str, returned: Any, first: str) -> tuple[Any, Any]:
 def _require_floats(
     who: str, what: str, value: Any, shape: tuple[int, ...], device: torch.device, example: str
 ) -> None:
-    if isinstance(value, Tensor) and value.shape == shape and value.dtype.is_floating_point:
+    if isinstance(value, torch.Tensor) and value.shape == shape and value.dtype.is_floating_point:
         if value.device == device:
             return
         raise WrongReturn(
@@ -201,7 +202,7 @@ def _require_floats(
 
 def _require_per_client(who: str, what: str, value: Any, n: int, *, verdict: bool | None) -> None:
     """Raise unless `value` is [n]: bool for a verdict, floating for a number, either for ``None``."""
-    if isinstance(value, Tensor) and value.shape == (n,) and not value.dtype.is_complex:
+    if isinstance(value, torch.Tensor) and value.shape == (n,) and not value.dtype.is_complex:
         fits = {True: value.dtype == torch.bool, False: value.dtype.is_floating_point, None: True}[verdict]
         if fits:
             return
@@ -229,7 +230,7 @@ def _said(value: Any) -> str:
     """Return what `value` is, in words."""
     if value is None:
         return "None"
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} Tensor {list(value.shape)}"
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NUMBERS = (bool, int, float)
 """A bool is an int too, so it comes first."""
@@ -60,7 +62,7 @@ class StageStates(State):
 def _encode(name: str, value: Any, flat: dict[str, Tensor]) -> None:
     if value is None:
         flat[f"{name}:none"] = torch.empty(0)
-    elif isinstance(value, Tensor):
+    elif isinstance(value, torch.Tensor):
         flat[name] = value
     elif isinstance(value, bool | int | float):
         kind = next(kind for kind in _NUMBERS if isinstance(value, kind))

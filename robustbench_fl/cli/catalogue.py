@@ -249,22 +249,14 @@ def _attack_row(entry: Entry) -> dict[str, Any]:
 
 
 def _model_row(entry: Entry) -> dict[str, Any]:
-    shapes = {"params_1x8x8": (1, 8, 8), "params_1x28x28": (1, 28, 28), "params_3x32x32": (3, 32, 32)}
-    counts = {name: _n_params(entry, shape) for name, shape in shapes.items()}
+    from robustbench_fl.models.sizes import SHAPES, sizes
+
+    made = _made(entry)
     return {
         "name": entry.name,
-        **counts,
+        **(sizes(entry) if made else dict.fromkeys(SHAPES)),
         **_source(entry),
     }
-
-
-def _n_params(entry: Entry, shape: tuple[int, int, int]) -> int | None:
-    """Return the network's size with ten classes, ``None`` where it takes no such images."""
-    family = _made(entry)
-    try:
-        return int(family.build(shape, 10).n_params) if family else None
-    except UsageError:
-        return None
 
 
 def _made(entry: Entry) -> Any:

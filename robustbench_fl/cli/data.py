@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, data_dir_option
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.saying import say
@@ -114,15 +113,8 @@ def _row(entry: Entry, place: Path) -> dict[str, Any]:
 
 
 def _presence(dataset: Dataset, place: Path) -> str:
-    from robustbench_fl.data.sets._torchvision import TorchvisionSet
-
     if not _has_files(dataset):
         return "needs no files"
-    if isinstance(dataset, TorchvisionSet) and type(dataset).__module__.startswith("robustbench_fl."):
-        # Some sets ask torchvision for their files' names, which takes seconds to import.
-        files = remembered(["files", type(dataset).__name__], lambda: [file.path for file in dataset.files()])
-        if not all((place / file).is_file() for file in files):
-            return "no"
     try:
         dataset.prepare(place)
     except MissingDataError:

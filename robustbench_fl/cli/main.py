@@ -31,6 +31,7 @@ from robustbench_fl.cli.testing import differences, significance
 from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.foreign import on_terminal
+from robustbench_fl.core.later import load_later
 from robustbench_fl.core.version import __version__
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -87,6 +88,7 @@ class _Escaping:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 usage, 3 internal error."""
     open_streams()
+    load_later("torch")
     warnings.formatwarning = lambda said, *at, **more: warning_text(f"Warning: {on_terminal(str(said))}\n")
     try:
         code = cli(standalone_mode=False)

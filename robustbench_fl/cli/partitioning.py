@@ -20,9 +20,12 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Axes, Settings
 
 if TYPE_CHECKING:
-    from robustbench_fl.data.federation import Federation
+    from robustbench_fl.api import Arrays
+    from robustbench_fl.data.spread import Indices
     from robustbench_fl.report.canvas import Format
     from robustbench_fl.sweep.runner.environment import Environment
+
+    Clients = tuple[Indices, ...]
 
 _SHOWN_CLASSES = 20
 """Most classes that have a column each in the table for people."""
@@ -122,26 +125,31 @@ def _print_report(
     figure: Path | None,
     format_: str,
 ) -> None:
+    from robustbench_fl.api import build
     from robustbench_fl.core.cell import World
-    from robustbench_fl.sweep.runner.execute import federation_of
+    from robustbench_fl.data.shared import shared
+    from robustbench_fl.data.spread import spread
 
     form: Format = "png" if figure is None else figure_format(figure)
     world = World(dataset, split, seed, settings.clients, settings.root_size, settings.validation)
-    federation = federation_of(world, environment)
-    summary = _summary(dataset, split, federation)
-    rows = _client_rows(federation, every_class=format_ in ("csv", "json"))
+    arrays = shared(build.make("datasets", dataset), environment.data_dir)
+    clients = spread(world, arrays).clients
+    summary = _summary(dataset, split, arrays, clients)
+    rows = _client_rows(arrays, clients, every_class=format_ in ("csv", "json"))
     if format_ in ("csv", "json"):
         print_rows(rows, format_)
     else:
         say(rows_text([summary], format_) + "\n\n" + rows_text(rows, format_))
     if figure:
-        _draw(figure, form, dataset, split, seed, federation, summary)
+        _draw(figure, form, dataset, split, seed, arrays, clients, summary)
 
 
-def _summary(dataset: str, split: str, federation: Federation) -> dict[str, Any]:
+def _summary(dataset: str, split: str, arrays: Arrays, clients: Clients) -> dict[str, Any]:
     import numpy as np
 
-    report = federation.report
+    from robustbench_fl.data.heterogeneity import skew_report
+
+    report = skew_report(arrays.train_labels, clients, arrays.n_classes)
     return {
         "dataset": dataset,
         "partition": split,
@@ -154,11 +162,11 @@ def _summary(dataset: str, split: str, federation: Federation) -> dict[str, Any]
     }
 
 
-def _client_rows(federation: Federation, *, every_class: bool) -> list[dict[str, Any]]:
+def _client_rows(arrays: Arrays, clients: Clients, *, every_class: bool) -> list[dict[str, Any]]:
     from robustbench_fl.data.heterogeneity import client_skew, label_counts
 
-    labels, classes = federation.arrays.train_labels, federation.n_classes
-    counts = label_counts(labels, federation.clients, classes)
+    classes = arrays.n_classes
+    counts = label_counts(arrays.train_labels, clients, classes)
     entropy, distance = client_skew(counts)
     shown = range(classes) if every_class or classes <= _SHOWN_CLASSES else ()
     return [
@@ -180,7 +188,8 @@ def _draw(
     dataset: str,
     split: str,
     seed: int,
-    federation: Federation,
+    arrays: Arrays,
+    clients: Clients,
     summary: dict[str, Any],
 ) -> None:
     from robustbench_fl.core.files import write_atomically
@@ -188,7 +197,7 @@ def _draw(
     from robustbench_fl.report.canvas import written_as
     from robustbench_fl.report.stacks import class_stacks
 
-    counts = label_counts(federation.arrays.train_labels, federation.clients, federation.n_classes)
+    counts = label_counts(arrays.train_labels, clients, arrays.n_classes)
     note = (
         f"{summary['clients']} clients, seed {seed}; samples {summary['min']} to {summary['max']}, "
         f"median {summary['median']:g}; label entropy {summary['label_entropy']:.2f} bits, "

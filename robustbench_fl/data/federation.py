@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from robustbench_fl.api import Arrays, Partition, Samples
-from robustbench_fl.core.errors import UsageError
-from robustbench_fl.core.seeding import stream
-from robustbench_fl.core.settings import Settings
+from robustbench_fl.api import Arrays
 from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_report
 from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.data.malicious_clients import placed_order
-from robustbench_fl.data.partitions._deal import nobody_empty
 from robustbench_fl.data.rare import rarest
-from robustbench_fl.data.strata import Strata
+from robustbench_fl.data.spread import Indices, Spread
 
-Indices = NDArray[np.int64]
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,65 +150,18 @@ class Federation:
         return torch.from_numpy(positions).to(self.device)
 
 
-def make_federation(
-    arrays: Arrays,
-    partition: Partition,
-    *,
-    dataset_text: str,
-    partition_text: str,
-    n_clients: int,
-    seed: int,
-    root_size: int | None = Settings.root_size,
-    validation: float = Settings.validation,
-    device: str | torch.device = "cpu",
-) -> Federation:
-    """Take validation split and root set out of the training data and spread the rest.
-
-    Both are stratified, and the same in every cell with this data set and seed. The root set is
-    drawn after the validation split, so its size does not change the latter.
+def make_federation(arrays: Arrays, held: Spread, *, device: str | torch.device = "cpu") -> Federation:
+    """Return the data of a world on its device.
 
     Parameters
     ----------
     arrays : Arrays
         The data set.
-    partition : Partition
-        How the rest is spread.
-    dataset_text, partition_text : str
-        Canonical texts, which name the random streams.
-    n_clients : int
-        Number of clients.
-    seed : int
-        The cell's seed.
-    root_size : int, optional
-        Samples of the root set; by default one client's share: as many as a client holds on average.
-    validation : float
-        Share of the training data in the validation split, in [0, 1).
+    held : Spread
+        Who holds what of it.
     device : str or torch.device
         Where the tensors are kept.
-
-    Raises
-    ------
-    UsageError
-        If validation split and root set leave too little for the clients.
-    PartitionError
-        If a client is left without samples.
     """
-    labels, n_classes = arrays.train_labels, arrays.n_classes
-    n_validation = round(validation * len(labels))
-    if root_size is None:
-        root_size = (len(labels) - n_validation) // (n_clients + 1)
-    if n_validation + root_size + n_clients > len(labels):
-        raise UsageError(
-            f"{dataset_text} has {len(labels)} training images: too few for a validation split of "
-            f"{n_validation}, a root set of {root_size} and {n_clients} clients. "
-            f"Lower root_size, validation or clients, or use more data."
-        )
-    strata = Strata(labels, n_classes, stream("holdout", dataset_text, seed))
-    held_out, root, rest = strata.draw(n_validation), strata.draw(root_size), strata.rest()
-    split = stream("split", dataset_text, partition_text, seed)
-    columns = {name: values[rest] for name, values in arrays.columns.items()}
-    samples = Samples(labels=labels[rest], n_classes=n_classes, columns=columns)
-    parts = nobody_empty(partition.spread(samples, n_clients, split), partition_text)
 
     def store(raw: NDArray[np.uint8] | NDArray[np.float32]) -> ImageStore:
         return ImageStore(raw, full_scale=arrays.full_scale, mean=arrays.mean, std=arrays.std, device=device)
@@ -220,10 +169,10 @@ def make_federation(
     return Federation(
         arrays=arrays,
         train_images=store(arrays.train_images),
-        train_labels=torch.from_numpy(labels).to(device),
+        train_labels=torch.from_numpy(arrays.train_labels).to(device),
         test_images=store(arrays.test_images),
         test_labels=torch.from_numpy(arrays.test_labels).to(device),
-        clients=tuple(rest[part] for part in parts),
-        validation=held_out,
-        root=root,
+        clients=held.clients,
+        validation=held.validation,
+        root=held.root,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.core.seeding import stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def malicious_order(dataset_text: str, partition_text: str, seed: int, n_clients: int) -> NDArray[np.int64]:

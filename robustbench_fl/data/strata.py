@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def largest_remainder(weights: NDArray[np.float64] | NDArray[np.int64], total: int) -> NDArray[np.int64]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
 
 from robustbench_fl.api import ImageShape, LayerShapes, Model, UsageError
 
-_NORMS = (nn.GroupNorm, nn.LayerNorm)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ModuleModel(Model):
@@ -42,7 +43,7 @@ class ModuleModel(Model):
         self,
         input_shape: ImageShape,
         n_classes: int,
-        make: Callable[[], nn.Module],
+        make: Callable[[], torch.nn.Module],
         *,
         name: str,
         gain: float = 1.0,
@@ -85,8 +86,8 @@ def require_usable(model: Model, name: str) -> None:
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(f"{name} cannot take images of {shape}: {reason}") from None
-    if not isinstance(logits, Tensor) or logits.shape != (2, model.n_classes):
-        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, model.n_classes):
+        found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise UsageError(f"{name} gives {found} for 2 images, not [2, {model.n_classes}] logits.")
     gradients = torch.autograd.grad(logits.sum(), leaves, allow_unused=True)
     unused = [key for (key, _), g in zip(model.layer_shapes, gradients, strict=True) if g is None]
@@ -94,7 +95,7 @@ def require_usable(model: Model, name: str) -> None:
         raise UsageError(f"{name} leaves {len(unused)} of its parameters unused ({unused[0]} …).")
 
 
-def with_group_norm(module: nn.Module, groups: int, name: str) -> nn.Module:
+def with_group_norm(module: torch.nn.Module, groups: int, name: str) -> torch.nn.Module:
     """Return `module` with every batch normalisation replaced by group normalisation.
 
     Raises
@@ -103,7 +104,7 @@ def with_group_norm(module: nn.Module, groups: int, name: str) -> nn.Module:
         If the channels of a layer cannot be divided into `groups`.
     """
     for key, layer in list(module.named_modules()):
-        if not isinstance(layer, nn.BatchNorm2d):
+        if not isinstance(layer, torch.nn.BatchNorm2d):
             continue
         if layer.num_features % groups:
             raise UsageError(
@@ -111,16 +112,16 @@ def with_group_norm(module: nn.Module, groups: int, name: str) -> nn.Module:
                 "Give another number of groups."
             )
         parent, _, own = key.rpartition(".")
-        setattr(module.get_submodule(parent), own, nn.GroupNorm(groups, layer.num_features))
+        setattr(module.get_submodule(parent), own, torch.nn.GroupNorm(groups, layer.num_features))
     return module
 
 
-def layer_shapes_of(module: nn.Module) -> LayerShapes:
+def layer_shapes_of(module: torch.nn.Module) -> LayerShapes:
     """Return names and shapes; of a normalisation they end in ``scale`` and ``shift``."""
     shapes: list[tuple[str, tuple[int, ...]]] = []
     for key, parameter in module.named_parameters():
         parent, _, own = key.rpartition(".")
-        if isinstance(module.get_submodule(parent), _NORMS):
+        if isinstance(module.get_submodule(parent), torch.nn.GroupNorm | torch.nn.LayerNorm):
             key = f"{parent}.{'scale' if own == 'weight' else 'shift'}"
         shapes.append((key, tuple(parameter.shape)))
     return tuple(shapes)

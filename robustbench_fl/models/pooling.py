@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LARGE = 2**14
 """Values from which on the vector form wins on a CPU; below, the number of calls decides."""

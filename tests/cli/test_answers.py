@@ -63,6 +63,20 @@ def test_the_second_answer_imports_no_torch_no_torchvision_and_no_pandas(folder:
         assert again == text
 
 
+def test_the_first_answer_about_methods_and_data_loads_nothing_heavy(tmp_path: Path) -> None:
+    commands = ["list --format md", "list --groups", "data list", "describe fedredefense", "partition"]
+    script = SCRIPT.replace("found = []", "load_later('torch')\nfound = []").replace(
+        "name in sys.modules", "is_loaded(name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"from robustbench_fl.core.later import is_loaded, load_later{script}",
+         json.dumps([command.split() for command in commands]), json.dumps(HEAVY)],
+        capture_output=True, text=True, env={**os.environ, "ROBUSTBENCH_FL_CACHE": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [(code, heavy) for code, _, heavy in json.loads(done.stdout)] == [(0, [])] * len(commands)
+
+
 def test_an_answer_that_is_not_as_it_was_written_is_made_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -8,18 +8,20 @@ import torch
 
 from robustbench_fl.api import Partition
 from robustbench_fl.api.build import make
+from robustbench_fl.core.cell import World
 from robustbench_fl.core.errors import PartitionError, UsageError
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.data.images import ImageStore
 from robustbench_fl.data.malicious_clients import malicious_order, placed_order
+from robustbench_fl.data.spread import spread
 
 DIGITS = make("datasets", "digits").load(Path())
 
 
 def digits(partition: str = "iid", n_clients: int = 10, seed: int = 0, **options) -> Federation:
     method = options.pop("method", None) or make("partitions", partition)
-    texts = {"dataset_text": "digits", "partition_text": partition}
-    return make_federation(DIGITS, method, n_clients=n_clients, seed=seed, **texts, **options)
+    world = World("digits", partition, seed, n_clients, **{"root_size": None, "validation": 0.1, **options})
+    return make_federation(DIGITS, spread(world, DIGITS, method))
 
 
 def test_everything_is_used_once() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import datasets
 
+from robustbench_fl.api import registry
 from robustbench_fl.api.build import make
 from robustbench_fl.core.errors import MissingDataError, UsageError
 from robustbench_fl.data.sets import cinic10, emnist
@@ -43,7 +44,7 @@ def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     folder = tmp_path / cls.base_folder
     folder.mkdir()
     key = "labels" if n == 10 else "fine_labels"
-    images = {}
+    images, sums = {}, {}
     for part in ("train_list", "test_list"):
         known = []
         for file, _ in getattr(cls, part):
@@ -52,8 +53,11 @@ def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             known.append([file, md5(folder / file)])
             images[part] = rows.reshape(n, 3, 32, 32)
         monkeypatch.setattr(cls, part, known)
+        sums[part.removesuffix("_list")] = dict(known)
     (folder / cls.meta["filename"]).write_bytes(pickle.dumps({cls.meta["key"]: list(map(str, range(n)))}))
-    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5(folder / cls.meta["filename"])})
+    meta = {cls.meta["filename"]: md5(folder / cls.meta["filename"])}
+    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": meta[cls.meta["filename"]]})
+    monkeypatch.setattr(registry.entry("datasets", name).cls, "md5", {**sums, "names": meta})
     return name, tmp_path, folder, images
 
 
@@ -98,7 +102,18 @@ def svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         scipy.io.savemat(path, {"X": pixels(32, 32, 3, n), "y": labels})
         known[split] = [known[split][0], path.name, md5(path)]
     monkeypatch.setattr(datasets.SVHN, "split_list", known)
+    sums = {split: {known[split][1]: known[split][2]} for split in ("train", "test")}
+    monkeypatch.setattr(registry.entry("datasets", "svhn").cls, "md5", sums)
     return tmp_path
+
+
+def test_the_files_are_those_that_torchvision_knows() -> None:
+    for name, theirs in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        known = [*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])]
+        files = [(f"{theirs.base_folder}/{file}", digest) for file, digest in known]
+        assert [(file.path, file.md5) for file in make("datasets", name).files()] == files
+    sums = [tuple(datasets.SVHN.split_list[split][1:]) for split in ("train", "test")]
+    assert [(file.path, file.md5) for file in make("datasets", "svhn").files()] == sums
 
 
 def test_svhn(svhn: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Gt
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal, nobody_empty
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
 from robustbench_fl.data.strata import largest_remainder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _FLOOR = 1e-12
 _DYNAFED_SWEEPS = 1000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, PartitionError, Samples, Shown, register
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("by_column", paper="Caldas 2018", year=2018)

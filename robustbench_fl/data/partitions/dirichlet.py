@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal
 from robustbench_fl.data.strata import largest_remainder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("dirichlet", paper="Yurochkin 2019", year=2019)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, register
 from robustbench_fl.data.partitions._deal import nobody_empty
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("iid", paper="McMahan 2017", year=2017)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.strata import largest_remainder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("quantity_skew", paper="Li 2022", year=2022)

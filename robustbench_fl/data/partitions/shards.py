@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("shards", paper="McMahan 2017", year=2017)

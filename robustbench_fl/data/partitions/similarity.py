@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Partition, Shown, register
 from robustbench_fl.data.partitions._deal import nobody_empty
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("similarity", paper="Karimireddy 2020", year=2020)

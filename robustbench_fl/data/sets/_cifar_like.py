@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._torchvision import TorchvisionSet
 
@@ -24,12 +22,6 @@ class CifarLike(TorchvisionSet):
     image_shape: ClassVar[tuple[int, ...] | None] = (3, 32, 32)
     sizes: ClassVar[tuple[int, int] | None] = (50_000, 10_000)
 
-    def files(self) -> Sequence[Known]:
-        """Return the batches and the file of class names."""
-        made = self.torchvision_class()
-        known = [*made.train_list, *made.test_list, (made.meta["filename"], made.meta["md5"])]
-        return [Known(f"{made.base_folder}/{name}", md5=digest) for name, digest in known]
-
     def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:
         """Return torchvision's data set."""
         return self.torchvision_class()(data_dir, train=split == "train", **options)
@@ -41,8 +33,6 @@ class CifarLike(TorchvisionSet):
 
     def where(self, data_dir: Path, split: SplitName) -> Path:
         """Return a pattern of the split's files."""
-        made = self.torchvision_class()
-        names = made.train_list if split == "train" else made.test_list
-        name = str(names[0][0])
-        pattern = name if len(names) == 1 else name.rstrip("0123456789") + "*"
-        return data_dir / str(made.base_folder) / pattern
+        names = list(self.md5[split])
+        pattern = names[0] if len(names) == 1 else names[0].rstrip("0123456789") + "*"
+        return data_dir / self.folder / pattern

@@ -6,14 +6,16 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Arrays, Dataset, UsageError, stream
 from robustbench_fl.data.strata import Strata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SplitName = Literal["train", "test"]
 MOST_CLASSES = 32_768

@@ -7,14 +7,16 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.data.digests import open_data
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._manual import ManualSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST_BYTES = 4 * 2**30
 """Of one JSON file."""

@@ -7,13 +7,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import UsageError
 from robustbench_fl.data.digests import open_data
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST_BYTES = 8 * 2**30
 """Of one array, unpacked."""

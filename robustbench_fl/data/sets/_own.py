@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from annotated_types import Ge, Gt
-from numpy.typing import NDArray
 
 from robustbench_fl.api import MissingDataError, Place, UsageError
 from robustbench_fl.data.digests import DIGITS
 from robustbench_fl.data.locations import inside
 from robustbench_fl.data.sets._files import FileSet, SplitName
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)

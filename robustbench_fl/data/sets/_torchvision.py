@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from robustbench_fl.api import MissingDataError
 from robustbench_fl.data.digests import files_digest
 from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import FileSet, Split, SplitName
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FileSums = Mapping[SplitName | Literal["names"], Mapping[str, str]]
+"""The published MD5s of the files of each split, and of what holds the names of classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +30,14 @@ class TorchvisionSet(FileSet):
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
 
-    @abstractmethod
+    folder: ClassVar[str] = ""
+    """Where torchvision puts the files, relative to the data directory."""
+    md5: ClassVar[FileSums] = {}
+
     def files(self) -> Sequence[Known]:
         """Return the files it consists of."""
+        known = {name: digest for part in self.md5.values() for name, digest in part.items()}
+        return [Known((PurePosixPath(self.folder) / name).as_posix(), md5=known[name]) for name in known]
 
     @abstractmethod
     def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:

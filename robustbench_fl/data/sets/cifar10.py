@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustbench_fl.api import register
 from robustbench_fl.data.sets._cifar_like import CifarLike
+from robustbench_fl.data.sets._torchvision import FileSums
 
 
 @register("cifar10", paper="Krizhevsky 2009", year=2009)
@@ -43,3 +44,15 @@ class Cifar10(CifarLike):
     source: ClassVar[str] = "A. Krizhevsky, www.cs.toronto.edu/~kriz/cifar.html; no formal licence"
     mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
+    folder: ClassVar[str] = "cifar-10-batches-py"
+    md5: ClassVar[FileSums] = {
+        "train": {
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        },
+        "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
+        "names": {"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
+    }

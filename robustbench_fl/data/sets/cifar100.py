@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustbench_fl.api import register
 from robustbench_fl.data.sets._cifar_like import CifarLike
+from robustbench_fl.data.sets._torchvision import FileSums
 
 
 @register("cifar100", paper="Krizhevsky 2009", year=2009)
@@ -43,3 +44,9 @@ class Cifar100(CifarLike):
     source: ClassVar[str] = "A. Krizhevsky, www.cs.toronto.edu/~kriz/cifar.html; no formal licence"
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4865, 0.4409)
     std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
+    folder: ClassVar[str] = "cifar-100-python"
+    md5: ClassVar[FileSums] = {
+        "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
+        "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+        "names": {"meta": "7973b15100ade9c7d40fb424638fde48"},
+    }

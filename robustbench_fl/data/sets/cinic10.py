@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import MissingDataError, register
 from robustbench_fl.data.digests import listing_digest
 from robustbench_fl.data.sets._files import FileSet, Split, SplitName
 from robustbench_fl.data.sets._folders import BadImage, class_names, image_files, read_folder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 A_SPLIT = 90_000

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Shown, register
 from robustbench_fl.data.published import Known, Packed
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._torchvision import TorchvisionSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class _Facts(NamedTuple):

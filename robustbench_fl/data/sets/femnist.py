@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import register
 from robustbench_fl.data.sets._leaf import LeafSet
 from robustbench_fl.data.sets._own import pixel_statistics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @register("femnist", paper="Caldas 2018", year=2018)

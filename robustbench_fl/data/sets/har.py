@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import SampleKind, register
 from robustbench_fl.data.digests import open_data
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._manual import ManualSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FEATURES = 561
 _FOLDER = "UCI HAR Dataset"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from robustbench_fl.api import OWN, UsageError, register
 from robustbench_fl.data.digests import files_digest, open_data
@@ -21,6 +20,7 @@ from robustbench_fl.data.sets._own import OwnSet
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
+    from numpy.typing import NDArray
 
 _MOST_STATE = 1 << 20
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import Shown, register
 from robustbench_fl.data.published import Known
@@ -16,6 +15,9 @@ from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._manual import ManualSet
 from robustbench_fl.data.sets._npz import BadArrays, opened
 from robustbench_fl.data.sets._own import pixel_statistics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class _Facts(NamedTuple):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import OWN, register
 from robustbench_fl.data.digests import file_digest
 from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._npz import Archive, BadArrays, opened
 from robustbench_fl.data.sets._own import OwnSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MOST_CHANNELS = 4
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robustbench_fl.api import SampleKind, register, stream
 from robustbench_fl.data.digests import open_data
@@ -16,6 +15,9 @@ from robustbench_fl.data.sets._files import Split, SplitName
 from robustbench_fl.data.sets._manual import ManualSet
 from robustbench_fl.data.sets._npz import BadArrays, opened
 from robustbench_fl.data.strata import Strata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FEATURES, CLASSES = 600, 100
 _TEST_SHARE = 0.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robustbench_fl.api import register
-from robustbench_fl.data.published import Known
 from robustbench_fl.data.sets._files import Split, SplitName
-from robustbench_fl.data.sets._torchvision import TorchvisionSet
+from robustbench_fl.data.sets._torchvision import FileSums, TorchvisionSet
 
 
 @register("svhn", paper="Netzer 2011", year=2011)
@@ -51,11 +49,10 @@ class Svhn(TorchvisionSet):
     source: ClassVar[str] = "ufldl.stanford.edu/housenumbers; for non-commercial use only"
     mean: ClassVar[tuple[float, ...]] = (0.4377, 0.4438, 0.4728)
     std: ClassVar[tuple[float, ...]] = (0.1980, 0.2010, 0.1970)
-
-    def files(self) -> Sequence[Known]:
-        """Return the two MATLAB files."""
-        known = self.torchvision_class().split_list
-        return [Known(known[split][1], md5=known[split][2]) for split in ("train", "test")]
+    md5: ClassVar[FileSums] = {
+        "train": {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373"},
+        "test": {"test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"},
+    }
 
     def opened(self, data_dir: Path, split: SplitName, **options: Any) -> Any:
         """Return torchvision's data set."""
@@ -68,4 +65,4 @@ class Svhn(TorchvisionSet):
 
     def where(self, data_dir: Path, split: SplitName) -> Path:
         """Return the split's file."""
-        return data_dir / str(self.torchvision_class().split_list[split][1])
+        return data_dir / next(iter(self.md5[split]))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
-from numpy.typing import NDArray
 
 from robustbench_fl.api import OWN, Arrays, Dataset, register, stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _BRIGHT = 4.0
 """Full brightness in standard deviations of the noise: rare enough for a trigger to stand out."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustbench_fl.api import ImageShape, UsageError
 from robustbench_fl.models.module import ModuleModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def residual_model(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
-from torch.nn import functional
 
 from robustbench_fl.api import ImageShape, Model, ModelFamily, SampleKind, UsageError, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CharLstmModel(Model):
@@ -44,20 +45,20 @@ class CharLstmModel(Model):
     def forward(self, tensors: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the logits [b, n_classes] of texts [b, length], characters as whole numbers."""
         embedding, *layers, weight, bias = tensors
-        seen = functional.embedding(images.long(), embedding)
+        seen = torch.nn.functional.embedding(images.long(), embedding)
         for i in range(0, len(layers), 3):
             seen = _lstm(seen, layers[i], layers[i + 1], layers[i + 2])
-        return functional.linear(seen[:, -1], weight, bias)
+        return torch.nn.functional.linear(seen[:, -1], weight, bias)
 
 
 def _lstm(seen: Tensor, from_input: Tensor, from_hidden: Tensor, bias: Tensor) -> Tensor:
     """Return the hidden states [b, length, h] of one layer; gates are input, forget, cell, output."""
-    gates = functional.linear(seen, from_input, bias)
+    gates = torch.nn.functional.linear(seen, from_input, bias)
     hidden = seen.new_zeros(seen.shape[0], from_hidden.shape[1])
     cell = hidden
     states: list[Tensor] = []
     for step in gates.unbind(1):
-        taken, kept, new, shown = (step + functional.linear(hidden, from_hidden)).chunk(4, -1)
+        taken, kept, new, shown = (step + torch.nn.functional.linear(hidden, from_hidden)).chunk(4, -1)
         cell = kept.sigmoid() * cell + taken.sigmoid() * new.tanh()
         hidden = shown.sigmoid() * cell.tanh()
         states.append(hidden)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-from torch.nn import functional
+import torch
 
 from robustbench_fl.api import ImageShape, Model, ModelFamily, UsageError, register
-from robustbench_fl.models.pooling import max_pool_2x2
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SMALLEST = 4
 
@@ -41,12 +43,14 @@ class CnnModel(Model):
 
     def forward(self, tensors: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the logits [b, n_classes]."""
+        from robustbench_fl.models.pooling import max_pool_2x2
+
         maps = images
         for i in (0, 2):
-            maps = functional.conv2d(maps, tensors[i], tensors[i + 1], padding=2)
+            maps = torch.nn.functional.conv2d(maps, tensors[i], tensors[i + 1], padding=2)
             maps = max_pool_2x2(maps).relu()  # the order does not matter; this one is cheaper
-        hidden = functional.linear(maps.flatten(1), tensors[4], tensors[5]).relu()
-        return functional.linear(hidden, tensors[6], tensors[7])
+        hidden = torch.nn.functional.linear(maps.flatten(1), tensors[4], tensors[5]).relu()
+        return torch.nn.functional.linear(hidden, tensors[6], tensors[7])
 
 
 @register("cnn", paper="McMahan 2017", year=2017)

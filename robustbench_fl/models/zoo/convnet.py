@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
-from torch.nn import functional
 
 from robustbench_fl.api import ImageShape, Model, ModelFamily, UsageError, register
-from robustbench_fl.models.zoo._instance_norm import instance_norm
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ConvNetModel(Model):
@@ -64,21 +64,23 @@ class ConvNetModel(Model):
         """Return the logits [b, n_classes]."""
         maps = images
         for i, block in enumerate(self._blocks(tensors)):
-            maps = functional.conv2d(maps, block[0], block[1], padding=self._padding(i))
+            maps = torch.nn.functional.conv2d(maps, block[0], block[1], padding=self._padding(i))
             if self._normalised:
-                maps = functional.group_norm(maps, maps.shape[1], block[2], block[3])
-            maps = functional.avg_pool2d(maps.relu(), 2)
-        return functional.linear(maps.flatten(1), tensors[-2], tensors[-1])
+                maps = torch.nn.functional.group_norm(maps, maps.shape[1], block[2], block[3])
+            maps = torch.nn.functional.avg_pool2d(maps.relu(), 2)
+        return torch.nn.functional.linear(maps.flatten(1), tensors[-2], tensors[-1])
 
     def forward_stacked(self, tensors: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the logits [k, b, n_classes]: the clients side by side as groups of channels."""
+        from robustbench_fl.models.zoo._instance_norm import instance_norm
+
         k, b = images.shape[:2]
         maps = images.transpose(0, 1).reshape(b, -1, *images.shape[3:])
         for i, parts in enumerate(self._blocks(tensors)):
             block = [part.flatten(0, 1) for part in parts]
             # What is added to a whole channel, its normalisation takes away again.
             bias = None if self._normalised else block[1]
-            maps = functional.conv2d(maps, block[0], bias, padding=self._padding(i), groups=k)
+            maps = torch.nn.functional.conv2d(maps, block[0], bias, padding=self._padding(i), groups=k)
             if self._normalised:
                 maps = instance_norm(maps, block[2], block[3])
             maps = _pooled(maps.relu())

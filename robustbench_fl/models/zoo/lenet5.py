@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-from torch.nn import functional
+import torch
 
 from robustbench_fl.api import ImageShape, Model, ModelFamily, UsageError, register
-from robustbench_fl.models.pooling import max_pool_2x2
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SMALLEST = 16
 """Height and width that leave one pixel after both convolutions and poolings."""
@@ -45,13 +47,17 @@ class LeNet5Model(Model):
 
     def forward(self, tensors: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the logits [b, n_classes]."""
+        from robustbench_fl.models.pooling import max_pool_2x2
+
         maps = images
         for i in (0, 2):
-            maps = functional.conv2d(maps, tensors[i], tensors[i + 1])
+            maps = torch.nn.functional.conv2d(maps, tensors[i], tensors[i + 1])
             maps = max_pool_2x2(maps).relu()  # the order does not matter; this one is cheaper
         hidden = maps.flatten(1)
         for i in (4, 6, 8):
-            hidden = functional.linear(hidden if i == 4 else hidden.relu(), tensors[i], tensors[i + 1])
+            hidden = torch.nn.functional.linear(
+                hidden if i == 4 else hidden.relu(), tensors[i], tensors[i + 1]
+            )
         return hidden
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pydantic
 import torch
 from annotated_types import Ge
-from torch import Tensor
-from torch.nn import functional
 
 from robustbench_fl.api import ImageShape, Model, ModelFamily, SampleKind, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MlpModel(Model):
@@ -52,7 +53,7 @@ class MlpModel(Model):
         """Return the logits [b, n_classes]."""
         hidden = images.flatten(1)
         for i in range(0, len(tensors), 2):
-            hidden = functional.linear(hidden.relu() if i else hidden, tensors[i], tensors[i + 1])
+            hidden = torch.nn.functional.linear(hidden.relu() if i else hidden, tensors[i], tensors[i + 1])
         return hidden
 
     def forward_stacked(self, tensors: Sequence[Tensor], images: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from annotated_types import Ge
 
 from robustbench_fl.api import ImageShape, ModelFamily, register
 from robustbench_fl.models.module import ModuleModel
-from robustbench_fl.models.zoo._resnet import residual_model
 
 
 @register("resnet18", paper="He 2016", year=2016)
@@ -47,6 +46,8 @@ class ResNet18(ModelFamily):
         UsageError
             If the width cannot be divided into the groups.
         """
+        from robustbench_fl.models.zoo._resnet import residual_model
+
         return residual_model(
             "resnet18",
             input_shape,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
-from torch import nn
 
 from robustbench_fl.api import ImageShape, ModelFamily, Shown, UsageError, did_you_mean, register
 from robustbench_fl.models.module import ModuleModel, require_usable, with_group_norm
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _CHANNELS = 3
+_USUAL = "resnet18"
 
 
 @register("torchvision", paper="TorchVision maintainers 2016", year=2016)
@@ -39,7 +42,7 @@ class Torchvision(ModelFamily):
        Machine Learning", ICML 2020, Section 5.
     """
 
-    name: Annotated[str, Shown()] = "resnet18"
+    name: Annotated[str, Shown()] = _USUAL
     groups: Annotated[int, Ge(1)] = 2
 
     member: ClassVar[str] = "name"
@@ -47,6 +50,8 @@ class Torchvision(ModelFamily):
 
     def __post_init__(self) -> None:
         """Refuse names that torchvision does not know."""
+        if self.name == _USUAL:  # every torchvision has it, and importing it takes seconds
+            return
         from torchvision import models
 
         known = models.list_models(module=models)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge
-from torch import nn
 
 from robustbench_fl.api import ImageShape, ModelFamily, UsageError, register
 from robustbench_fl.models.module import ModuleModel
@@ -71,15 +71,15 @@ class Vgg11(ModelFamily):
             gain=1.0 if self.norm else math.sqrt(6),
         )
 
-    def _module(self, input_shape: ImageShape, n_classes: int) -> nn.Module:
+    def _module(self, input_shape: ImageShape, n_classes: int) -> torch.nn.Module:
         before, height, width = input_shape
-        layers: list[nn.Module] = []
+        layers: list[torch.nn.Module] = []
         for stage in _FACTORS:
             for channels in (factor * self.width for factor in stage):
-                layers.append(nn.Conv2d(before, channels, 3, padding=1))
-                layers += [nn.GroupNorm(self.groups, channels)] if self.norm else []
-                layers.append(nn.ReLU())
+                layers.append(torch.nn.Conv2d(before, channels, 3, padding=1))
+                layers += [torch.nn.GroupNorm(self.groups, channels)] if self.norm else []
+                layers.append(torch.nn.ReLU())
                 before = channels
-            layers.append(nn.MaxPool2d(2))
+            layers.append(torch.nn.MaxPool2d(2))
         pixels = (height // _SMALLEST) * (width // _SMALLEST)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * pixels, n_classes))
+        return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(before * pixels, n_classes))

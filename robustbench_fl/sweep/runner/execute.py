@@ -29,6 +29,7 @@ from robustbench_fl.core.provenance import without_paths
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.data.shared import shared
+from robustbench_fl.data.spread import spread
 from robustbench_fl.engine.outcome import outcome
 from robustbench_fl.engine.simulation import Methods, Simulation
 from robustbench_fl.sweep.runner.checkpoints import Checkpoint, both
@@ -270,17 +271,8 @@ def _arrays(dataset: str, data_dir: Path, download: bool) -> Arrays:
 @lru_cache(maxsize=1)
 def federation_of(world: World, environment: Environment) -> Federation:
     """Return the federation of a world; neighbouring cells of a sweep mostly share it."""
-    return make_federation(
-        _arrays(world.dataset, environment.data_dir, environment.download),
-        build.make("partitions", world.partition),
-        dataset_text=build.content_text("datasets", world.dataset),
-        partition_text=world.partition,
-        n_clients=world.clients,
-        seed=world.seed,
-        root_size=world.root_size,
-        validation=world.validation,
-        device=environment.device,
-    )
+    arrays = _arrays(world.dataset, environment.data_dir, environment.download)
+    return make_federation(arrays, spread(world, arrays), device=environment.device)
 
 
 @contextmanager

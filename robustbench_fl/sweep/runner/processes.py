@@ -29,6 +29,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from robustbench_fl.api import registry
 from robustbench_fl.core.errors import RobustbenchError
+from robustbench_fl.core.later import is_loaded, load_later
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class MethodProcess:
         self._process: BaseProcess | None = None
 
     def __enter__(self) -> Self:
-        if self._ready_for and "torch" not in sys.modules:
+        if self._ready_for and not is_loaded("torch"):
             self._started()
         return self
 
@@ -126,7 +127,7 @@ class MethodProcess:
         Exception
             Whatever the function raised.
         """
-        if "torch" in sys.modules:
+        if is_loaded("torch"):
             for path in self._plugins:
                 registry.load_plugin(path)
             with contextlib.redirect_stdout(sys.stderr):
@@ -177,6 +178,7 @@ class MethodProcess:
 
 def _begin(ready_for: str | None) -> None:
     follow_parent()
+    load_later("torch")  # what is asked of methods here rarely computes
     os.dup2(2, 1)  # what methods print, native code too: standard output is for what was asked
     if ready_for:
         importlib.import_module(ready_for)
