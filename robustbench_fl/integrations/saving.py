@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -98,7 +99,17 @@ def load_saved(path: Path) -> tuple[Saved, dict[str, Tensor]]:
         if text.pop("format", None) != _FORMAT or set(text) != {field.name for field in fields(Saved)}:
             raise ValueError("it was saved by another version")
         return Saved(**text), tensors
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"The file {str(path)!r} cannot be used: {error}. Begin anew.") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,19 @@ class BadImage(Exception):
 
 def image_files(folder: Path) -> list[Path]:
     """Return all files in the class folders below `folder`, sorted."""
-    return sorted(path for path in folder.glob("*/**/*") if path.is_file())
+    return sorted(path for name in class_names(folder) for path in _files(folder / name) if path.is_file())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, folder by folder; a folder that links reach again is left out."""
+    seen = set()
+    for root, below, names in os.walk(folder, followlinks=True):
+        below.sort()
+        if (real := os.path.realpath(root)) in seen:
+            below.clear()  # a link that leads back would have no end
+            continue
+        seen.add(real)
+        yield from (Path(root) / name for name in sorted(names))
 
 
 def class_names(folder: Path) -> list[str]:
@@ -80,12 +93,10 @@ def read_folder(folder: Path, *, side: int, grey: bool = False, resize: bool = F
 
 def _listed(folder: Path) -> list[Path]:
     """Return the pictures of one class, folder by folder, each sorted by name."""
-    found = [
-        Path(root) / name
-        for root, _, names in sorted(os.walk(folder, followlinks=True))
-        for name in sorted(names)
-        if name.lower().endswith(ENDINGS)
-    ]
+    found = sorted(
+        (path for path in _files(folder) if path.name.lower().endswith(ENDINGS)),
+        key=lambda path: (str(path.parent), path.name),
+    )
     if not found:
         raise BadImage(folder, f"it holds no picture whose name ends in {', '.join(ENDINGS)}")
     return found

@@ -86,7 +86,10 @@ def _header(name: str, member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dty
     if length > _LONGEST_HEADER:
         raise BadArrays(f"{name} has a header of {length:,} bytes")
     member.seek(-digits, 1)
-    shape, fortran, dtype = read(member)
+    try:
+        shape, fortran, dtype = read(member)
+    except Exception as error:  # Python's parser reads it, which fails in many ways
+        raise BadArrays(f"{name} has a header that is none ({type(error).__name__})") from error
     if dtype.hasobject:
         raise BadArrays(f"{name} holds Python objects, which are not read; write it as numbers or texts")
     return shape, fortran, dtype
