@@ -12,6 +12,7 @@ import click
 from robustbench_fl.cli.answers import UNTRUSTED
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
+from robustbench_fl.cli.claims import check_claim, claim
 from robustbench_fl.cli.comparing import badge, compare
 from robustbench_fl.cli.data import data
 from robustbench_fl.cli.env import env, version_text
@@ -60,8 +61,8 @@ def cli() -> None:
 
 for command in (
     sweep, pilot, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance,
-    compare, badge, recommend, show, failures, tables, report, figures, merge, verify, recover, clean,
-    pack, unpack, list_, describe, check, data, partition, env,
+    compare, badge, recommend, show, failures, tables, report, figures, claim, check_claim, merge, verify,
+    recover, clean, pack, unpack, list_, describe, check, data, partition, env,
 ):  # fmt: skip
     cli.add_command(command)
 

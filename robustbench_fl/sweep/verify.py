@@ -13,6 +13,9 @@ from robustbench_fl.core.seeding import stream
 from robustbench_fl.core.status import COUNTED
 from robustbench_fl.store import Store
 
+NO_PLUGIN, OTHER_CODE, OTHER_VERSION = "no plug-in", "other code", "other version"
+"""Why a cell cannot be run as it was."""
+
 
 def sampled(store: Store, count: int, seed: int) -> list[dict[str, Any]]:
     """Return a sample of a folder's finished cells, the same for the same cells and seed.
@@ -46,12 +49,12 @@ def planned_again(records: Iterable[Mapping[str, Any]]) -> dict[str, Planned | s
         except UsageError:
             if not code_in(stored):
                 raise
-            found[key] = "no plug-in"
+            found[key] = NO_PLUGIN
             continue
         if planned.cell.key == key:
             found[key] = planned
         else:
-            found[key] = "other code" if code_in(planned.cell.identity) else "other version"
+            found[key] = OTHER_CODE if code_in(planned.cell.identity) else OTHER_VERSION
     return found
 
 
