@@ -41,6 +41,8 @@ class FedREDefenseState(State):
         Global parameters of the first round, where a direction is told by them.
     slack : float
         Length of the sum over the classes that an update may have; follows from virtual clients.
+    spikes : dict
+        Round of the last update of clients in which it was too long.
     rest : State or None
         State of the rule for the clients that are left.
     """
@@ -56,6 +58,7 @@ class FedREDefenseState(State):
     evidence: dict[int, float] = field(default_factory=dict)
     origin: Tensor | None = None
     slack: float = 0.0
+    spikes: dict[int, int] = field(default_factory=dict)
     rest: State | None = None
 
 

@@ -21,7 +21,13 @@ from robustbench_fl.aggregators._reconstruction_memory import (
     starts_anew,
 )
 from robustbench_fl.aggregators._reconstruction_paths import Distance
-from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
+from robustbench_fl.aggregators._reconstruction_screen import (
+    common,
+    goes_back,
+    shortened,
+    too_long,
+    unlike_training,
+)
 from robustbench_fl.aggregators._reconstruction_virtual import LEAST, LONGEST, SLACK
 from robustbench_fl.api import LayerShapes
 
@@ -103,6 +109,8 @@ class Verdict:
         Suspicion, and E (NaN for banned clients).
     iterations : Tensor [n]
         Evaluations of E (NaN for banned clients).
+    updates : Tensor [n, P]
+        What is to be aggregated of those who are not rejected: their updates, some of them shortened.
     state : FedREDefenseState
         For the next round.
     """
@@ -111,6 +119,7 @@ class Verdict:
     scores: Tensor
     errors: Tensor
     iterations: Tensor
+    updates: Tensor
     state: FedREDefenseState
 
 
@@ -139,6 +148,12 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     if virtual and test.class_sums == "zero" and bool((candidates & ~known).any()):
         state = replace(state, slack=SLACK * float(common(virtual(), given.layer_shapes).max()))
     odd = _odd(test, given, state, lengths, candidates)
+    long = _long(test, lengths, candidates & ~odd)
+    spiked = torch.tensor([c in state.spikes for c in clients], device=device)
+    spikes = long & known & ~spiked
+    odd |= long & ~spikes
+    if spikes.any():
+        updates = shortened(updates, lengths, spikes, candidates & ~odd & ~spikes)
     rows = (candidates & ~odd).nonzero().flatten()
     who = [clients[i] for i in rows.tolist()]
 
@@ -160,6 +175,8 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     evidence, accused = _weigh(test, judged, failed[~banned].tolist(), state.evidence)
     state = forget(state, [c for c, out in zip(clients, odd.tolist(), strict=True) if out])
     state = remember(state, found, updates[rows], who, failed[rows].tolist(), test.retest)
+    seen = {c: round for c, spike in zip(clients, spikes.tolist(), strict=True) if spike}
+    seen |= {c: before for c, before in state.spikes.items() if c not in judged}
     bans = {c: until for c, until in state.banned.items() if until == FOREVER or until > round}
     if test.ban != "round":
         until = FOREVER if test.ban == "forever" else round + 1 + test.ban
@@ -169,7 +186,8 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
         scores=_scores(test, errors, used, failed, banned),
         errors=errors,
         iterations=iterations,
-        state=replace(state, banned=bans, evidence=evidence),
+        updates=updates,
+        state=replace(state, banned=bans, evidence=evidence, spikes=seen),
     )
 
 
@@ -179,17 +197,22 @@ def _drawn(state: FedREDefenseState) -> Tensor:
 
 
 def _odd(test: Test, given: Round, state: FedREDefenseState, lengths: Tensor, candidates: Tensor) -> Tensor:
-    """Return whose update need not be reconstructed to see that no client trained it [n]."""
+    """Return whose update has class sums or a direction that no training gives it [n]."""
     odd = torch.zeros_like(candidates)
     if test.class_sums == "zero":
         sums = common(given.updates, given.layer_shapes)
         odd |= candidates & unlike_training(sums, lengths, state.slack)
     if given.travelled is not None:
         odd |= candidates & goes_back(given.updates, lengths, given.travelled)
-    if test.longest is not None:
-        left = candidates & ~odd
-        odd[left] = too_long(lengths[left], test.longest)
     return odd
+
+
+def _long(test: Test, lengths: Tensor, left: Tensor) -> Tensor:
+    """Return who among those `left` sends too much [n]."""
+    long = torch.zeros_like(left)
+    if test.longest is not None:
+        long[left] = too_long(lengths[left], test.longest)
+    return long
 
 
 def _measured(
@@ -221,7 +244,8 @@ def _measured(
     measure = Yardstick(rows=len(yardstick), multiple=multiple, least=LEAST)
     everybody = torch.cat([yardstick, updates[rows]])
     again = _solve(test, distance, everybody, (images, labels, steps), budget, measure)
-    return _merged(found, again.rows(slice(len(yardstick), None)), rows)
+    found = _merged(found, again.rows(slice(len(yardstick), None)), rows)
+    return _second_attempt(test, distance, updates, state, found, int(again.budget[-1]))
 
 
 def _reconstruct(
@@ -232,7 +256,7 @@ def _reconstruct(
     state: FedREDefenseState,
     only_known: bool = False,
 ) -> Reconstruction:
-    """Return the reconstructions, restarts included; of the known clients only, if so asked."""
+    """Return the reconstructions, second attempts included; of the known clients only, if so asked."""
     fresh = _fresh(test, distance, updates, _drawn(state))
     known = [not starts_anew(state, c, test.retest) for c in who]
     images, labels, steps = (part.clone() for part in fresh)
@@ -247,13 +271,25 @@ def _reconstruct(
         [test.later_budget if old else first for old in known], dtype=torch.int64, device=updates.device
     )
     found = _solve(test, distance, updates, (images, labels, steps), budget)
+    return found if only_known else _second_attempt(test, distance, updates, state, found, first)
+
+
+def _second_attempt(
+    test: Test,
+    distance: Distance,
+    updates: Tensor,
+    state: FedREDefenseState,
+    found: Reconstruction,
+    budget: int,
+) -> Reconstruction:
+    """Return `found`, those who failed reconstructed once more from another draw, if the test allows it."""
     failed = _fails(found.errors, test)
-    if only_known or not (test.restart and failed.any()):
+    if not (test.restart and failed.any()):
         return found
     assert state.spare is not None
     again = updates[failed]
-    more = torch.full_like(budget[failed], test.first_budget)
     start = _fresh(test, distance, again, state.spare)
+    more = torch.full_like(found.budget[failed], budget)
     return _merged(found, _solve(test, distance, again, start, more), failed)
 
 

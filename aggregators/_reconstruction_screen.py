@@ -94,6 +94,28 @@ def too_long(lengths: Tensor, factor: float) -> Tensor:
     return beyond > max(math.log(factor), _SPREADS * spread)
 
 
+def shortened(updates: Tensor, lengths: Tensor, which: Tensor, others: Tensor) -> Tensor:
+    """Return a copy of the updates [n, P], some made as long as the longest of the others.
+
+    Parameters
+    ----------
+    updates, lengths : Tensor [n, P], [n]
+        Of all clients.
+    which, others : bool Tensor [n]
+        Whose updates are too long, and whose are not.
+
+    Examples
+    --------
+    >>> updates = torch.tensor([[0.0, 1.0], [1.5, 2.0], [6.0, 8.0]])
+    >>> long = torch.tensor([False, False, True])
+    >>> shortened(updates, updates.norm(dim=1), long, ~long).tolist()
+    [[0.0, 1.0], [1.5, 2.0], [1.5, 2.0]]
+    """
+    kept = updates.clone()
+    kept[which] *= (lengths[others].max() / lengths[which])[:, None]
+    return kept
+
+
 def goes_back(updates: Tensor, lengths: Tensor, travelled: Tensor) -> Tensor:
     """Return whose update mostly undoes what the model has learned, as a bool Tensor [n].
 

@@ -101,7 +101,7 @@ class FedREDefense(Aggregator):
         all updates resembles training, and synthetic data once learned help it ever after.
     restart : bool
         Beyond the paper. A client that fails gets a second attempt from fresh synthetic data
-        (another draw) and the first budget.
+        (another draw) and the first budget, the one measured in the round where one is.
     decision : {"round", "sequential"}
         Beyond the paper. Who fails is rejected for the round in either case. ``round`` bans at
         once; ``sequential`` bans when the log-likelihood ratio over the rounds, of failing 80 %
@@ -131,7 +131,9 @@ class FedREDefense(Aggregator):
         above 0.5, as is that of a multiple of it. The server remembers that model.
     longest : float, optional
         Rejects updates longer than so many medians of the round's, or than four robust standard
-        deviations of the logarithms, whichever is more. The automatic step follows every length.
+        deviations of the logarithms, whichever is more. The automatic step follows every length. At a
+        large learning rate honest training spikes now and then: whoever has passed before has one such
+        update made as long as the longest of the others, and is rejected for the next if that follows.
 
     Notes
     -----
@@ -222,6 +224,8 @@ class FedREDefense(Aggregator):
         stored = {name: value for name, value in values.items() if _LATER.get(name, _ABSENT) != value}
         if self.auto_step is None:
             stored["auto_step"] = PRESETS[self.preset].auto_step
+        if self.restart and self._measures:
+            stored["restart"] = "measured"  # cells from before got no second attempt
         return stored
 
     @property
@@ -281,7 +285,7 @@ class FedREDefense(Aggregator):
             test = replace(test, class_sums="any")
         verdict = judge(test, given, state)
         outcome, rest_state = aggregate_rest(
-            rule_for_rest(self.rest), updates, view, ~verdict.rejected, state.rest
+            rule_for_rest(self.rest), verdict.updates, view, ~verdict.rejected, state.rest
         )
         aggregation = replace(
             outcome,

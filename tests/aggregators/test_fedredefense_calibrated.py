@@ -158,6 +158,21 @@ def test_too_long_is_told_by_the_median_and_the_spread() -> None:
     assert too_long(torch.tensor([-2.0, -1.0, 0.0, 1.0, 6.0]).exp(), 3.0).tolist() == [False] * 4 + [True]
 
 
+def test_one_spike_of_a_known_client_is_shortened_and_a_second_in_a_row_rejected() -> None:
+    spike = torch.cat([HONEST[:7], 5 * HONEST[7:]])
+    assert rejected(Server().play(spike)) == [7]  # nothing is known of it yet
+    server = Server()
+    for _ in range(2):  # an ordinary round between two spikes
+        server.play(HONEST)
+        outcome = server.play(spike)
+        assert rejected(outcome) == []
+        longest = HONEST[:7].norm(dim=1).max()
+        short = HONEST[7] * (longest / HONEST[7].norm())
+        torch.testing.assert_close(outcome.aggregate, torch.cat([HONEST[:7], short[None]]).mean(0))
+    assert rejected(server.play(spike)) == [7]
+    assert server.state.banned == {7: -1}
+
+
 class Problem:
     """Reconstruction from the calibrated start."""
 
@@ -229,6 +244,18 @@ def test_who_uses_up_the_later_budget_goes_on_beside_virtual_clients() -> None:
     assert server.trainings == 2
     assert rejected(outcome) == []
     assert (outcome.diagnostics["iterations"] > 1).any()
+
+
+def test_a_restart_has_the_budget_that_was_measured_once_more() -> None:
+    noise = HONEST[0].norm() * torch.nn.functional.normalize(torch.randn(1, MODEL.n_params), dim=1)
+    once, twice = Server(class_sums="any"), Server(class_sums="any", restart=True)
+    first, second = (server.play(torch.cat([HONEST, noise])) for server in (once, twice))
+    assert rejected(first) == rejected(second) == [8]
+    assert torch.equal(first.diagnostics["iterations"][:8], second.diagnostics["iterations"][:8])
+    assert second.diagnostics["iterations"][8] == 2 * first.diagnostics["iterations"][8]
+    keys = [resolved(server.rule)["restart"] for server in (once, twice)]
+    assert keys == [False, "measured"]
+    assert resolved(FedREDefense(preset="fast", restart=True))["restart"] is True
 
 
 def test_needs_follow_what_is_measured() -> None:
