@@ -3,8 +3,9 @@
 Run ``OMP_NUM_THREADS=1 python benchmarks/calibration.py record digits >> docs/fedredefense_iterations.csv``
 for a data set (``fashion_mnist`` and ``cifar10`` with ``--data-dir``), then ``… draw``. The server takes the
 mean of the honest updates. In rounds 1 and 5 all clients, what each attack would send, and three virtual
-clients of each kind are reconstructed from fresh synthetic data until E < 0.6, in at most 120 iterations;
-``0`` stands for none of them.
+clients of each kind are reconstructed from fresh synthetic data until E < 0.6, in at most 150 iterations,
+which every client is granted; ``0`` stands for none of them. ``refused`` says by what the rule rejects an
+update without a reconstruction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +24,8 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
-from robustbench_fl.aggregators._reconstruction_screen import common
-from robustbench_fl.aggregators._reconstruction_virtual import smoothed
+from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
+from robustbench_fl.aggregators._reconstruction_virtual import LEAST, SLACK, smoothed
 from robustbench_fl.api.build import make
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.engine.simulation import Simulation
@@ -42,8 +44,9 @@ RECIPES = ((0.001, 1), (0.01, 1), (0.05, 1), (0.1, 1), (0.01, 2), (0.05, 5))
 ATTACKS = (
     "min_max", "min_sum", "fang_trimmed_mean", "alie", "alie(z=1.5)", "mpaf", "mpaf(target=random)",
 )  # fmt: skip
-ROUNDS, MOST = (0, 4), 120
-COLUMNS = ["dataset", "alpha", "lr", "local_epochs", "round", "who", "iterations", "class_sums"]
+ROUNDS, MOST = (0, 4), LEAST
+COLUMNS = ["dataset", "alpha", "lr", "local_epochs", "round", "who", "iterations", "class_sums", "refused"]
+COLOURS = {"honest": "#0072B2", "virtual": "#009E73", "crafted": "#D55E00", "refused at once": "0.65"}
 
 
 def simulation(name: str, alpha: float, lr: float, epochs: int, seed: int, data_dir: Path) -> Simulation:
@@ -91,6 +94,20 @@ def iterations(at: Simulation, updates: Tensor, images: Tensor) -> list[int]:
     return torch.where(found.errors < 0.6, found.iterations, 0).tolist()
 
 
+def refused(
+    at: Simulation, sent: Tensor, honest: Tensor, travelled: Tensor, noise: Tensor
+) -> tuple[list[float], list[str]]:
+    """Return class sums as shares of the updates' lengths, and by what each is refused, if it is."""
+    sums, lengths = common(sent, at.model.layer_shapes), sent.norm(dim=1)
+    slack = SLACK * float(common(noise, at.model.layer_shapes).max())
+    unlike = unlike_training(sums, lengths, slack)
+    back = goes_back(sent, lengths, travelled)
+    long = too_long(torch.cat([lengths, honest.norm(dim=1)]), 3.0)[: len(sent)]
+    reasons = ["class sums" if a else "direction" if b else "length" if c else ""
+               for a, b, c in zip(unlike, back, long, strict=True)]  # fmt: skip
+    return (sums / lengths.double()).tolist(), reasons
+
+
 def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
     """Yield the table's rows for a data set."""
     for alpha in (0.1, 1.0):
@@ -100,18 +117,21 @@ def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
             draw = torch_generator(stream("calibration", seed))
             images = torch.randn(at.model.n_classes, *at.model.input_shape, generator=draw)
             images *= math.sqrt(64 / math.prod(at.model.input_shape))
+            origin = at.params
             for number in range(max(ROUNDS) + 1):
                 at.attack = first
                 clients = np.arange(at.settings.clients)
                 honest = at._updates(clients, clients[:0])
                 if number in ROUNDS:
-                    for who, updates in groups(at, states, honest, clients).items():
+                    everybody = groups(at, states, honest, clients)
+                    noise = torch.cat([everybody["white noise"], everybody["smooth noise"]])
+                    for who, updates in everybody.items():
                         sent = updates[updates.norm(dim=1) > 1e-12]
                         if not len(sent):  # mpaf's first update is zero
                             continue
-                        shares = (common(sent, at.model.layer_shapes) / sent.double().norm(dim=1)).tolist()
-                        for count, share in zip(iterations(at, sent, images), shares, strict=True):
-                            yield [name, alpha, lr, epochs, number + 1, who, count, f"{share:.1e}"]
+                        shares, why = refused(at, sent, honest, at.params - origin, noise)
+                        for count, share, by in zip(iterations(at, sent, images), shares, why, strict=True):
+                            yield [name, alpha, lr, epochs, number + 1, who, count, f"{share:.1e}", by]
                 at.last_step = honest.mean(0)
                 at.params, at.round = at.params + at.last_step, at.round + 1
 
@@ -120,29 +140,41 @@ def draw() -> None:
     """Draw the table: one panel a data set, honest clients against everybody else."""
     import matplotlib.pyplot as plt
     import pandas as pd
+    from matplotlib.lines import Line2D
 
-    table = pd.read_csv(TABLE)
+    table = pd.read_csv(TABLE, keep_default_na=False)
     names = list(dict.fromkeys(table.dataset))
-    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 4.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 4.8), sharey=True, squeeze=False)
     order = list(dict.fromkeys(table.who))[::-1]
     for axis, name in zip(axes[0], names, strict=True):
         own = table[table.dataset == name]
         for at, who in enumerate(order):
-            counts = own[own.who == who].iterations.to_numpy()
+            rows = own[own.who == who]
+            counts, gone = rows.iterations.to_numpy(), (rows.refused != "").to_numpy()
             spread = np.random.default_rng(0).uniform(-0.28, 0.28, len(counts))
-            colour = "#0072B2" if who == "honest" else "#009E73" if "noise" in who else "#D55E00"
-            reached = counts > 0
-            axis.scatter(counts[reached], at + spread[reached], s=5, alpha=0.5, color=colour, linewidths=0)
-            never = int((~reached).sum())
+            kind = "honest" if who == "honest" else "virtual" if "noise" in who else "crafted"
+            for colour, some in ((COLOURS[kind], ~gone), (COLOURS["refused at once"], gone)):
+                seen = some & (counts > 0)
+                axis.scatter(counts[seen], at + spread[seen], s=5, alpha=0.6, color=colour, linewidths=0)
+            never = int((counts == 0).sum())
             if never:
-                axis.text(MOST + 6, at, f"{never} of {len(counts)}", va="center", fontsize=7, color=colour)
-        axis.set(title=name, xlabel="iterations until E < 0.6", yticks=range(len(order)), xlim=(0, MOST + 42))
-        axis.set_yticklabels(order)
+                axis.text(MOST + 6, at, f"{never} of {len(counts)}", va="center", fontsize=7)
+        axis.set(title=name, xlabel="iterations until E < 0.6", yticks=range(len(order)), xlim=(0, MOST + 52))
+        axis.set_yticklabels([_with_reason(who, table) for who in order])
         axis.axvline(MOST, color="0.7", linewidth=0.8)
         axis.set_ylim(-0.7, len(order) + 0.1)
         axis.text(MOST + 6, len(order) - 0.4, "never", fontsize=7)
-    figure.tight_layout()
+    dots = [Line2D([], [], marker="o", linestyle="", color=c, markersize=4) for c in COLOURS.values()]
+    figure.legend(dots, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(TABLE.with_suffix(".png"), dpi=110)
+
+
+def _with_reason(who: str, table: Any) -> str:
+    """Return the name, beneath it by what such updates are refused at once, and how many of them."""
+    rows = table[table.who == who]
+    counts = rows.refused[rows.refused != ""].value_counts()
+    return "\n".join([who, *(f"{reason}: {count} of {len(rows)}" for reason, count in counts.items())])
 
 
 def main() -> None:
