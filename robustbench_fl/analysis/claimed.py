@@ -8,7 +8,8 @@ holds several makes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -33,17 +34,36 @@ _ORIGIN = ("versions", "hardware", "engine", "device", "commit", "dirty")
 Records = Sequence[Mapping[str, Any]]
 
 
-def rules_of(records: Records) -> list[str]:
-    """Return the rules of records as tables name them, in the order of the plan."""
-    return list(dict.fromkeys(record["labels"]["aggregator"] for record in standing(records)))
+@dataclass(frozen=True)
+class Part:
+    """A folder's sweep.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    table : mapping
+        Of its ``sweep.toml``.
+    records : sequence of mappings
+        One record for every planned cell.
+    main : bool
+        Whether it counts in the numbers over all blocks.
+    """
+
+    name: str
+    table: Mapping[str, Any]
+    records: Records
+    main: bool = True
+
+
+def rules_of(parts: Iterable[Part]) -> list[str]:
+    """Return the rules of sweeps as tables name them, in the order of the plans."""
+    found = (record for part in parts for record in standing(part.records))
+    return list(dict.fromkeys(record["labels"]["aggregator"] for record in found))
 
 
 def claim_of(
-    rule: str,
-    records: Records,
-    sweep: Mapping[str, Any],
-    code: Mapping[str, str],
-    suite: Mapping[str, Any] | None = None,
+    rule: str, parts: Sequence[Part], code: Mapping[str, str], suite: Mapping[str, Any] | None = None
 ) -> Claim:
     """Return the claim of a rule.
 
@@ -51,10 +71,8 @@ def claim_of(
     ----------
     rule : str
         As tables name it.
-    records : sequence of mappings
-        One record for every planned cell of the folder.
-    sweep : mapping
-        The table of its ``sweep.toml``.
+    parts : sequence of Part
+        The sweeps that its cells are of; one that does not have the rule is left out.
     code : mapping
         Digests of the code of the rule's parts, by name.
     suite : mapping, optional
@@ -65,30 +83,38 @@ def claim_of(
     ClaimError
         If a cell of the rule has no result, or records contradict each other.
     """
-    rules = [rule] if rule == PLAIN or PLAIN not in rules_of(records) else [rule, PLAIN]
-    own = [record for record in standing(records) if record["labels"]["aggregator"] in rules]
-    if unfinished := [record for record in own if record["status"] not in FINAL]:
+    parts = sorted((part for part in parts if rule in rules_of([part])), key=lambda part: not part.main)
+    rules = [rule] if rule == PLAIN or PLAIN not in rules_of(parts) else [rule, PLAIN]
+    lists = _Lists()
+    records: dict[str, Mapping[str, Any]] = {}
+    rows: dict[str, list[Any]] = {}
+    for place, part in enumerate(parts):
+        for record in records_of_rules(part.records, rules):
+            if records.setdefault(record["key"], record) is record:
+                (standing_for,) = standing([record])
+                rows[record["key"]] = _row(standing_for, place, lists)
+    if unfinished := [record for record in records.values() if record["status"] not in FINAL]:
         first = unfinished[0]
         raise ClaimError(
-            f"{len(unfinished)} of {len(own)} cells of {' and '.join(rules)} have no result: the first, "
+            f"{len(unfinished)} of {len(records)} cells of {' and '.join(rules)} have no result: the first, "
             f"{first['key']}, is {first['status']}. A claim holds all of them: run the sweep again."
         )
-    table = frame(records_of_rules(records, rules))
-    lists = _Lists()
-    rows = [_row(record, lists) for record in own]
     claimed = {
         "rule": rule,
         "reference": PLAIN if PLAIN in rules else None,
         "suite": suite,
-        "sweep": of_rules(sweep, rules),
+        "sweeps": [
+            {"name": part.name, "main": part.main, "table": of_rules(part.table, rules)} for part in parts
+        ],
         "version": __version__,
         "code": dict(code),
-        "data": _data(own),
+        "data": _data(records.values()),
         **{name: list(entries) for name, entries in lists.entries.items()},
-        "rows": rows,
+        "rows": list(rows.values()),
     }
-    places = {row[0]: row[1] for row in rows}
-    return sealed_claim({**claimed, "reported": _reported(table, rule, places)})
+    cells = [Row(*row) for row in rows.values()]
+    main = frozenset(place for place, part in enumerate(parts) if part.main)
+    return sealed_claim({**claimed, "reported": _reported(frame(records.values()), rule, cells, main)})
 
 
 def records_of_rules(records: Records, rules: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -138,7 +164,7 @@ class _Lists:
         return entries.index(entry)
 
 
-def _row(record: Mapping[str, Any], lists: _Lists) -> list[Any]:
+def _row(record: Mapping[str, Any], sweep: int, lists: _Lists) -> list[Any]:
     cell, labels, facts = record["cell"], record["labels"], record["facts"]
     setting = {name: labels[name] for name in ("dataset", "model", "partition")}
     setting["identity"] = {name: value for name, value in cell.items() if name not in _OF_CELL}
@@ -154,6 +180,7 @@ def _row(record: Mapping[str, Any], lists: _Lists) -> list[Any]:
     counted = record["status"] in COUNTED
     row = Row(
         key=record["key"],
+        sweep=sweep,
         setting=lists.place("settings", setting),
         form=lists.place("forms", form | {name: facts[name] for name in _OF_RULE}),
         attack=lists.place("attacks", attack | {k: v for k, v in facts.items() if k not in _OF_RULE}),
@@ -169,7 +196,7 @@ def _row(record: Mapping[str, Any], lists: _Lists) -> list[Any]:
     return list(row)
 
 
-def _data(records: Records) -> dict[str, str]:
+def _data(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for record in records:
         if digest := (record.get("provenance") or {}).get("data"):
@@ -179,29 +206,29 @@ def _data(records: Records) -> dict[str, str]:
     return found
 
 
-def _reported(table: pd.DataFrame, rule: str, places: Mapping[str, int]) -> dict[str, Any]:
-    """Return the leaderboard's row of `rule` over all blocks, and in each alone."""
-    setting = table["key"].map(places)
-    told = table["assumed_f"].notna()
+def _reported(table: pd.DataFrame, rule: str, rows: Sequence[Row], main: frozenset[int]) -> dict[str, Any]:
+    """Return the leaderboard's row of `rule` over all blocks of the main sweeps, and in each block alone."""
+    place_of = {row.key: row.setting for row in rows}
+    in_main = table["key"].isin([row.key for row in rows if row.sweep in main])
+    setting, told = table["key"].map(place_of), table["assumed_f"].notna()
     blocks = [
         (int(place), assumed)
         for place in sorted(set(setting))
         for assumed in sorted(set(table.loc[told & (setting == place), "assumed_f"])) or [None]
     ]
-    whole = _numbers(table, rule)
+    whole = _numbers(table[in_main], rule)
 
     def numbers(place: int, assumed: str | None) -> dict[str, Any]:
         if len(blocks) == 1:
             return whole
-        cells = table[(setting == place) & (~told | (table["assumed_f"] == assumed))]
-        return _numbers(cells.reset_index(drop=True), rule)
+        return _numbers(table[(setting == place) & (~told | (table["assumed_f"] == assumed))], rule)
 
     named = [{"setting": place, "assumed_f": f, "numbers": numbers(place, f)} for place, f in blocks]
     return {"whole": whole, "blocks": named}
 
 
 def _numbers(cells: pd.DataFrame, rule: str) -> dict[str, Any]:
-    board = leaderboard(cells).table
+    board = leaderboard(cells.reset_index(drop=True)).table
     (row,) = board[board["aggregator"] == rule].to_dict("records")
     return {name: _plain(value) for name, value in row.items() if name not in _OF_OTHERS}
 
@@ -218,9 +245,8 @@ def wrong_numbers(claim: Claim) -> list[str]:
     An interval may be wider than that of the rows, which know of the spread over seeds alone: the records
     know of that over test images too. Narrower it may not be.
     """
-    table = frame(claim.records())
-    places = {row.key: row.setting for row in claim.cell_rows}
-    again = _reported(table, claim.rule, places)
+    main = frozenset(place for place, sweep in enumerate(claim.sweeps) if sweep.main)
+    again = _reported(frame(claim.records()), claim.rule, claim.cell_rows, main)
     stated = claim.reported.model_dump()
     if [_block(one) for one in stated["blocks"]] != [_block(one) for one in again["blocks"]]:
         return ["The reported blocks are not those of the rows."]

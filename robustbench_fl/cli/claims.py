@@ -15,6 +15,7 @@ from robustbench_fl.cli.where import Where, here_options, site_of
 from robustbench_fl.core.errors import MissingDataError, UsageError, among
 
 if TYPE_CHECKING:
+    from robustbench_fl.analysis.claimed import Part
     from robustbench_fl.core.cell import Planned
     from robustbench_fl.core.claim import Claim, Row
     from robustbench_fl.sweep.claimed import Checked
@@ -44,32 +45,40 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
     check-claim makes the numbers anew from the cells, and runs some of the cells again.
     """
     from robustbench_fl.analysis.claimed import claim_of, rules_of
+    from robustbench_fl.analysis.frame import standing
     from robustbench_fl.core.claim_file import write_claim
     from robustbench_fl.report.naming import safe
     from robustbench_fl.sweep.claimed import code_of
-    from robustbench_fl.sweep.replan import existing
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
-    store = existing(folder)
-    records, sweep = store.records(), store.read_sweep() or {}
-    known = rules_of(records)
+    name, parts, suite = _held(folder)
+    known = rules_of(parts)
     for rule in rules:
         if rule not in known:
             raise UsageError(f"{str(folder)!r} has no rule {rule!r}. {among(rule, known)}")
-    place = out or Path("results") / "claims" / str(sweep.get("name") or folder.resolve().name)
-    parts = {part["name"]: part for record in records for part in record["cell"]["aggregator"]}
+    of_rule: dict[str, dict[str, Any]] = {rule: {} for rule in known}
+    for record in (record for part in parts for record in standing(part.records)):
+        identities = record["cell"]["aggregator"]
+        of_rule[record["labels"]["aggregator"]] |= {one["name"]: one for one in identities}
     with MethodProcess(plugins) as methods:
-        code = methods.call(code_of, list(parts.values()))
-    of_rule: dict[str, set[str]] = {rule: set() for rule in known}
-    for record in records:
-        names = {part["name"] for part in record["cell"]["aggregator"]}
-        for row in record.get("stands_for") or [record["labels"]]:
-            of_rule[row["aggregator"]] |= names
+        code = methods.call(code_of, [one for many in of_rule.values() for one in many.values()])
+    place = out or Path("results") / "claims" / name
     for rule in rules or known:
-        own = {name: code[name] for name in sorted(of_rule[rule])}
+        own = {part: code[part] for part in sorted(of_rule[rule])}
         path = place / f"{safe(rule)}.json"
-        write_claim(path, claim_of(rule, records, sweep, own))
+        write_claim(path, claim_of(rule, parts, own, suite))
         say(f"{rule}: {path}")
+
+
+def _held(folder: Path) -> tuple[str, list[Part], dict[str, Any] | None]:
+    """Return what a folder's sweep is called, it alone, and of which suite it is."""
+    from robustbench_fl.analysis.claimed import Part
+    from robustbench_fl.sweep.replan import existing
+
+    store = existing(folder)
+    table = store.read_sweep() or {}
+    name = str(table.get("name") or folder.resolve().name)
+    return name, [Part(name, table, store.records())], None
 
 
 @click.command("check-claim")

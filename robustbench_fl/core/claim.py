@@ -43,8 +43,9 @@ class Row(NamedTuple):
     """
 
     key: str
+    sweep: int
+    """Place in the list of this name, the first one if several hold the cell; so the next three."""
     setting: int
-    """Place in the list of this name; so the next two."""
     form: int
     attack: int
     assumed_f: str | None
@@ -75,7 +76,7 @@ Rounds = Annotated[int, Ge(0), Le(LARGEST)] | None
 Loss = Annotated[float, Ge(0)] | None
 _FieldsOfRow = Annotated[
     tuple[
-        Digest, Place, Place, Place, AssumedF, Seed, Place, Final, Rounds, Amount, Amount,
+        Digest, Place, Place, Place, Place, AssumedF, Seed, Place, Final, Rounds, Amount, Amount,
         Rate, Rate, Rate, Loss, Rate, Rate, Rate, Rate, Rate, Rate,
     ],
     StrictMark(strict=False),  # JSON has arrays only; what is in them stays strict
@@ -95,6 +96,16 @@ class Suite(Strict):
     version: int
     tier: Text
     digest: Digest
+
+
+class SweepPart(Strict):
+    """A sweep that some of the cells are of."""
+
+    name: Text
+    main: bool
+    """Whether it counts in the numbers over all blocks."""
+    table: dict[str, Any]
+    """As its file says it, with the claimed rule and its reference alone."""
 
 
 class Origin(Strict):
@@ -165,7 +176,7 @@ class BlockNumbers(Strict):
 
 
 class Reported(Strict):
-    """The leaderboard's row of the rule: over all blocks, and in each alone."""
+    """The leaderboard's row of the rule: over all blocks of the main sweeps, and in each block alone."""
 
     whole: dict[str, Number]
     blocks: list[BlockNumbers]
@@ -181,8 +192,8 @@ class Claim(Strict):
     """The rule that tells whether attacks hurt, whose cells are among the rows; null if it was not run."""
     suite: Suite | None
     """Null where the cells are of no frozen suite."""
-    sweep: dict[str, Any]
-    """The sweep of the rows, as its file says it."""
+    sweeps: Annotated[list[SweepPart], MinLen(1)]
+    """What the rows are planned by: a suite's tier has several."""
     version: Text
     """Of this package, when the claim was made."""
     code: dict[str, Digest]
@@ -208,7 +219,7 @@ class Claim(Strict):
         seen: set[str] = set()
         for number, row in enumerate(self.cell_rows):
             for name, entries in (
-                *(("setting", self.settings), ("form", self.forms)),
+                *(("sweep", self.sweeps), ("setting", self.settings), ("form", self.forms)),
                 *(("attack", self.attacks), ("origin", self.origins)),
             ):
                 if getattr(row, name) >= len(entries):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,27 +68,29 @@ def code_of(parts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def against_plan(claim: Claim) -> Checked:
-    """Return what the plan of a claim's sweep, made anew, says of its rows. Imports torch.
+    """Return what the plan of a claim's sweeps, made anew, says of its rows. Imports torch.
 
     Raises
     ------
     ClaimError
-        If the sweep is none, or far too large.
+        If a sweep is none, or they are far too large.
     UsageError
         If a method of it is not known here.
     """
     from robustbench_fl.sweep.expand import expand
 
-    planned = {planned.cell.key: planned for planned in expand(_sweep(claim))}
-    places = {_without_code(_plan_row(one)): one for one in planned.values()}
+    places: dict[str, tuple[int, Planned]] = {}
+    for number, sweep in enumerate(_sweeps(claim)):
+        for one in expand(sweep):
+            places.setdefault(_without_code(_plan_row(one)), (number, one))
     faults: list[str] = []
     runnable, others = {}, {}
     infeasible = set()
     for row in claim.cell_rows:
         stated = claim.planned(row)
-        found = places.pop(_without_code(stated), None)
-        if found is None:
-            faults.append(f"Cell {row.key} is not in the plan of the claim's sweep.")
+        place, found = places.pop(_without_code(stated), (None, None))
+        if found is None or place != row.sweep:
+            faults.append(f"Cell {row.key} is not in the plan of the claim's sweeps, or of another of them.")
             continue
         faults += _other_facts(row, stated, found)
         if found.infeasible:
@@ -99,7 +102,7 @@ def against_plan(claim: Claim) -> Checked:
         else:
             others[row.key] = OTHER_VERSION
     if places:
-        some = next(iter(places.values())).cell
+        some = next(iter(places.values()))[1].cell
         faults.append(
             f"{len(places)} cells of its plan are missing, such as {some.aggregator} against {some.attack} "
             f"at seed {some.seed}."
@@ -132,26 +135,22 @@ def sampled(claim: Claim, checked: Checked, count: int, seed: int) -> list[Row]:
     return (doubtful + [row for row in rows if row not in doubtful])[:count]
 
 
-def _sweep(claim: Claim) -> Sweep:
-    table = {"name": "claim", **claim.sweep}
-    if set(table) & {"plugins", "pilot"}:
-        raise ClaimError("its sweep names files; a claim names none.")
-    try:
-        sweep = make_sweep(table, {}, "the claim's sweep")
-    except UsageError as error:
-        raise ClaimError(f"its sweep is none: {error}") from None
-    n_cells = 0
-    for grid in sweep.grids:
-        n_grid = 1
-        for _, values in grid:
-            n_grid *= len(values)
-        n_cells += n_grid
+def _sweeps(claim: Claim) -> list[Sweep]:
+    sweeps = []
+    for part in claim.sweeps:
+        if set(part.table) & {"plugins", "pilot"}:
+            raise ClaimError(f"its sweep {part.name} names files; a claim names none.")
+        try:
+            sweeps.append(make_sweep({"name": "claim", **part.table}, {}, f"the claim's sweep {part.name}"))
+        except UsageError as error:
+            raise ClaimError(f"its sweep {part.name} is none: {error}") from None
+    n_cells = sum(math.prod(len(values) for _, values in grid) for sweep in sweeps for grid in sweep.grids)
     if n_cells > MOST_CELLS:
-        raise ClaimError(f"its sweep has {n_cells} cells, more than any claim.")
-    rules = {rule for grid in sweep.grids for rule in grid.aggregator}
+        raise ClaimError(f"its sweeps have {n_cells} cells, more than any claim.")
+    rules = {rule for sweep in sweeps for grid in sweep.grids for rule in grid.aggregator}
     if rules != {claim.rule, *filter(None, [claim.reference])}:
-        raise ClaimError(f"its sweep is of {', '.join(sorted(rules))}, not of its rule and its reference.")
-    return sweep
+        raise ClaimError(f"its sweeps are of {', '.join(sorted(rules))}, not of its rule and its reference.")
+    return sweeps
 
 
 def _plan_row(planned: Planned) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def resealed(table: Table, *, numbers: bool = False) -> Table:
     table = copy.deepcopy(table)
     if numbers:
         claim = Claim.model_validate(table)
-        places = {row.key: row.setting for row in claim.cell_rows}
-        table["reported"] = claimed._reported(frame(claim.records()), claim.rule, places)
+        cells = frame(claim.records())
+        table["reported"] = claimed._reported(cells, claim.rule, claim.cell_rows, frozenset({0}))
     table["cells"] = digest_of(table["rows"])
     del table["digest"]
     return table | {"digest": digest_of(table)}
@@ -102,7 +102,8 @@ def attacked(table: Table) -> int:
     return next(
         place
         for place, row in enumerate(table["rows"])
-        if forms[row[2]] == "median" and table["attacks"][row[3]]["attack"] != "none"
+        if forms[row[Row._fields.index("form")]] == "median"
+        and table["attacks"][row[Row._fields.index("attack")]]["attack"] != "none"
     )
 
 
@@ -181,8 +182,8 @@ def test_a_dropped_cell_is_missing_from_the_plan(table):
 
 
 def test_a_cell_of_another_sweep_is_too_many(table):
-    table["sweep"]["seeds"] = [0]
-    assert "is not in the plan of the claim's sweep" in faults(resealed(table))
+    table["sweeps"][0]["table"]["seeds"] = [0]
+    assert "is not in the plan of the claim's sweeps" in faults(resealed(table))
 
 
 def test_a_swapped_rule_is_refused(table):
@@ -190,7 +191,7 @@ def test_a_swapped_rule_is_refused(table):
     with pytest.raises(ClaimError, match="the settings are not those its key"):
         faults(resealed(swapped))
     table["rule"] = "krum"  # the name alone
-    table["sweep"]["aggregator"] = ["mean", "krum"]
+    table["sweeps"][0]["table"]["aggregator"] = ["mean", "krum"]
     form = next(form for form in table["forms"] if form["rule"] == "median")
     form["rule"] = form["aggregator"] = "krum"
     assert "is not in the plan" in faults(resealed(table, numbers=True))
@@ -211,12 +212,13 @@ def test_facts_of_a_method_are_its_own(table):
         ({"seeds": ["0:1000000000"]}, "at most"),
         ({"plugins": ["/etc/passwd.py"]}, "names files"),
         ({"nonsense": 1}, "nonsense"),
-        ({"aggregator": ["mean", "krum"]}, "is of krum, mean, not of its rule"),
+        ({"aggregator": ["mean", "krum"]}, "are of krum, mean, not of its rule"),
     ],
 )
 def test_a_sweep_may_not_be_endless_or_name_files(table, change, said):
+    table["sweeps"][0]["table"] |= change
     with pytest.raises(ClaimError, match=said):
-        faults(resealed(table | {"sweep": table["sweep"] | change}))
+        faults(resealed(table))
 
 
 WRONG_VALUES = ["0.5", True, -0.1, 1.5, 10**400, [0.5], None, {}]
