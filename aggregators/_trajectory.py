@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from robustbench_fl.api import torch_generator
+from robustbench_fl.api import Adam, torch_generator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,9 +71,7 @@ def synthetic_data(
     logits = _FIRST_LOGIT * torch.nn.functional.one_hot(classes, model.n_classes).to(first)
     log_step = torch.tensor(float(np.log(_FIRST_STEP)), device=first.device)
     free = [value.requires_grad_() for value in (images, logits, log_step)]
-    optimiser = torch.optim.Adam(
-        [{"params": [value], "lr": rate} for value, rate in zip(free, (_IMAGE_RATE, _LABEL_RATE, _STEP_RATE))]
-    )
+    optimiser = Adam(free, (_IMAGE_RATE, _LABEL_RATE, _STEP_RATE))
     for _ in range(iterations):
         start = int(rng.integers(len(points) - 1))
         end = min(len(points) - 1, start + int(rng.integers(1, span + 1)))
@@ -83,10 +81,9 @@ def synthetic_data(
             )
             if loss is None:
                 continue
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-        if all(value.grad is not None and bool(value.grad.isfinite().all()) for value in free):
-            optimiser.step()
+            gradients = torch.autograd.grad(loss, free)
+        if all(bool(gradient.isfinite().all()) for gradient in gradients):
+            optimiser.step(gradients)
     return images.detach(), logits.detach().softmax(1)
 
 

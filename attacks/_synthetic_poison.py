@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from robustbench_fl.api import Adam
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -105,7 +107,7 @@ def opposed(
     """
     images = samples.images.clone().requires_grad_()
     labels = samples.labels.clone().requires_grad_()
-    optimiser = torch.optim.Adam([images, labels], lr=rate)
+    optimiser = Adam([images, labels], rate)
     step, towards = samples.step, direction / direction.norm()
     with torch.enable_grad():
         for _ in range(iterations):
@@ -114,9 +116,7 @@ def opposed(
             if not torch.isfinite(length) or length == 0:
                 step /= 2
                 continue
-            optimiser.zero_grad()
-            (update @ towards / length).backward()
-            optimiser.step()
+            optimiser.step(torch.autograd.grad(update @ towards / length, [images, labels]))
             step *= min(2.0, max(0.5, radius / float(length.detach())))
     return Samples(images=images.detach(), labels=labels.detach(), step=step)
 

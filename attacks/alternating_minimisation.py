@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt
 
 from robustbench_fl.api import (
+    Adam,
     Attack,
     AttackerView,
     AttackSpec,
@@ -81,25 +82,21 @@ def alternated(
     vectors = [torch.full_like(part, float(part.dim() > 1)).flatten() for part in model.split(params)]
     is_weight = torch.cat(vectors)
     leaf = params.clone().requires_grad_()
-    honest, malicious = (torch.optim.Adam([leaf], lr=rate) for _ in range(2))
+    honest, malicious = (Adam([leaf], rate) for _ in range(2))
     wanted = torch.full((len(chosen),), target, device=chosen.device)
     parts = list(zip(torch.split(images, batch), torch.split(labels, batch), strict=True))
     for step in range(epochs * len(parts)):
         seen, classes = parts[step % len(parts)]
         distance = ((leaf - near) * is_weight).square().sum() / 2
-        _step(honest, torch.nn.functional.cross_entropy(model.apply(leaf, seen), classes) + rho * distance)
+        loss = torch.nn.functional.cross_entropy(model.apply(leaf, seen), classes) + rho * distance
+        honest.step(torch.autograd.grad(loss, leaf))
         if step % ratio == ratio - 1 or step == epochs * len(parts) - 1:
             before = leaf.detach().clone()
-            _step(malicious, torch.nn.functional.cross_entropy(model.apply(leaf, chosen), wanted))
+            loss = torch.nn.functional.cross_entropy(model.apply(leaf, chosen), wanted)
+            malicious.step(torch.autograd.grad(loss, leaf))
             with torch.no_grad():
                 leaf.copy_(before + (leaf - before) * torch.where(is_weight > 0, boost, 1.0))
     return leaf.detach() - params
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
 
 
 @register("alternating_minimisation", paper="Bhagoji 2019", year=2019, cost="epochs·batches gradients")

@@ -52,8 +52,7 @@ class DisguisedFreeRider(Attack):
     ------------
     Release: ``github.com/Accenture/Labs-Federated-Learning``, the authors' own,
         ``python_code/Freeloader_functions.py``, two stored versions of it, one at 764d6e4.
-    Compared: when σ is found, t, the noise's standard deviation c·σ·t^(−γ) and that the first round is plain,
-        read.
+    Compared: when σ is found, t, the noise's standard deviation c·σ·t^(−γ) and the plain first round, read.
     Difference: not measured.
     On purpose: σ is the standard deviation of the entries of the first global step; the release takes the
         mean of their magnitudes, for normal entries 0.80 times as much: ``scale=0.8`` is near its c = 1.

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robustbench_fl.api.adam import Adam
     from robustbench_fl.api.aggregator import (
         Aggregation,
         Aggregator,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from robustbench_fl.core.seeding import stream, torch_generator
 
 _HOMES = {
+    "api.adam": ("Adam",),
     "api.aggregator": (
         "Aggregation",
         "Aggregator",
@@ -74,6 +76,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "EVERY_KIND",
     "OWN",
+    "Adam",
     "Added",
     "Aggregation",
     "Aggregator",
