@@ -7,7 +7,7 @@ import pandas as pd
 from robustbench_fl.analysis.attack_effect import PLAIN, ineffective
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import Missing, counted
-from robustbench_fl.analysis.frame import digest
+from robustbench_fl.analysis.frame import SUITE, digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
 from robustbench_fl.core.status import KEPT, OTHER_DATA
 from robustbench_fl.core.tuned import is_tuned
@@ -74,7 +74,17 @@ def origin(cells: pd.DataFrame) -> str:
     kept = finished.loc[finished["reason"].fillna("").astype(str).str.startswith(KEPT), "reason"]
     older = f" {len(kept)} are {', '.join(sorted(set(kept)))}." if len(kept) else ""
     n_cells = finished["key"].nunique()  # one may stand in two rows
-    return f"Made from {n_cells} cells, digest {digest(finished)}{_commits(finished)}.{older}{left_out}"
+    made = f"Made from {n_cells} cells, digest {digest(finished)}{_commits(finished)}."
+    return f"{made}{_suite(finished)}{older}{left_out}"
+
+
+def _suite(cells: pd.DataFrame) -> str:
+    """Return the sentence that names the suite, or the suites, that cells were run for."""
+    if SUITE not in cells or cells[SUITE].isna().all():
+        return ""
+    own = cells[SUITE].isna()
+    others = f"; {own.sum()} cells were run for none" if own.any() else ""
+    return f" Suite: {'; '.join(sorted(cells[SUITE].dropna().unique()))}{others}."
 
 
 def _commits(cells: pd.DataFrame) -> str:

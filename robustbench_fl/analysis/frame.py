@@ -57,7 +57,9 @@ COLUMNS = (*IDENTITY, "status", *FLOATS[2:], *FACTS, "reason", *ORIGIN)
 
 RUN = ("run_aggregator", "run_lr")
 """What was run, where that is not what the row stands for: columns of frames with tuned rules only."""
-_NOT_SETTINGS = frozenset({*COLUMNS, *RUN}) - {*LABELS, "malicious"}
+SUITE = "suite"
+"""The suite that cells were run for, in words: a column of frames with such cells only."""
+_NOT_SETTINGS = frozenset({*COLUMNS, *RUN, SUITE}) - {*LABELS, "malicious"}
 _METRICS = FLOATS[2 : FLOATS.index("round_tpr")]
 _COSTS = ("train_seconds", "attack_seconds", "aggregate_seconds", "evaluate_seconds", "peak_memory_mb")
 _COUNTS = ("non_finite_rows", "capped_rounds", "underestimated_rounds", "kept_model_rounds")
@@ -83,7 +85,7 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         which test images they classified correctly, a last column ``_images`` holds it
         (:class:`robustbench_fl.analysis.image_counts.Counted`). A cell of a tuned rule is a row of that
         rule, ``tuned > krum``, at the learning rate of the sweep: what was run is in the columns
-        :data:`RUN`.
+        :data:`RUN`. Cells that were run for a suite name it in the column :data:`SUITE`.
 
     Examples
     --------
@@ -234,6 +236,9 @@ def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
     row = {column: _scalar(provenance[name]) for column, name in names.items() if name in provenance}
     if commit := provenance.get("commit"):
         row["commit"] = f"{commit}{'+' if provenance.get('dirty') else ''}"
+    suite = provenance.get("suite")
+    if isinstance(suite, dict):
+        row[SUITE] = f"{suite.get('name')}, tier {suite.get('tier')}, digest {suite.get('digest')}"
     return row
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,6 +99,8 @@ class Where:
         Of the cluster.
     gpus_per_cell : float, optional
         GPUs that a cell gets there.
+    suite : mapping, optional
+        The suite that cells are run for, as their provenance names it.
     """
 
     jobs: int
@@ -109,6 +111,7 @@ class Where:
     backend: Literal["local", "ray"] = "local"
     address: str | None = None
     gpus_per_cell: float | None = None
+    suite: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def environment_of(
         engine=where.engine,
         device=device,
         plugins=tuple(path.resolve() for path in plugins),
+        suite=where.suite,
     )
 
 

@@ -188,7 +188,8 @@ class CellRecord(_Strict):
     """Per name, one mapping from client id to value for every round."""
     provenance: dict[str, Any] = {}
     """Versions, commit, engine, device, hardware, and ``data``, the digest of the arrays trained on and
-    tested with; nothing that names a person, a host or a path."""
+    tested with; ``suite``, the name, version, digest, tier and block of the suite that it was run for;
+    nothing that names a person, a host or a path."""
 
     @model_validator(mode="after")
     def _counts_for_something(self) -> Self:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from robustbench_fl.core.errors import UsageError
 
@@ -32,6 +33,9 @@ class Environment:
         Python files whose methods are registered first.
     folder : Path, optional
         The sweep's folder, for checkpoints of long cells; without one there are none.
+    suite : mapping, optional
+        What the provenance of cells says of the suite that they are run for
+        (:meth:`robustbench_fl.sweep.suites.Suite.mark`).
     """
 
     data_dir: Path
@@ -40,6 +44,7 @@ class Environment:
     device: Device = "cpu"
     plugins: tuple[Path, ...] = ()
     folder: Path | None = None
+    suite: Mapping[str, Any] | None = None
 
 
 def chosen_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:

@@ -22,6 +22,8 @@ def record(
     made_by = {**provenance(), "engine": environment.engine, "device": environment.device}
     if data is not None:
         made_by["data"] = data
+    if environment.suite is not None:
+        made_by["suite"] = dict(environment.suite)
     if code_in(cell.identity):
         # Whether the plug-in is in some other commit, nobody here knows.
         made_by |= {"dirty": True, "plugins": dict(map(_named, environment.plugins))}
