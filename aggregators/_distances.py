@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _BLOCK_VALUES = 2**17
 """Values in one block of columns on a CPU; the block stays in the cache."""
+_MANY_ROWS, _MANY_COLUMNS = 512, 1024
+"""From so many rows on a block has so many columns: adding up [n, n] products is what costs then."""
 _DEVICE_VALUES = 2**24
 """The same on other devices, where fewer and larger products win."""
 _CANCELLED = 0.1
@@ -115,8 +117,7 @@ def _expanded(gram: Tensor) -> tuple[Tensor, Tensor]:
 def _gram(updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | None = None) -> Tensor:
     """Return the products of the rows (those of `index`) minus `centre`, formed in `dtype`."""
     n = len(updates) if index is None else len(index)
-    on_cpu = updates.device.type == "cpu"
-    width = max(64, (_BLOCK_VALUES if on_cpu else _DEVICE_VALUES) // n)
+    width = _width(n, on_cpu=updates.device.type == "cpu")
     buffer = updates.new_empty(n * min(width, updates.shape[1]), dtype=dtype)
     gram = updates.new_zeros((n, n), dtype=torch.float64)
     for start in range(0, updates.shape[1], width):
@@ -126,6 +127,12 @@ def _gram(updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | N
         difference -= centre[start : start + width]
         gram += _products(difference)
     return gram
+
+
+def _width(n: int, *, on_cpu: bool) -> int:
+    if on_cpu and n >= _MANY_ROWS:
+        return _MANY_COLUMNS
+    return max(64, (_BLOCK_VALUES if on_cpu else _DEVICE_VALUES) // max(1, n))
 
 
 def _products(rows: Tensor) -> Tensor:

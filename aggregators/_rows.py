@@ -33,11 +33,15 @@ def row_norms(updates: Tensor) -> Tensor:
         Right to 1e-6 for float32 rows, also for rows of 1e30, which are far and not infinite.
     """
     updates = updates.detach()
-    squares = updates.new_zeros(len(updates), dtype=torch.float64)
-    for start in range(0, updates.shape[1], _CHUNK):
-        chunk = updates[:, start : start + _CHUNK]
-        squares += torch.linalg.vector_norm(chunk, dim=1).double().square()
-    return _huge_again(squares.sqrt(), updates, torch.arange(len(updates)), None)
+    if updates.shape[1] <= _CHUNK:  # nothing to add up: calls on few numbers cost more than the numbers
+        norms = torch.linalg.vector_norm(updates, dim=1).double()
+    else:
+        squares = updates.new_zeros(len(updates), dtype=torch.float64)
+        for start in range(0, updates.shape[1], _CHUNK):
+            chunk = updates[:, start : start + _CHUNK]
+            squares += torch.linalg.vector_norm(chunk, dim=1).double().square()
+        norms = squares.sqrt()
+    return _huge_again(norms, updates, None, None)
 
 
 def row_distances(updates: Tensor, point: Tensor, norms: Tensor | None = None) -> Tensor:
@@ -68,10 +72,10 @@ def row_distances(updates: Tensor, point: Tensor, norms: Tensor | None = None) -
     length = row_norms(point[None])[0]
     terms = norms.square() + length.square()
     squares = terms - 2 * _products(updates, point)
-    cancelled = ~((squares > _CANCELLED * terms) & squares.isfinite())
+    clear = (squares > _CANCELLED * terms) & squares.isfinite()
     distances = squares.clamp(min=0).sqrt()
-    if bool(cancelled.any()):
-        index = cancelled.nonzero()[:, 0]
+    if not bool(clear.all()):
+        index = (~clear).nonzero()[:, 0]
         formed = _lengths_of_differences(updates, index, point, updates.dtype)
         distances[index] = _huge_again(formed, updates, index, point)
     return distances
@@ -94,16 +98,19 @@ def middle(values: Tensor) -> Tensor:
 
 
 def _products(updates: Tensor, point: Tensor) -> Tensor:
+    if updates.shape[1] <= _CHUNK:
+        return (updates @ point).double()
     products = updates.new_zeros(len(updates), dtype=torch.float64)
     for start in range(0, updates.shape[1], _CHUNK):
         products += (updates[:, start : start + _CHUNK] @ point[start : start + _CHUNK]).double()
     return products
 
 
-def _huge_again(lengths: Tensor, updates: Tensor, index: Tensor, point: Tensor | None) -> Tensor:
-    huge = ~(lengths < _SQUARE_LIMIT)
-    if bool(huge.any()):
-        again = index.to(huge.device)[huge]
+def _huge_again(lengths: Tensor, updates: Tensor, index: Tensor | None, point: Tensor | None) -> Tensor:
+    """Measure those of `lengths` again that are too long; they are of the rows `index`, by default all."""
+    if not bool((lengths < _SQUARE_LIMIT).all()):
+        huge = ~(lengths < _SQUARE_LIMIT)
+        again = huge.nonzero()[:, 0] if index is None else index.to(huge.device)[huge]
         lengths[huge] = _lengths_of_differences(updates, again, point, torch.float64)
     return lengths
 

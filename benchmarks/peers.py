@@ -149,11 +149,14 @@ def _played(text: str, rows: torch.Tensor, f: int, rounds: int) -> tuple[Callabl
         "sample_counts": torch.full((n,), 64),
     }
 
-    def view(round: int) -> ServerView:
-        return ServerView(rule.needs, round=round, rng=np.random.default_rng(0), **given)
+    # Made beforehand, as ByzFL's objects are: a caller's part of a round is not the rule's.
+    views = [
+        ServerView(rule.needs, round=number, rng=np.random.default_rng(0), **given)
+        for number in range(rounds + 1)
+    ]
 
     def play(number: int, state: Any) -> Any:
-        return rule.aggregate(rows, view(number), state)
+        return rule.aggregate(rows, views[number], state)
 
     state = rule.init_state(spec)
     for number in range(rounds if state is not None else 0):

@@ -4,7 +4,8 @@ Run ``python benchmarks/rules.py``; ``--size 1000x100k --size 100x1M`` for other
 ``--size all`` for the four of the table in benchmarks/README.md. Prints one Markdown table a size:
 processor time of one thread (the best of several runs, ours and ByzFL's in turn, so that what else
 the machine does meets both), the speed-up over the faster of ByzFL's torch and NumPy forms, the time
-as a multiple of reading the matrix once (``sum``), and the peak of extra memory as a multiple of the
+as a multiple of reading the matrix once (``sum``), the share of it that reading and the arithmetic of the
+rule take at least (floors.py), and the peak of extra memory as a multiple of the
 matrix, measured in a process of its own. Rules with a memory are measured in their third round, and
 what they keep for the next one is told apart from what they need beside it.
 """
@@ -29,6 +30,7 @@ if __name__ == "__main__":  # before NumPy and torch read them
 
 import numpy as np
 import torch
+from floors import floor_ms
 from peers import PEERS, byzfl, kept_bytes, network, one_round
 
 from robustbench_fl.api.groups import groups
@@ -126,8 +128,8 @@ def heading(size: Size) -> Iterator[str]:
     yield f"### {size.clients:,} x {size.parameters:,} float32, f = {size.malicious}, one thread"
     if byzfl is None:
         yield "\nByzFL is not installed (pip install byzfl)."
-    yield "\n| rule | ms | x floor | ByzFL torch / numpy, ms | speed-up | extra memory / input |"
-    yield "|---|--:|--:|--:|--:|--:|"
+    yield "\n| rule | ms | x sum | least | ByzFL torch / numpy, ms | speed-up | extra memory / input |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
 
 
 def matrix(size: Size) -> torch.Tensor:
@@ -168,12 +170,16 @@ def line(
     try:
         round = one_round(text, rows, size.malicious, memory=MEMORY)
     except InfeasibleError as error:
-        return f"| `{text}` | refused | | | | {error} |"
+        return f"| `{text}` | refused | | | | | {error} |"
     ours, peers, speed_up = times(text, rows, size, round, repeats)
     working, kept = (count / (rows.numel() * rows.element_size()) for count in extra)
     memory = f"{working:.2f}" + (f" + {kept:.2f} kept" if kept > 0.005 else "")
     digits = 1 if ours > 1 else 3
-    return f"| `{text}` | {ours:.{digits}f} | {ours / floor:.1f} | {peers} | {speed_up} | {memory} |"
+    least = floor_ms(text, rows, best)
+    share = "-" if least is None else f"{min(1, least / ours):.0%}"
+    return (
+        f"| `{text}` | {ours:.{digits}f} | {ours / floor:.1f} | {share} | {peers} | {speed_up} | {memory} |"
+    )
 
 
 def times(

@@ -28,6 +28,12 @@ def test_against_all_pairs(n, d):
     np.testing.assert_allclose(squared_distances(rows).numpy(), reference(rows), rtol=1e-6, atol=1e-6)
 
 
+def test_many_rows_in_wider_blocks():
+    rows = random_rows(520, 1500) + 10
+    exact = torch.cdist(rows.double(), rows.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+    np.testing.assert_allclose(squared_distances(rows).numpy(), exact.numpy(), rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("common", [1e3, 1e6])
 def test_a_large_common_part_costs_no_digits(common):
     rows = random_rows(12, 3000) + common * random_rows(1, 3000, seed=1)
