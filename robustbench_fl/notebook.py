@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-
 from robustbench_fl.data.locations import default_data_dir
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 def aggregate(
     rule: str,
-    updates: Matrix,
+    updates: Matrix | str | Path,
     *,
     f: int | None = None,
     seed: int = 0,
@@ -37,8 +35,9 @@ def aggregate(
     ----------
     rule : str
         For example ``"nnm > krum"`` or ``"trimmed_mean(trim=0.1)"``.
-    updates : Tensor or array [n, d]
-        One row a client; rows with NaN or Inf are dropped first.
+    updates : Tensor or array [n, d], or path
+        One row a client; rows with NaN or Inf are dropped first. A path names a ``.npy`` file that holds
+        such a float32 matrix. It may be larger than the memory: rules read it in blocks of columns.
     f : int, optional
         How many clients are assumed malicious, for rules that need it.
     seed : int
@@ -50,7 +49,7 @@ def aggregate(
     Returns
     -------
     Tensor or array [d]
-        The aggregate, of the kind and type of `updates`.
+        The aggregate, of the kind and type of `updates`; a float32 array for a file.
 
     Raises
     ------
@@ -65,38 +64,10 @@ def aggregate(
     >>> aggregate("median", np.array([[0.0], [1.0], [9.0]]))
     array([1.])
     """
-    import torch
+    from robustbench_fl.integrations.once import aggregate_once
 
-    from robustbench_fl.api import Need
-    from robustbench_fl.api.build import make
-    from robustbench_fl.core.errors import UsageError
-    from robustbench_fl.engine.server import finite_rows
-    from robustbench_fl.integrations.server import Server
-
-    method = make("aggregators", rule)
-    if Need.HISTORY in method.needs:
-        raise UsageError(
-            f"{rule} remembers earlier rounds, which a single call would lose. Keep a server: "
-            f"rb.Server({rule!r}, …).aggregate(updates) in every round."
-        )
-    beyond = method.needs & {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS, Need.CLIENT_IDS, Need.RECIPE}
-    if beyond or method.baseline:
-        needed = ", ".join(sorted(beyond)) or "clients that train"
-        raise UsageError(
-            f"{rule} needs {needed}, which a matrix does not hold. Use rb.Server, run_cell or a sweep."
-        )
-    if Need.F in method.needs and f is None:
-        raise UsageError(
-            f"{rule} needs f, the number of clients assumed malicious: aggregate({rule!r}, updates, f=2)."
-        )
-    rows = updates if isinstance(updates, torch.Tensor) else torch.from_numpy(np.asarray(updates))
-    server = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, device=str(rows.device))
-    if rows.ndim == 2 and rows.is_floating_point() and len(rows):
-        rows = rows[torch.from_numpy(finite_rows(rows.float())).to(rows.device)]
-        if not len(rows):
-            raise UsageError("Every row of updates holds NaN or Inf; nothing is left to aggregate.")
-    result = server.aggregate(rows).aggregate
-    return cast("Matrix", result if isinstance(updates, torch.Tensor) else result.numpy())
+    outcome = aggregate_once(rule, updates, f=f, seed=seed, layer_shapes=layer_shapes)
+    return cast("Matrix", outcome.aggregate)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,19 @@ ROOMS = {
     "analysis": ("core",),
     "report": ("analysis", "core"),
     "sweep": ("engine", "data", "models", "store", "api", "core"),
-    "cli": ("sweep", "conformance", "engine", "data", "models", "report", "analysis", "store", "api", "core"),
+    "cli": (
+        "integrations",
+        "sweep",
+        "conformance",
+        "engine",
+        "data",
+        "models",
+        "report",
+        "analysis",
+        "store",
+        "api",
+        "core",
+    ),
 }
 """Every room, and the rooms that it may import, for types too; the package's top may import any."""
 TOP = {"robustbench_fl", *rb("__main__", "flower", "notebook", "registry", "seeding")}

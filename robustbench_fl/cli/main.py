@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import click
 
+from robustbench_fl.cli.aggregating import aggregate
 from robustbench_fl.cli.answers import UNTRUSTED
 from robustbench_fl.cli.catalogue import describe, list_
 from robustbench_fl.cli.checking import check
@@ -62,7 +63,7 @@ def cli() -> None:
 for command in (
     sweep, pilot, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance,
     compare, badge, recommend, show, failures, tables, report, figures, claim, check_claim, merge, verify,
-    recover, clean, pack, unpack, list_, describe, check, data, partition, env,
+    recover, clean, pack, unpack, list_, describe, check, data, partition, aggregate, env,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -82,6 +82,10 @@ class Verdict:
         return self.aggregation is None or not bool(self.aggregation.aggregate.any())
 
 
+Chosen = Callable[[Tensor], Tensor]
+"""Takes the places [k] of rows to these rows [k, d]."""
+
+
 def serve(
     rule: Aggregator,
     state: State | None,
@@ -89,6 +93,7 @@ def serve(
     context: ServerRound,
     make_rng: Callable[[], np.random.Generator],
     hidden: np.ndarray | None = None,
+    chosen: Chosen | None = None,
 ) -> tuple[Verdict, State | None]:
     """Ask `rule` for the aggregate of one round.
 
@@ -110,6 +115,8 @@ def serve(
         Opens the server's stream of this round.
     hidden : bool array [n], optional
         Rows withheld from the rule (the malicious ones, for ``oracle_mean``).
+    chosen : callable, optional
+        Copies rows of `updates`, where not all of them are seen; in memory by default.
 
     Returns
     -------
@@ -130,7 +137,10 @@ def serve(
     f, capped = _bearable(rule, n, context.assumed_f)
     if n == 0 or f is _IMPOSSIBLE:
         return Verdict(aggregation=None, seen=seen, f=None, capped=False), state
-    rows = updates if seen.all() else updates[torch.from_numpy(np.flatnonzero(seen)).to(updates.device)]
+    rows = updates
+    if not seen.all():
+        places = torch.from_numpy(np.flatnonzero(seen)).to(updates.device)
+        rows = updates[places] if chosen is None else chosen(places)
     view = _view(rule.needs, context, seen, f, make_rng())
     aggregation, new_state = checked_outcome(rule, rule.aggregate(rows, view, state), rows, state)
     return Verdict(aggregation=aggregation, seen=seen, f=f, capped=capped), new_state

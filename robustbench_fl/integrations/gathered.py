@@ -39,6 +39,13 @@ class Gathered:
         return {name: middle([sent[name] for sent in used], layout.dtypes[name]) for name in layout.buffers}
 
 
+def as_tensor(updates: Tensor | NDArray[Any]) -> Tensor:
+    """Return a tensor on the memory of `updates`, also of a read-only array: no rule writes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.as_tensor(updates)
+
+
 def matrix(updates: Any, n_params: int | None, device: str) -> Gathered:
     """Return the rows of a matrix.
 
@@ -47,7 +54,7 @@ def matrix(updates: Any, n_params: int | None, device: str) -> Gathered:
     UsageError
         If it is none, or has other columns than `n_params`.
     """
-    rows = torch.as_tensor(updates)
+    rows = as_tensor(updates)
     if rows.ndim != 2 or not rows.is_floating_point() or not rows.numel():
         raise UsageError(
             "updates must be a floating-point matrix [n, d] with n >= 1, "
@@ -99,8 +106,8 @@ def one_by_one(clients: Sequence[Any], layout: Layout, device: str, *, strict: b
     return Gathered(rows=rows, buffers=buffers)
 
 
-def with_counts(rows: Tensor, sample_counts: Any) -> tuple[Tensor, Tensor | None]:
-    """Return `rows` [n, d], NaN where a count is no number that can be, and the counts as float32 [n].
+def counts_of(sample_counts: Any, rows: Tensor) -> tuple[Tensor | None, NDArray[np.bool_] | None]:
+    """Return the counts as float32 [n], 0 for those that are no numbers that can be, and whose those are [n].
 
     Raises
     ------
@@ -108,7 +115,7 @@ def with_counts(rows: Tensor, sample_counts: Any) -> tuple[Tensor, Tensor | None
         If there is not one count a row.
     """
     if sample_counts is None:
-        return rows, None
+        return None, None
     try:
         counts = torch.as_tensor(sample_counts, dtype=torch.float32, device=rows.device)
     except (TypeError, ValueError) as error:
@@ -118,9 +125,7 @@ def with_counts(rows: Tensor, sample_counts: Any) -> tuple[Tensor, Tensor | None
             f"There are {len(rows)} rows and sample_counts {list(counts.shape)}; give one a row."
         )
     wrong = ~torch.isfinite(counts) | (counts < 0)
-    if not bool(wrong.any()):
-        return rows, counts
-    return torch.where(wrong[:, None], torch.nan, rows), torch.where(wrong, 0.0, counts)
+    return torch.where(wrong, 0.0, counts), wrong.cpu().numpy() if bool(wrong.any()) else None
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:

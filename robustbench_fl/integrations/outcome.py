@@ -61,7 +61,7 @@ class Outcome:
         return f"Outcome({', '.join(parts)})"
 
 
-def outcome_of(verdict: Verdict, aggregate: Any, kept: str | None) -> Outcome:
+def outcome_of(verdict: Verdict, aggregate: Any) -> Outcome:
     """Return what the engine's `verdict` says, spread over all rows that were given."""
     said = verdict.aggregation
 
@@ -82,8 +82,17 @@ def outcome_of(verdict: Verdict, aggregate: Any, kept: str | None) -> Outcome:
         weights=spread(said.weights, 0.0) if said else None,
         f=verdict.f,
         capped=verdict.capped,
-        kept=kept,
+        kept=_why_kept(verdict),
     )
+
+
+def _why_kept(verdict: Verdict) -> str | None:
+    said, n = verdict.aggregation, int(verdict.seen.sum())
+    if said is None:
+        return f"{n} usable rows of {len(verdict.seen)} are too few" if n else "no row can be used"
+    if not bool(said.aggregate.isfinite().all()):
+        return "the aggregate is not finite"
+    return None if bool(said.aggregate.any()) else "the aggregate is zero"
 
 
 def _places(flags: NDArray[np.bool_]) -> list[int]:

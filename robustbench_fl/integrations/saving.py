@@ -145,3 +145,8 @@ def _dtype(text: str) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise TypeError(f"{text!r} is no type of numbers")
     return found
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from robustbench_fl.api import InfeasibleError, Model, Need, ServerSpec, State, UsageError, make, stream
 from robustbench_fl.api.build import identity_of, text_of
 from robustbench_fl.api.model import LayerShapes
-from robustbench_fl.engine.server import ServerRound, Verdict, serve
-from robustbench_fl.integrations.gathered import matrix, with_counts
+from robustbench_fl.engine.server import Chosen, ServerRound, serve
+from robustbench_fl.integrations import saving
+from robustbench_fl.integrations.gathered import as_tensor, counts_of, matrix
 from robustbench_fl.integrations.global_model import GlobalModel
+from robustbench_fl.integrations.mapped import mapped_rows
 from robustbench_fl.integrations.network import OwnNetwork
 from robustbench_fl.integrations.outcome import Outcome, outcome_of
 from robustbench_fl.integrations.recipe import OWN_TRAINING, ServerTraining
 from robustbench_fl.integrations.roster import Roster
-from robustbench_fl.integrations.saving import Saved, layout_as_data, layout_from_data, load_saved, save_to
 from robustbench_fl.integrations.wants import require, require_of_round, root_tensors, whole_f
 
 
@@ -168,9 +169,9 @@ class Server:
         UsageError
             If the file is damaged, is none of a server, or was saved by another version of the rule.
         """
-        facts, tensors = load_saved(Path(path))
-        layout = None if facts.layout is None else layout_from_data(facts.layout)
-        params = layout.written(tensors["params"], _part(tensors, "buffers/")) if layout else None
+        facts, tensors = saving.load_saved(Path(path))
+        layout = None if facts.layout is None else saving.layout_from_data(facts.layout)
+        params = layout.written(tensors["params"], saving.part(tensors, "buffers/")) if layout else None
         server = cls(
             facts.rule, f=facts.f, model=model, params=params, root=root, recipe=recipe,
             layer_shapes=tuple((name, tuple(shape)) for name, shape in facts.layer_shapes),
@@ -186,7 +187,7 @@ class Server:
             placed = {name: tensor.to(device) for name, tensor in tensors.items()}
             server._last_step = placed["last_step"]
             if server._state is not None:
-                server._state = server._state.from_tensors(_part(placed, "state/"))
+                server._state = server._state.from_tensors(saving.part(placed, "state/"))
         return server
 
     def save(self, path: str | Path) -> None:
@@ -201,7 +202,7 @@ class Server:
         tensors = {"params": model.vector, "last_step": self._last_step}
         tensors |= {f"buffers/{name}": value for name, value in model.buffers.items()}
         tensors |= {f"state/{n}": t for n, t in (self._state.to_tensors() if self._state else {}).items()}
-        facts = Saved(
+        facts = saving.Saved(
             rule=self.text,
             identity=identity_of(self.rule),
             f=self.f,
@@ -211,9 +212,9 @@ class Server:
             n_clients=spec.n_clients if spec else None,
             n_params=spec.n_params if spec else None,
             layer_shapes=[(name, list(shape)) for name, shape in self.layer_shapes],
-            layout=layout_as_data(model.layout) if model.layout and model.n_params else None,
+            layout=saving.layout_as_data(model.layout) if model.layout and model.n_params else None,
         )
-        save_to(Path(path), facts, {name: t for name, t in tensors.items() if t is not None})
+        saving.save_to(Path(path), facts, {name: t for name, t in tensors.items() if t is not None})
 
     @property
     def params(self) -> Any:
@@ -232,8 +233,9 @@ class Server:
 
         Parameters
         ----------
-        updates : Tensor or array [n, d], or sequence of n updates
-            One row a client, or one state dict, list of arrays or flat array a client.
+        updates : Tensor or array [n, d], path, or sequence of n updates
+            One row a client, or the ``.npy`` file of such a float32 matrix, which is never in memory as a
+            whole; or one state dict, list of arrays or flat array a client.
         client_ids : sequence of n int or str, optional
             Who sent each; the same client has the same id in every round (``Need.CLIENT_IDS``).
         sample_counts : n numbers, optional
@@ -257,9 +259,14 @@ class Server:
         """
         if params is not None:
             self._moved(params)
+        if isinstance(updates, str | Path):
+            with mapped_rows(Path(updates)) as file:
+                gathered = matrix(file.rows, self._global.n_params, self.device)
+                outcome, step = self._served(gathered.rows, client_ids, sample_counts, file.chosen)
+            return replace(outcome, aggregate=step.numpy())
         if isinstance(updates, Tensor | np.ndarray):
-            given = torch.as_tensor(updates)
-            gathered = matrix(updates, self._global.n_params, self.device)
+            given = as_tensor(updates)
+            gathered = matrix(given, self._global.n_params, self.device)
             outcome, step = self._served(gathered.rows, client_ids, sample_counts)
             shown = step.to(given.device, given.dtype)
             return replace(outcome, aggregate=shown if isinstance(updates, Tensor) else shown.numpy())
@@ -309,29 +316,37 @@ class Server:
         self._global.set_buffers(gathered.middles(layout, _apart(outcome)))
         return replace(outcome, aggregate=self.params)
 
-    def _served(self, rows: Tensor, client_ids: Any, sample_counts: Any) -> tuple[Outcome, Tensor]:
+    def _served(
+        self, rows: Tensor, client_ids: Any, sample_counts: Any, chosen: Chosen | None = None
+    ) -> tuple[Outcome, Tensor]:
         """Ask the rule about `rows` [n, d]; return what it says and the step, which is taken."""
         n = len(rows)
         require_of_round(self.rule, self.text, client_ids=client_ids, sample_counts=sample_counts)
         if not self._checked:
             self._require_feasible(n)
             self._checked = True
-        rows, counts = with_counts(rows, sample_counts)
+        counts, miscounted = counts_of(sample_counts, rows)
         self._begin(n, rows.shape[1])
         context = self._context(self._roster.numbered(client_ids, n), counts)
         if isinstance(self._model, OwnNetwork):
             self._model.place_buffers(self._global.buffers)
         verdict, state = serve(
-            self.rule, self._state, rows, context, lambda: stream("server", self.text, self.seed, self.round)
+            self.rule,
+            self._state,
+            rows,
+            context,
+            lambda: stream("server", self.text, self.seed, self.round),
+            hidden=miscounted,
+            chosen=chosen,
         )
         said = verdict.aggregation
-        step, kept = rows.new_zeros(rows.shape[1]), _why_kept(verdict)
+        step = rows.new_zeros(rows.shape[1])
         if said is not None and bool(said.aggregate.isfinite().all()):
             step, self._state = said.aggregate.detach().to(torch.float32), state
         self._last_step = step
         self._global.step(step)
         self.round += 1
-        return outcome_of(verdict, step, kept), step
+        return outcome_of(verdict, step), step
 
     def _begin(self, n: int, d: int) -> None:
         """Make the first state, if this is the first round; later ones must have as many parameters."""
@@ -380,18 +395,5 @@ class Server:
             )
 
 
-def _why_kept(verdict: Verdict) -> str | None:
-    said, n = verdict.aggregation, int(verdict.seen.sum())
-    if said is None:
-        return f"{n} usable rows of {len(verdict.seen)} are too few" if n else "no row can be used"
-    if not bool(said.aggregate.isfinite().all()):
-        return "the aggregate is not finite"
-    return None if bool(said.aggregate.any()) else "the aggregate is zero"
-
-
 def _apart(outcome: Outcome) -> NDArray[np.bool_]:
     return outcome.dropped if outcome.rejected is None else outcome.dropped | outcome.rejected
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
