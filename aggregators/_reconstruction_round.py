@@ -1,4 +1,4 @@
-"""One round of FedREDefense: who is reconstructed from where, and who is believed."""
+"""One round of FedREDefense: who is looked at, and who is believed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, Yardstick, first_steps, solve
+from robustbench_fl.aggregators._reconstruction_attempts import Test, fails, measured, reconstruct
 from robustbench_fl.aggregators._reconstruction_memory import (
     FOREVER,
     FedREDefenseState,
-    Retest,
     forget,
     is_banned,
     remember,
@@ -28,7 +27,7 @@ from robustbench_fl.aggregators._reconstruction_screen import (
     too_long,
     unlike_training,
 )
-from robustbench_fl.aggregators._reconstruction_virtual import LEAST, LONGEST, SLACK
+from robustbench_fl.aggregators._reconstruction_virtual import SLACK
 from robustbench_fl.api import LayerShapes
 
 if TYPE_CHECKING:
@@ -38,32 +37,6 @@ NO_UPDATE = 1e-12
 """Norm below which an update counts as zero."""
 _FAILS_HONEST, _FAILS_MALICIOUS = 0.1, 0.8
 """Chances of failing one round's test that the sequential test tells apart."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Test:
-    """The settings of one round's test, all resolved; named as in ``FedREDefense``."""
-
-    rates: Rates
-    step: float | Literal["auto"]
-    auto_step: float
-    later_step: Literal["kept", "scaled"]
-    threshold: float
-    tolerated: float
-    first_budget: int
-    later_budget: int
-    early_stop: bool
-    ban: Literal["forever", "round"] | int
-    nan_policy: Literal["reject", "released"]
-    zero_update: Literal["reject", "accept"]
-    retest: Retest
-    restart: bool
-    decision: Literal["round", "sequential"]
-    false_alarm: float
-    label_logit: float
-    multiple: float | None
-    class_sums: Literal["any", "zero"]
-    longest: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +131,11 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     who = [clients[i] for i in rows.tolist()]
 
     if virtual and test.multiple:
-        found = _measured(test, given.distance, updates[rows], who, state, virtual, test.multiple)
+        found = measured(test, given.distance, updates[rows], who, state, virtual, test.multiple)
     else:
-        found = _reconstruct(test, given.distance, updates[rows], who, state)
+        found = reconstruct(test, given.distance, updates[rows], who, state)
     failed = torch.zeros_like(banned)
-    failed[rows] = _fails(found.errors, test)
+    failed[rows] = fails(found.errors, test)
     failed |= odd | (empty & (test.zero_update == "reject"))
     errors = updates.new_full((len(updates),), torch.nan)
     errors[rows], errors[empty] = found.errors, 1.0
@@ -191,11 +164,6 @@ def judge(test: Test, given: Round, state: FedREDefenseState) -> Verdict:
     )
 
 
-def _drawn(state: FedREDefenseState) -> Tensor:
-    assert state.initial is not None
-    return state.initial
-
-
 def _odd(test: Test, given: Round, state: FedREDefenseState, lengths: Tensor, candidates: Tensor) -> Tensor:
     """Return whose update has class sums or a direction that no training gives it [n]."""
     odd = torch.zeros_like(candidates)
@@ -213,144 +181,6 @@ def _long(test: Test, lengths: Tensor, left: Tensor) -> Tensor:
     if test.longest is not None:
         long[left] = too_long(lengths[left], test.longest)
     return long
-
-
-def _measured(
-    test: Test,
-    distance: Distance,
-    updates: Tensor,
-    who: list[int],
-    state: FedREDefenseState,
-    virtual: Callable[[], Tensor],
-    multiple: float,
-) -> Reconstruction:
-    """Return the reconstructions under a budget that virtual clients set.
-
-    Whoever has synthetic data starts from them, without a yardstick: nearly all are done at once.
-    The others, and those who are not, run beside the virtual clients, who always start anew.
-    """
-    found = _reconstruct(test, distance, updates, who, state, only_known=True)
-    rows = (~(found.errors <= test.threshold)).nonzero().flatten()
-    if not len(rows):
-        return found
-    yardstick = virtual()
-    start = _fresh(test, distance, torch.cat([yardstick, updates[rows]]), _drawn(state))
-    budget = torch.full((len(start[0]),), LONGEST, dtype=torch.int64, device=updates.device)
-    budget[len(yardstick) :] = math.ceil(multiple * LONGEST)
-    images, labels, steps = (part.clone() for part in start)
-    begun = (found.iterations[rows] > 0).nonzero().flatten()
-    for part, learned in zip((images, labels, steps), (found.images, found.labels, found.steps), strict=True):
-        part[len(yardstick) + begun] = learned[rows[begun]]
-    measure = Yardstick(rows=len(yardstick), multiple=multiple, least=LEAST)
-    everybody = torch.cat([yardstick, updates[rows]])
-    again = _solve(test, distance, everybody, (images, labels, steps), budget, measure)
-    found = _merged(found, again.rows(slice(len(yardstick), None)), rows)
-    return _second_attempt(test, distance, updates, state, found, int(again.budget[-1]))
-
-
-def _reconstruct(
-    test: Test,
-    distance: Distance,
-    updates: Tensor,
-    who: list[int],
-    state: FedREDefenseState,
-    only_known: bool = False,
-) -> Reconstruction:
-    """Return the reconstructions, second attempts included; of the known clients only, if so asked."""
-    fresh = _fresh(test, distance, updates, _drawn(state))
-    known = [not starts_anew(state, c, test.retest) for c in who]
-    images, labels, steps = (part.clone() for part in fresh)
-    for row, client in enumerate(who):
-        if known[row]:
-            images[row], labels[row] = state.images[client], state.labels[client]
-            steps[row] = state.steps[client]
-            if test.later_step == "scaled":
-                steps[row] *= torch.linalg.vector_norm(updates[row]) / state.norms[client]
-    first = 0 if only_known else test.first_budget
-    budget = torch.tensor(
-        [test.later_budget if old else first for old in known], dtype=torch.int64, device=updates.device
-    )
-    found = _solve(test, distance, updates, (images, labels, steps), budget)
-    return found if only_known else _second_attempt(test, distance, updates, state, found, first)
-
-
-def _second_attempt(
-    test: Test,
-    distance: Distance,
-    updates: Tensor,
-    state: FedREDefenseState,
-    found: Reconstruction,
-    budget: int,
-) -> Reconstruction:
-    """Return `found`, those who failed reconstructed once more from another draw, if the test allows it."""
-    failed = _fails(found.errors, test)
-    if not (test.restart and failed.any()):
-        return found
-    assert state.spare is not None
-    again = updates[failed]
-    start = _fresh(test, distance, again, state.spare)
-    more = torch.full_like(found.budget[failed], budget)
-    return _merged(found, _solve(test, distance, again, start, more), failed)
-
-
-def _fresh(test: Test, distance: Distance, updates: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images, labels and step sizes of clients without synthetic data of their own."""
-    n, classes = len(updates), len(images)
-    labels = test.label_logit * torch.eye(classes, dtype=images.dtype, device=images.device)
-    if test.step == "auto":
-        steps = first_steps(distance, updates, images, labels, test.auto_step)
-    else:
-        steps = updates.new_full((n,), test.step)
-    return images.expand(n, *images.shape), labels.expand(n, classes, classes), steps
-
-
-def _solve(
-    test: Test,
-    distance: Distance,
-    updates: Tensor,
-    data: tuple[Tensor, Tensor, Tensor],
-    budget: Tensor,
-    yardstick: Yardstick | None = None,
-) -> Reconstruction:
-    images, labels, steps = data
-    return solve(
-        distance,
-        updates,
-        images=images,
-        labels=labels,
-        steps=steps,
-        rates=test.rates,
-        budget=budget,
-        threshold=test.threshold,
-        early_stop=test.early_stop,
-        yardstick=yardstick,
-    )
-
-
-def _merged(first: Reconstruction, second: Reconstruction, rows: Tensor) -> Reconstruction:
-    """Return `first` with the outcome of a second attempt in `rows`, iterations and budget added up."""
-
-    def put(before: Tensor, after: Tensor) -> Tensor:
-        changed = before.clone()
-        changed[rows] = after
-        return changed
-
-    return Reconstruction(
-        errors=put(first.errors, second.errors),
-        iterations=put(first.iterations, first.iterations[rows] + second.iterations),
-        images=put(first.images, second.images),
-        labels=put(first.labels, second.labels),
-        steps=put(first.steps, second.steps),
-        damping=put(first.damping, second.damping),
-        budget=put(first.budget, first.budget[rows] + second.budget),
-    )
-
-
-def _fails(errors: Tensor, test: Test) -> Tensor:
-    """Return who fails the round's test."""
-    if test.nan_policy == "released" and errors.isnan().any():
-        return errors.isnan()
-    return ~(errors <= test.tolerated)
 
 
 def _weigh(

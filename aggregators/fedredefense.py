@@ -11,11 +11,12 @@ import torch
 from annotated_types import Ge, Gt, Lt
 
 from robustbench_fl.aggregators._reconstruction import Rates
+from robustbench_fl.aggregators._reconstruction_attempts import Test
 from robustbench_fl.aggregators._reconstruction_memory import FedREDefenseState
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators._reconstruction_presets import PRESETS, first_budget, scaled_image_rate
 from robustbench_fl.aggregators._reconstruction_rest import aggregate_rest, rule_for_rest
-from robustbench_fl.aggregators._reconstruction_round import Round, Test, judge
+from robustbench_fl.aggregators._reconstruction_round import Round, judge
 from robustbench_fl.aggregators._reconstruction_virtual import Noise, trained_to_length
 from robustbench_fl.api import (
     Aggregation,

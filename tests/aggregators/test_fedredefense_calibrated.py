@@ -246,6 +246,18 @@ def test_who_uses_up_the_later_budget_goes_on_beside_virtual_clients() -> None:
     assert (outcome.diagnostics["iterations"] > 1).any()
 
 
+def test_who_fails_from_old_data_starts_anew_before_being_rejected() -> None:
+    server = Server()
+    fresh = server.play(HONEST).diagnostics["iterations"]
+    server.state.steps[7] *= 100  # a step that leads nowhere
+    outcome = server.play(HONEST)
+    assert rejected(outcome) == []
+    used = outcome.diagnostics["iterations"]
+    assert (used[:7] == 1).all()
+    assert used[7] - fresh[7] >= 20 + 150  # later budget, the floor of the measured one, and anew
+    assert server.state.steps[7] < 10 * server.state.steps[6]
+
+
 def test_a_restart_has_the_budget_that_was_measured_once_more() -> None:
     noise = HONEST[0].norm() * torch.nn.functional.normalize(torch.randn(1, MODEL.n_params), dim=1)
     once, twice = Server(class_sums="any"), Server(class_sums="any", restart=True)
