@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test flower nvflare soak lint docs bench quickstart reference catalogue faithfulness rooms clean
+.PHONY: demo test flower nvflare soak lint docs docs-test claims bench quickstart reference catalogue faithfulness rooms clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -37,9 +37,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The site, warnings as errors, into build/site.
+# The site, warnings as errors, into build/site. Its leaderboards are made from results/claims.
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# Links, widths and both colour schemes of the built site, the latter in a browser where there is one.
+docs-test: docs $(VENV)/.installed-test
+	ROBUSTBENCH_FL_SITE=build/site $(BIN)/python -m pytest -rs tests/report/browser/test_site.py
 
 bench: $(VENV)/.installed-bench
 	$(ONE_THREAD) $(BIN)/python benchmarks/training.py
@@ -65,6 +69,10 @@ reference: $(VENV)/.installed
 	$(BIN)/robustbench-fl figures results/reference-digits
 	$(BIN)/robustbench-fl report results/reference-digits
 	$(BIN)/python docs/readme_table.py
+
+# Claims of the committed results of the suite, a file a rule.
+claims: $(VENV)/.installed
+	for folder in results/rbfl-1-*; do $(BIN)/robustbench-fl claim $$folder || exit 1; done
 
 # The committed table of all methods.
 catalogue: $(VENV)/.installed

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docstring_parser
 from mkdocs.structure.files import File, Files
 
+from robustbench_fl.analysis.boards import Board, board_of
 from robustbench_fl.api import params, registry
-from robustbench_fl.api.faithfulness import faithfulness, without_faithfulness
+from robustbench_fl.api.faithfulness import LABELS, faithfulness, without_faithfulness
 from robustbench_fl.api.references import bibtex
+from robustbench_fl.core.claim_file import read_claim
+from robustbench_fl.report.site.about import About
+from robustbench_fl.report.site.pages import index, pages
+from robustbench_fl.store import Store
 
 ROOT = Path(__file__).parent.parent
+TITLE = "Leaderboard: {}"
+ABOUT = ("aggregators", "attacks")
 TITLES = {
     "aggregators": "Aggregators",
     "attacks": "Attacks",
@@ -30,7 +38,35 @@ def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, "contributing.md", content=(ROOT / "CONTRIBUTING.md").read_text()))
     for path in figures():
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+    known = {kind: {entry.name: _about(kind, entry) for entry in registry.load_all(kind)} for kind in ABOUT}
+    held = list(boards(ROOT / "results"))
+    files.append(File.generated(config, "boards/index.md", content=index(held)))
+    for board in held:
+        for path, content in pages(board, TITLE.format(board.name), *known.values()):
+            files.append(File.generated(config, f"boards/{path}", content=content))
     return files
+
+
+def boards(results: Path) -> Iterator[Board]:
+    """Yield what the committed claims say, those of each folder of ``claims/`` together."""
+    for folder in sorted((results / "claims").glob("*/")):
+        claims = [read_claim(path) for path in sorted(folder.glob("*.json"))]
+        stored = {
+            record["key"]: record
+            for plan in sorted((results / folder.name).glob("**/plan.jsonl.gz"))
+            if plan.parent.name not in ("pilot", "tuning")
+            for record in Store.existing(plan.parent).records()
+        }
+        yield board_of(folder.name, claims, stored)
+
+
+def _about(kind: str, entry: registry.Entry) -> About:
+    text = docstring_parser.parse(entry.cls.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
+    found = faithfulness(entry.cls)
+    told = {label: getattr(found, name, "") for name, label in LABELS.items()}
+    lines = "\n".join(f"* **{label}:** {_prose(said)}" for label, said in told.items() if said)
+    summary = re.sub("`", "", _prose(text.short_description))
+    return About(summary, lines, bibtex(entry.cls), f"methods/{kind}.html#{entry.name}")
 
 
 def on_page_markdown(markdown: str, page: Any, **more: Any) -> str:

@@ -227,10 +227,16 @@ def _table(
     if wanted:
         names = ["aggregator", *wanted]
         return _text(data, names, [_column(data, name) for name in names], " ".join(sentences))
-    left_out = hidden | {"tied"} | ({"track"} if isinstance(table, Leaderboard) else set())
-    names = [name for name in without_bounds(data) if name not in left_out and not _empty(data[name])]
+    names = visible(table, hidden)
     columns = [_column(data, name) for name in names]
     return _text(data, names, columns, " ".join(_without(sentences, hidden)))
+
+
+def visible(table: Table, hidden: frozenset[str] = frozenset()) -> list[str]:
+    """Return the columns of a table that people see: intervals stand with their values, none is empty."""
+    left_out = hidden | {"tied"} | ({"track"} if isinstance(table, Leaderboard) else set())
+    names = without_bounds(table.table)
+    return [name for name in names if name not in left_out and not _empty(table.table[name])]
 
 
 def _without(sentences: tuple[str, ...], hidden: frozenset[str]) -> list[str]:
