@@ -134,19 +134,22 @@ def _played(text: str, rows: torch.Tensor, f: int, rounds: int) -> tuple[Callabl
     rule = make("aggregators", text)
     n, d = rows.shape
     model = network(d)
-    spec = ServerSpec(n_clients=n, n_params=d, layer_shapes=model.layer_shapes if model.n_params == d else ())
+    shapes = model.layer_shapes if model.n_params == d else ()
+    spec = ServerSpec(n_clients=n, n_params=d, layer_shapes=shapes, device=str(rows.device))
     rng = np.random.default_rng(1)
     images = torch.from_numpy(rng.standard_normal((100, *IMAGE), np.float32))
     labels = torch.from_numpy(rng.integers(0, CLASSES, 100))
     given = {
         "layer_shapes": spec.layer_shapes,
         "f": f,
-        "root": RootData(images=images, labels=labels, train=lambda: torch.ones(d)),
+        "root": RootData(
+            images=images.to(rows.device), labels=labels.to(rows.device), train=lambda: rows.new_ones(d)
+        ),
         "model": model,
-        "params": torch.from_numpy(0.05 * rng.standard_normal(d).astype(np.float32)),
+        "params": torch.from_numpy(0.05 * rng.standard_normal(d).astype(np.float32)).to(rows.device),
         "client_ids": tuple(range(n)),
-        "last_step": torch.ones(d),
-        "sample_counts": torch.full((n,), 64),
+        "last_step": rows.new_ones(d),
+        "sample_counts": torch.full((n,), 64, device=rows.device),
     }
 
     # Made beforehand, as ByzFL's objects are: a caller's part of a round is not the rule's.

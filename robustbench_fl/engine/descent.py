@@ -155,8 +155,9 @@ def stacked_step(model: Model, descent: Descent, images: Tensor, labels: Tensor,
     leaves = [t.detach().requires_grad_() for t in descent.tensors]
     logits = model.forward_stacked(leaves, images)
     losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    # Clients share no parameters, so the gradient of the sum is every client's own.
-    gradients = torch.autograd.grad((losses * weights.flatten()).sum(), leaves)
+    # Clients share no parameters, so the gradient of the sum is every client's own. A bias that a
+    # normalisation takes away again has none.
+    gradients = torch.autograd.grad((losses * weights.flatten()).sum(), leaves, materialize_grads=True)
     descent.step(gradients)
 
 

@@ -11,7 +11,7 @@ from robustbench_fl.engine.jobs import Recipe
 from robustbench_fl.engine.training import train
 
 
-@pytest.mark.parametrize("text", ["cnn", "resnet8(width=4)"])
+@pytest.mark.parametrize("text", ["cnn", "resnet8(width=4)", "convnet(width=4, depth=2)"])
 def test_both_engines_train_them_alike(world, text):
     federation = world("synthetic(side=16, samples=220, test=20)", "dirichlet(alpha=1.0)", 4, 0)
     model = make("models", text).build(federation.image_shape, federation.n_classes)
