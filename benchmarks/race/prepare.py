@@ -101,7 +101,7 @@ def simulation(
 def _images(train: int, test: int) -> dict[str, np.ndarray]:
     """Return classes that a network tells apart after some rounds: coarse patterns under pixel noise."""
     rng = stream("race")
-    blocks = rng.normal(0, 5, (CLASSES, SIDE // 4, SIDE // 4, CHANNELS))
+    blocks = rng.normal(0, 14, (CLASSES, SIDE // 4, SIDE // 4, CHANNELS))
     means = 128 + blocks.repeat(4, 1).repeat(4, 2)
     found = {}
     for split, n in (("train", train), ("test", test)):
