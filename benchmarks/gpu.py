@@ -28,9 +28,11 @@ from torch import Tensor
 from robustbench_fl.aggregators._reconstruction_call import reconstruct
 from robustbench_fl.api import build
 from robustbench_fl.api.groups import groups
+from robustbench_fl.core.cell import World
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation, make_federation
+from robustbench_fl.data.spread import spread
 from robustbench_fl.engine.client_jobs import make_jobs
 from robustbench_fl.engine.jobs import Recipe
 from robustbench_fl.engine.training import Engine, train
@@ -214,18 +216,16 @@ def side_by_side(size: Size, device: str) -> Iterator[dict[str, Any]]:
 
 def federation(size: Size, device: str) -> Federation:
     """Return made-up images of the size of MNIST's, spread alike over the clients."""
-    text = f"synthetic(side={size.side}, samples={size.clients * size.samples}, test=100)"
-    return make_federation(
-        build.make("datasets", text).load(Path()),
-        build.make("partitions", "iid"),
-        dataset_text=text,
-        partition_text="iid",
-        n_clients=size.clients,
+    world = World(
+        dataset=f"synthetic(side={size.side}, samples={size.clients * size.samples}, test=100)",
+        partition="iid",
         seed=0,
-        root_size=0,
+        clients=size.clients,
         validation=0.0,
-        device=device,
+        root_size=0,
     )
+    arrays = build.make("datasets", world.dataset).load(Path())
+    return make_federation(arrays, spread(world, arrays), device=device)
 
 
 def _training(data: Federation, model: Any, clients: int, engine: Engine) -> Callable[[], Tensor]:

@@ -3,7 +3,7 @@
 ``python benchmarks/race.py`` makes the inputs once, installs each peer into an environment below
 ``build/race``, runs the protocol (1,000 users of 50 CIFAR-shaped samples, 50 of them a round, batches of 10,
 one epoch, lr 0.1; after pfl's published benchmark, shortened) with one worker and with two, and writes
-``build/race/runs/*.json``. What is there is not run again. ``--tables`` writes tables and figure into
+``build/race/runs/*.json``. What is there is not run again. ``--tables`` only writes tables and figure into
 ``benchmarks/README.md`` from these files.
 ``race/matrix.py`` races whole matrices.
 """
@@ -46,7 +46,9 @@ def main() -> None:
     )
     parser.add_argument("--timeout", type=float, default=900, help="seconds of a run")
     parser.add_argument("--out", type=Path, default=BUILD)
-    parser.add_argument("--again", action="store_true", help="run what has a file already, too")
+    parser.add_argument(
+        "--again", action="store_true", help="run what has a file already, too; the better run is kept"
+    )
     parser.add_argument("--tables", action="store_true", help="only write tables and figure")
     parser.add_argument(
         "--share-torch",
@@ -64,10 +66,10 @@ def main() -> None:
             for workers in given.workers:
                 places = {name: runs / f"{network}-{workers}-{name}.json" for name in given.peers}
                 todo = {name: place for name, place in places.items() if given.again or not place.exists()}
-                for turn in range(given.turns):
+                for _ in range(given.turns):
                     for name, out in todo.items():
-                        run(name, network, workers, given, inputs, out, keep_better=turn > 0)
-    if given.tables or given.out == BUILD:
+                        run(name, network, workers, given, inputs, out)
+    if given.tables:
         write_readme(HERE / "README.md", given.out, HERE / "race.png")
 
 
@@ -78,9 +80,8 @@ def run(
     given: argparse.Namespace,
     inputs: Path,
     out: Path,
-    keep_better: bool,
 ) -> None:
-    """Run one peer and write what was seen, unless the run before was better and shall be kept."""
+    """Run one peer and write what was seen, unless a run before had a quicker round."""
     peer = PEERS[name]
     copies = 1 if peer.splits else workers
     parts = [out.with_name(f"{out.stem}.part{i}") for i in range(copies)]
@@ -110,8 +111,8 @@ def run(
             for part in parts:
                 part.unlink()
     found |= {"network": network, "workers": workers, "peer": name, "wall": round(time.time() - began, 1)}
-    before = json.loads(out.read_text()) if keep_better else {}
-    if quickest(found) < quickest(before) or not keep_better:
+    before = json.loads(out.read_text()) if out.exists() else {}
+    if quickest(found) < quickest(before) or not before:
         out.write_text(json.dumps(found, indent=1))
     said = found.get("failed") or f"{1e3 * statistics.median(found['copies'][0]['cpu']):.0f} CPU ms a round"
     print(f"{network}, {workers} worker(s), {peer.name}: {said}", flush=True)
