@@ -33,7 +33,11 @@ def max_pool_2x2(maps: Tensor) -> Tensor:
     if maps.device.type != "cpu" or maps.numel() < _LARGE:
         return functional.max_pool2d(maps, 2)
     height, width = maps.shape[-2] // 2 * 2, maps.shape[-1] // 2 * 2
-    pooled: Tensor = _MaxPool.apply(maps[..., :height, :width])[0]
+    maps = maps[..., :height, :width]
+    if not torch.is_grad_enabled():  # no gradient will ask where the maximum was
+        rows = torch.maximum(maps[..., 0::2, :], maps[..., 1::2, :])
+        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+    pooled: Tensor = _MaxPool.apply(maps)[0]
     return pooled
 
 

@@ -17,7 +17,9 @@ def test_entropy_is_the_digest_of_the_labels():
 
     digest = hashlib.sha256(b'["split", 0]').digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
-    assert seed_sequence("split", 0).entropy == words
+    assert seed_sequence("split", 0).entropy.tolist() == words
+    state = np.random.SeedSequence(words).generate_state(8)
+    assert seed_sequence("split", 0).generate_state(8).tolist() == state.tolist()
 
 
 def test_labels_do_not_run_together():

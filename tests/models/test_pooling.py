@@ -23,6 +23,8 @@ def test_values_and_gradients_are_those_of_torch(shape) -> None:
     maps = torch.randn(shape, generator=generator, requires_grad=True)
     mine = pooling.max_pool_2x2(maps)
     assert torch.equal(mine, theirs(maps))
+    with torch.inference_mode():
+        assert torch.equal(pooling.max_pool_2x2(maps), mine)
     incoming = torch.randn(mine.shape, generator=generator)
     (found,), (expected,) = (
         torch.autograd.grad(f(maps), maps, incoming) for f in (pooling.max_pool_2x2, theirs)
@@ -53,6 +55,8 @@ def test_nan_is_passed_on() -> None:
         maps = torch.zeros(1, 1, 2, 2)
         maps.view(-1)[position] = torch.nan
         assert pooling.max_pool_2x2(maps).isnan().all()
+        with torch.no_grad():
+            assert pooling.max_pool_2x2(maps).isnan().all()
 
 
 def test_second_derivative_and_vmap() -> None:
