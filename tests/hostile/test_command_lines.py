@@ -140,11 +140,10 @@ def value(parameter: click.Parameter, places: list[str], rng: random.Random, mal
         return good if rng.random() > malice else rng.choice(places)
     if not wrong and parameter.name in GOOD:
         return rng.choice(GOOD[parameter.name])
-    numeric = (
-        isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
-        or parameter.metavar == "NUMBER"
-    )
-    return rng.choice(NUMBERS if numeric and not wrong else [*WORDS, *NUMBERS])
+    numeric = isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
+    if numeric or parameter.metavar == "NUMBER":
+        return rng.choice(NUMBERS if wrong else ("1", "2", "0.25"))
+    return rng.choice([*WORDS, *NUMBERS])
 
 
 def line(places: list[str], rng: random.Random) -> list[str]:
