@@ -34,6 +34,7 @@ from robustbench_fl.cli.upkeep import clean, failures, merge, verify
 from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.foreign import on_terminal
 from robustbench_fl.core.later import load_later
+from robustbench_fl.core.refusals import refusal
 from robustbench_fl.core.version import __version__
 
 EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -87,6 +88,16 @@ class _Escaping:
         return getattr(self._stream, name)
 
 
+def _unforeseen(error: Exception) -> int:
+    """Say what ended a command and return the exit code; the system's refusal is no fault of this program."""
+    if refused := refusal(error):
+        click.echo(error_text(f"Error: {on_terminal(str(refused))}"), err=True)
+        return EXIT_SOME_FAILED
+    traceback.print_exc()
+    click.echo("Internal error in robustbench-fl. Please report it with the lines above.", err=True)
+    return EXIT_INTERNAL
+
+
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 usage, 3 internal error."""
     open_streams()
@@ -108,10 +119,8 @@ def main() -> None:
     except RobustbenchError as error:
         click.echo(error_text(f"Error: {on_terminal(str(error))}"), err=True)
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_SOME_FAILED
-    except Exception:
-        traceback.print_exc()
-        click.echo("Internal error in robustbench-fl. Please report it with the lines above.", err=True)
-        code = EXIT_INTERNAL
+    except Exception as error:
+        code = _unforeseen(error)
     if why := lost_output():
         click.echo(error_text(f"Error: Cannot write the output: {why}. Stored cells are kept."), err=True)
         code = code or EXIT_SOME_FAILED

@@ -15,10 +15,11 @@ from click.testing import CliRunner
 from robustbench_fl.cli.main import cli
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.files import read_regular
+from robustbench_fl.core.refusals import is_out_of_memory
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import read_sweep
-from robustbench_fl.sweep.runner.execute import _out_of_memory
 
+SOAK = os.environ.get("ROBUSTBENCH_FL_SOAK") == "1"
 RELEASE = Path(__file__).parents[1] / "store" / "release-0.1"
 STATUS = f"{sys.executable} -m robustbench_fl status {RELEASE}"
 
@@ -69,11 +70,31 @@ def test_pipes_and_devices_and_giants_are_no_files(tmp_path: Path) -> None:
         read_regular(first)
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("-n 12", "Too many open files"),
+        ("-v 600000", "more memory: "),
+        *((("-v 200000", ""), ("-v 3200000", ""), ("-v 4000000", "")) if SOAK else ()),
+    ],
+)
+def test_a_limit_is_a_sentence_and_no_failed_cell(limit: str, said: str, tmp_path: Path) -> None:
+    words = "sweep -a mean -t none --rounds 1 --clients 4 -j 1 -o s"
+    shell = f"ulimit {limit}; cd {tmp_path}; {sys.executable} -m robustbench_fl {words}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=300)
+    assert done.returncode in ((1,) if said else (0, 1)), done.stderr
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    stored = Store(tmp_path / "s").statuses() if (tmp_path / "s").exists() else {}
+    assert set(stored.values()) <= {"done", "oom", "interrupted"}
+
+
 def test_every_refusal_of_memory_is_oom() -> None:
     wrapped = UsageError("a plug-in failed")
     wrapped.__cause__ = ImportError("x.so: failed to map segment from shared object")
-    assert _out_of_memory(wrapped)
-    assert _out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
-    assert _out_of_memory(RuntimeError("can't start new thread"))
-    assert not _out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
-    assert not _out_of_memory(ImportError("No module named 'x'"))
+    assert is_out_of_memory(wrapped)
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert is_out_of_memory(OSError("libx.so: failed to map segment from shared object"))
+    assert is_out_of_memory(RuntimeError("can't start new thread"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+    assert not is_out_of_memory(ImportError("No module named 'x'"))

@@ -10,6 +10,7 @@ from typing import Any
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.provenance import without_paths
 from robustbench_fl.core.record import FINAL, CellRecord
+from robustbench_fl.core.refusals import tells_of_no_memory
 from robustbench_fl.sweep.runner.backend import Event, Kind, Tell
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.policy import RunPolicy
@@ -162,7 +163,8 @@ class Attempts(ABC):
         self.worker_lost(task, worker, f"The worker process was {how}.")
         task.losses += 1
         if task.losses > 1:
-            return self.lost(task, "failed", f"The worker process was {how}, twice.")
+            refused = tells_of_no_memory(task.output[-_EXCERPT:].decode(errors="replace"))
+            return self.lost(task, "oom" if refused else "failed", f"The worker process was {how}, twice.")
         self.retry_singly(task)
         return None
 

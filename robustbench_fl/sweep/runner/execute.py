@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import math
 import os
@@ -27,6 +26,7 @@ from robustbench_fl.core.code import code_in
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.provenance import without_paths
 from robustbench_fl.core.record import CellRecord
+from robustbench_fl.core.refusals import is_out_of_memory
 from robustbench_fl.data.federation import Federation, make_federation
 from robustbench_fl.data.shared import shared
 from robustbench_fl.data.spread import spread
@@ -44,15 +44,6 @@ LONGEST_REASON = 500
 
 _CHUNK_DIVISOR = 8
 """Divides the clients trained as one batch where memory did not suffice."""
-
-
-_NO_MEMORY = (
-    "can't allocate memory",  # torch on a CPU
-    "annot allocate memory",  # the loader of shared libraries, an import under a limit
-    "failed to map segment",
-    "std::bad_alloc",
-    "can't start new thread",
-)
 
 
 class CellTimeout(RobustbenchError):
@@ -142,7 +133,7 @@ def _simulated(
     try:
         return simulate(cell, environment, after_round, every=every)
     except Exception as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         why = f"Out of memory ({_printable(_first_line(error), environment)})."
     # Only here is what the first try held set free.
@@ -186,19 +177,6 @@ def _warnings_heard(listener: Listener) -> Iterator[set[str]]:
         yield for_users
 
 
-def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether `error`, or what it was raised from, is the system's refusal of memory in any of its forms."""
-    while error is not None:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
-            return True
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return True
-        if isinstance(error, RuntimeError | ImportError) and any(said in str(error) for said in _NO_MEMORY):
-            return True
-        error = error.__cause__
-    return False
-
-
 def _first_line(error: BaseException) -> str:
     reason = str(error) if isinstance(error, RobustbenchError) else f"{type(error).__name__}: {error}"
     return reason.strip().partition("\n")[0][:LONGEST_REASON]
@@ -207,7 +185,7 @@ def _first_line(error: BaseException) -> str:
 def _failure(error: BaseException, environment: Environment) -> dict[str, Any]:
     """Return what is recorded of a cell that raised."""
     return {
-        "status": "oom" if _out_of_memory(error) else "failed",
+        "status": "oom" if is_out_of_memory(error) else "failed",
         "reason": _printable(_first_line(error), environment)[:LONGEST_REASON],
         "traceback": _printable(traceback.format_exc(), environment),
     }

@@ -30,6 +30,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from robustbench_fl.api import registry
 from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.later import is_loaded, load_later
+from robustbench_fl.core.refusals import refusal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -201,6 +202,8 @@ def _called(
 def _portable(error: Exception) -> Exception:
     """Return `error` as it can travel: those for people as they are, faults with their traceback."""
     if not isinstance(error, RobustbenchError):
+        if refused := refusal(error):
+            return refused
         return RuntimeError("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))  # what this process itself made, not what it read
