@@ -11,6 +11,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.image_counts import COLUMN, Counted
 from robustbench_fl.core.cell import ASSUMED_F
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import ADDED
 
 LABELS = ("dataset", "model", "partition")
@@ -59,6 +60,8 @@ RUN = ("run_aggregator", "run_lr")
 """What was run, where that is not what the row stands for: columns of frames with tuned rules only."""
 SUITE = "suite"
 """The suite that cells were run for, in words: a column of frames with such cells only."""
+VARIED = ("aggregator", "attack", "assumed_f", "seed")
+"""What varies inside one setting."""
 _NOT_SETTINGS = frozenset({*COLUMNS, *RUN, SUITE}) - {*LABELS, "malicious"}
 _METRICS = FLOATS[2 : FLOATS.index("round_tpr")]
 _COSTS = ("train_seconds", "attack_seconds", "aggregate_seconds", "evaluate_seconds", "peak_memory_mb")
@@ -87,6 +90,11 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         rule, ``tuned > krum``, at the learning rate of the sweep: what was run is in the columns
         :data:`RUN`. Cells that were run for a suite name it in the column :data:`SUITE`.
 
+    Raises
+    ------
+    UsageError
+        If two cells say that they are the same by all that tables tell apart.
+
     Examples
     --------
     >>> frame([]).empty
@@ -101,7 +109,21 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     kinds: dict[str, Any] = dict.fromkeys(FLOATS, "float64")
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
     kinds |= dict.fromkeys(("detector", "ranked", "knows_defence", "adaptive", "edge"), bool)
-    return table.astype(kinds)
+    table = table.astype(kinds)
+    _require_distinct(table)
+    return table
+
+
+def _require_distinct(table: pd.DataFrame) -> None:
+    """Refuse cells whose labels were written by somebody else than this program: a key has one meaning."""
+    names = [*settings(table), *(name for name in VARIED if name in table)]
+    same = table[table.duplicated(names, keep=False)]
+    if (group := same.groupby(names, dropna=False, sort=False)["key"].unique()).map(len).gt(1).any():
+        first, second = next(keys for keys in group if len(keys) > 1)[:2]
+        raise UsageError(
+            f"The cells {first} and {second} say that they are the same: rule, attack, seed and settings. "
+            "Their records were changed by hand: remove both, and run the sweep again."
+        )
 
 
 def standing(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ tables need not ask at every key.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 from annotated_types import Ge, Lt, MinLen
@@ -49,7 +50,7 @@ class _Planned(BaseModel):
 
 def is_planned(row: Any) -> bool:
     """Whether `row` is a planned cell, with a key that is safe in a path."""
-    return _is(_Planned, row) and KEY.fullmatch(row["key"]) is not None
+    return _is(_Planned, row) and KEY.fullmatch(row["key"]) is not None and labels_fit(row)
 
 
 def is_record(record: Any) -> bool:
@@ -61,6 +62,29 @@ def is_record(record: Any) -> bool:
         and _is(_Identity, record["cell"])
         and not lacks_metrics(record["status"], record.get("metrics"))
     )
+
+
+def labels_fit(row: dict[str, Any]) -> bool:
+    """Whether the labels name the methods that the identity is of, with whatever parameters.
+
+    Tables go by labels, keys by the identity: results of one rule must not stand under another's name.
+    """
+    try:
+        return all(
+            _chain(tuple(part["name"] for part in _listed(row["cell"][axis]))).fullmatch(row["labels"][axis])
+            for axis in Labels.model_fields
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _listed(made: Any) -> list[Any]:
+    return made if isinstance(made, list) else [made]
+
+
+@lru_cache(maxsize=1024)
+def _chain(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(" > ".join(rf"{re.escape(name)}(\(.*\))?" for name in names), re.DOTALL)
 
 
 def _is(model: type[BaseModel], data: Any) -> bool:

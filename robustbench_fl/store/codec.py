@@ -22,7 +22,7 @@ from pydantic_core import from_json
 
 from robustbench_fl.core.cell import key_of
 from robustbench_fl.core.durability import durability
-from robustbench_fl.core.intact import is_record
+from robustbench_fl.core.intact import is_record, labels_fit
 from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store.errors import Damaged, NewerSchema
 
@@ -210,6 +210,8 @@ def _check(record: dict[str, Any]) -> None:
         right = None
     if record["key"] != right:
         raise Damaged("holds settings that are not those its key stands for")
+    if not labels_fit(record):
+        raise Damaged("names other methods than its key stands for")
 
 
 def _checksum(body: bytes) -> bytes:

@@ -30,7 +30,7 @@ _SCHEMA = (
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB)",
 )
 _BATCH = 500
-_VERSION = zlib.crc32(repr((2, _SCHEMA, SCHEMA, __version__)).encode()) & 0x7FFFFFFF
+_VERSION = zlib.crc32(repr((3, _SCHEMA, SCHEMA, __version__)).encode()) & 0x7FFFFFFF
 
 
 class Stat(NamedTuple):

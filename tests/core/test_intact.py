@@ -61,6 +61,13 @@ def test_parts_that_no_table_can_read(row, record, part):
     assert not is_record(record | part)
 
 
+@pytest.mark.parametrize("label", ["mean", "mean(weighted=true)", "mean(\n)(x)"])
+def test_labels_name_the_methods_of_the_identity(row, label):
+    assert is_planned({**row, "labels": {**row["labels"], "aggregator": label}})
+    for other in ("median", "mean > mean", "mean2", "mean(", "", " mean", "tuned > mean"):
+        assert not is_planned({**row, "labels": {**row["labels"], "aggregator": other}})
+
+
 @pytest.mark.parametrize(
     "part",
     [

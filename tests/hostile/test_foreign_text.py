@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named["dataset"] = rows[0]["labels"]["dataset"]
 
     def forged(labels: dict[str, str]) -> dict[str, str]:
-        return {axis: HOSTILE if named.get(axis) == text else text for axis, text in labels.items()}
+        names = {axis: text.partition("(")[0] for axis, text in labels.items()}  # which a key stands for
+        return {a: f"{names[a]}({HOSTILE})" if named.get(a) == text else text for a, text in labels.items()}
 
     store.unpack()
     records = store.records()

@@ -29,6 +29,10 @@ def _resealed(**changes):
     return damage
 
 
+def _relabelled(**labels):
+    return lambda text: _resealed(labels={**json.loads(text)["labels"], **labels})(text)
+
+
 PARTS = {"malicious": 0.3, "clients": 8, "participation": 1.0, "rounds": 2}
 
 
@@ -57,6 +61,8 @@ EDITED = "was cut short or changed after it was written: its checksum does not f
         (_resealed(key=None), "is no whole cell record"),
         (_resealed(status="splendid"), "is no whole cell record"),
         (_resealed(labels=3), "is no whole cell record"),
+        (_relabelled(aggregator="median"), "names other methods than its key stands for"),
+        (_relabelled(attack="alie > alie"), "names other methods than its key stands for"),
         (
             _resealed(image_counts={"images": 10**9, "evaluations": 5, "packed": "oYA="}),
             "is no whole cell record",
