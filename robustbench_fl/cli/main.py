@@ -27,6 +27,7 @@ from robustbench_fl.cli.report import report
 from robustbench_fl.cli.results import pack, show, tables, unpack
 from robustbench_fl.cli.saying import forget_output, lost_output, open_streams
 from robustbench_fl.cli.status import status
+from robustbench_fl.cli.suite import suite
 from robustbench_fl.cli.sweeping import plan, sweep
 from robustbench_fl.cli.tabling import attacks, costs, detection, leaderboard, matrix
 from robustbench_fl.cli.testing import differences, significance
@@ -62,9 +63,9 @@ def cli() -> None:
 
 
 for command in (
-    sweep, pilot, plan, status, leaderboard, matrix, attacks, costs, detection, differences, significance,
-    compare, badge, recommend, show, failures, tables, report, figures, claim, check_claim, merge, verify,
-    recover, clean, pack, unpack, list_, describe, check, data, partition, aggregate, env,
+    sweep, pilot, plan, suite, status, leaderboard, matrix, attacks, costs, detection, differences,
+    significance, compare, badge, recommend, show, failures, tables, report, figures, claim, check_claim,
+    merge, verify, recover, clean, pack, unpack, list_, describe, check, data, partition, aggregate, env,
 ):  # fmt: skip
     cli.add_command(command)
 

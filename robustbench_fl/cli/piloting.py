@@ -76,12 +76,12 @@ def pilot(
     seeds = _enough(parse_seeds(pilot_seeds))
     asked = sweep_of(file, {**flags, "plugins": plugins})
     folder = out or default_folder(asked.name)
-    trial = _Trial(asked, seeds, file.name if file else "", folder, where, running, flags)
+    trial = Trial(asked, seeds, file.name if file else "", folder, where, running, flags)
     return _tune(trial, format_) if tune else _pick(trial, format_)
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """Cells to run on pilot seeds, and where."""
 
     asked: Sweep
@@ -142,7 +142,7 @@ class _Trial:
         return prepared.asked, store, made, code
 
 
-def _pick(trial: _Trial, format_: str) -> int:
+def _pick(trial: Trial, format_: str) -> int:
     from robustbench_fl.core.picks import FILE, write_picks
     from robustbench_fl.sweep.picking import picks_of
     from robustbench_fl.sweep.strengths import trial as strengths
@@ -150,7 +150,7 @@ def _pick(trial: _Trial, format_: str) -> int:
     cells, store, named, code = trial.run(strengths, FOLDER)
     if code is not None:
         return code
-    accuracies = _measured(store, cells, "accuracy")
+    accuracies = measured(store, cells, "accuracy")
     found = picks_of(cells, accuracies, sweep=trial.asked.name, seeds=trial.seeds, named=named)
     write_picks(trial.folder / FILE, found)
     print_rows(_rows(found, format_), format_)
@@ -158,7 +158,7 @@ def _pick(trial: _Trial, format_: str) -> int:
     return 0
 
 
-def _tune(trial: _Trial, format_: str) -> int:
+def _tune(trial: Trial, format_: str) -> int:
     from robustbench_fl.core.picks import write_picks
     from robustbench_fl.core.tuned import FILE
     from robustbench_fl.sweep.tuned_picking import tuned_rules
@@ -167,7 +167,7 @@ def _tune(trial: _Trial, format_: str) -> int:
     cells, store, tried, code = trial.run(tuning_trial, TUNING)
     if code is not None:
         return code
-    accuracies = _measured(store, cells, "validation_accuracy")
+    accuracies = measured(store, cells, "validation_accuracy")
     found = tuned_rules(cells, accuracies, tried, sweep=trial.asked.name, seeds=trial.seeds)
     write_picks(trial.folder / FILE, found)
     print_rows([pick.model_dump() for pick in found.picks], format_)
@@ -198,7 +198,7 @@ def _without_result(asked: Iterable[Planned], statuses: dict[str, str]) -> int:
     return sum(statuses.get(planned.cell.key) not in FINAL for planned in asked)
 
 
-def _measured(store: Store, asked: Iterable[Planned], name: str) -> dict[str, float]:
+def measured(store: Store, asked: Iterable[Planned], name: str) -> dict[str, float]:
     """Return one metric of every cell that has it, by key."""
     statuses = store.statuses()
     found = {}

@@ -111,7 +111,7 @@ class Where:
     backend: Literal["local", "ray"] = "local"
     address: str | None = None
     gpus_per_cell: float | None = None
-    suite: Mapping[str, Any] | None = None
+    suite: Mapping[str, str | int] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def environment_of(
         engine=where.engine,
         device=device,
         plugins=tuple(path.resolve() for path in plugins),
-        suite=where.suite,
+        suite=None if where.suite is None else tuple(where.suite.items()),
     )
 
 

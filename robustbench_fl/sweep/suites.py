@@ -23,7 +23,7 @@ _HOMES = (Path(), Path(__file__).resolve().parents[2])
 """Where ``sweeps/`` and ``results/`` are looked for: here, then in the checkout that runs."""
 _SUITE_KEYS = frozenset({"name", "version", "about", "pilot_seeds", "tier"})
 _TIER_KEYS = ("about", "members", "picks", "block")
-_BLOCK_KEYS = ("name", "about", "main", "strengths", "tune")
+_BLOCK_KEYS = ("name", "about", "main", "strengths", "tune", "joins", "open")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Block:
         :data:`PICKED`, :data:`DEFAULTS`, or the name of the block whose picks hold here too.
     tune : bool
         Whether each rule has a tuned row beside it.
+    joins : str
+        The block in whose tables its cells stand, since the world is the same; empty for tables of its own.
+    open : bool
+        Whether a further rule runs here too.
     table : mapping
         The rest: keys and values as of a sweep file.
     """
@@ -49,6 +53,8 @@ class Block:
     main: bool
     strengths: str
     tune: bool
+    joins: str
+    open: bool
     table: Mapping[str, Any]
 
     def sweep(self, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -89,6 +95,10 @@ class Tier:
         """The blocks of the headline."""
         return tuple(block for block in self.blocks if block.main)
 
+    def read_with(self, block: Block) -> tuple[Block, ...]:
+        """Return the blocks whose cells the tables of `block` are made from: itself first."""
+        return (block, *(other for other in self.blocks if other.joins == block.name))
+
     def block(self, name: str) -> Block:
         """Return a block by name.
 
@@ -120,6 +130,9 @@ class Suite:
         Seeds on which strengths and parameters are picked, never reported.
     tiers : tuple of Tier
         In order.
+    times : mapping
+        By tier and block, ``cells`` and CPU ``seconds`` of what is reported, at most, and ``pilot_cells`` and
+        ``pilot_seconds`` of pilot and tuning; under ``how``, in words, how these were measured.
     """
 
     name: str
@@ -128,6 +141,7 @@ class Suite:
     digest: str
     pilot_seeds: tuple[int, ...]
     tiers: tuple[Tier, ...]
+    times: Mapping[str, Any]
 
     def tier(self, name: str) -> Tier:
         """Return a tier by name.
@@ -142,10 +156,10 @@ class Suite:
                 return tier
         raise UsageError(f"{self.name} has no tier {name!r}. {among(name, [t.name for t in self.tiers])}")
 
-    def mark(self, tier: Tier, block: Block, on: str = "") -> dict[str, Any]:
+    def mark(self, tier: Tier, block: Block, on: str = "") -> dict[str, str | int]:
         """Return what the provenance of a cell says; `on` names data that is not the suite's."""
         name = f"{self.name} on {on}" if on else self.name
-        found = {"name": name, "version": self.version, "digest": self.digest}
+        found: dict[str, str | int] = {"name": name, "version": self.version, "digest": self.digest}
         return {**found, "tier": tier.name, "block": block.name}
 
 
@@ -166,7 +180,8 @@ def read_suite(name: str) -> Suite:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise UsageError(f"There is no suite {name!r}. {among(name, suites())} They lie in sweeps/suites.")
-    return _suite(read_sweep(path), path.name)
+    times = path.with_suffix(".times.json")
+    return _suite(read_sweep(path), path.name, json.loads(times.read_text()) if times.is_file() else {})
 
 
 def stored_at(tier: Tier) -> Path:
@@ -185,7 +200,7 @@ def _folder(home: Path) -> Path:
     return home / "sweeps" / "suites"
 
 
-def _suite(table: Mapping[str, Any], where: str) -> Suite:
+def _suite(table: Mapping[str, Any], where: str, times: Mapping[str, Any]) -> Suite:
     _known(table, _SUITE_KEYS, where)
     name, tiers = str(table.get("name")), table.get("tier")
     version, seeds = table.get("version"), tuple(parse_seeds(table.get("pilot_seeds", "1000:1004")))
@@ -194,7 +209,7 @@ def _suite(table: Mapping[str, Any], where: str) -> Suite:
     if len(set(seeds)) < FEWEST_SEEDS:
         raise UsageError(f"pilot_seeds in {where}: a pilot takes at least {FEWEST_SEEDS} seeds.")
     found = tuple(_tier(name, tier, raw, f"{where}, tier {tier}") for tier, raw in tiers.items())
-    return Suite(name, _text(table, where), version, _digest(table), seeds, found)
+    return Suite(name, _text(table, where), version, _digest(table), seeds, found, times)
 
 
 def _tier(suite: str, name: str, table: Any, where: str) -> Tier:
@@ -209,6 +224,8 @@ def _tier(suite: str, name: str, table: Any, where: str) -> Tier:
     if len({block.name for block in blocks}) < len(blocks):
         raise UsageError(f"{where}: two blocks have the same name.")
     for block in blocks:
+        if block.joins and tier.block(block.joins).joins:
+            raise UsageError(f"{where}: {block.name} joins a block that joins another one.")
         if block.strengths in (PICKED, DEFAULTS):
             continue
         if tier.block(block.strengths).strengths != PICKED:
@@ -229,6 +246,8 @@ def _block(shared: Mapping[str, Any], table: Any, where: str) -> Block:
         bool(table.get("main", False)),
         str(table.get("strengths", PICKED)),
         bool(table.get("tune", False)),
+        str(table.get("joins", "")),
+        bool(table.get("open", True)),
         {**shared, **rest},
     )
     block.sweep()  # so that what is wrong with it is said now

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from robustbench_fl.core.errors import UsageError
 
@@ -33,7 +32,7 @@ class Environment:
         Python files whose methods are registered first.
     folder : Path, optional
         The sweep's folder, for checkpoints of long cells; without one there are none.
-    suite : mapping, optional
+    suite : tuple of (str, str or int), optional
         What the provenance of cells says of the suite that they are run for
         (:meth:`robustbench_fl.sweep.suites.Suite.mark`).
     """
@@ -44,7 +43,7 @@ class Environment:
     device: Device = "cpu"
     plugins: tuple[Path, ...] = ()
     folder: Path | None = None
-    suite: Mapping[str, Any] | None = None
+    suite: tuple[tuple[str, str | int], ...] | None = None
 
 
 def chosen_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
