@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,7 +40,9 @@ class Partition(ABC):
 
     kind: ClassVar[str] = "partitions"
 
-    def spread(self, samples: Samples, n_clients: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    def spread(
+        self, samples: Samples, n_clients: int, rng: np.random.Generator
+    ) -> Sequence[NDArray[np.int64]]:
         """Return the sample indices of each client, from all that is known of the samples.
 
         Parameters
@@ -55,7 +57,7 @@ class Partition(ABC):
     @abstractmethod
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Sequence[NDArray[np.int64]]:
         """Return the sample indices of each client.
 
         Parameters
@@ -71,7 +73,7 @@ class Partition(ABC):
 
         Returns
         -------
-        list of int array
+        sequence of int array
             One array a client, positions in `labels`; every position is used exactly once.
 
         Raises

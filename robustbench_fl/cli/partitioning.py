@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from robustbench_fl.report.canvas import Format
     from robustbench_fl.sweep.runner.environment import Environment
 
-    Clients = tuple[Indices, ...]
+    Clients = Sequence[Indices]
 
 _SHOWN_CLASSES = 20
 """Most classes that have a column each in the table for people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -96,13 +97,13 @@ def check_too_many_clients(partition: Partition) -> None:
     require(False, "21 clients share 20 samples without an error")
 
 
-def _split(partition: Partition, labels: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
+def _split(partition: Partition, labels: NDArray[np.int64], seed: int = 0) -> Sequence[NDArray[np.int64]]:
     return _spread(partition, labels, _CLASSES, _CLIENTS, stream("conformance", "split", seed))
 
 
 def _spread(
     partition: Partition, labels: NDArray[np.int64], classes: int, clients: int, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+) -> Sequence[NDArray[np.int64]]:
     """Split samples of which it is also known who wrote them: 60 writers, or as many as there are clients."""
     users = np.arange(len(labels), dtype=np.int64) * 7 % max(_WRITERS, clients)
     samples = Samples(labels=labels, n_classes=classes, columns={"users": users})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustbench_fl.api import Arrays
-from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_report
+from robustbench_fl.data.heterogeneity import SkewReport, label_counts, skew_of
 from robustbench_fl.data.images import ImagePart, ImageStore
 from robustbench_fl.data.malicious_clients import placed_order
 from robustbench_fl.data.rare import rarest
@@ -35,7 +36,7 @@ class Federation:
         Images of the two splits, on the device.
     train_labels, test_labels : int64 Tensor [N]
         Their classes, likewise.
-    clients : tuple of int64 array
+    clients : sequence of int64 array
         Positions in the training data, one array a client.
     validation : int64 array
         Positions kept for choosing hyper-parameters.
@@ -48,7 +49,7 @@ class Federation:
     train_labels: Tensor
     test_images: ImageStore
     test_labels: Tensor
-    clients: tuple[Indices, ...]
+    clients: Sequence[Indices]
     validation: Indices
     root: Indices
     _rare: dict[tuple[int, float], tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
@@ -81,7 +82,12 @@ class Federation:
     @cached_property
     def report(self) -> SkewReport:
         """How non-IID the clients are."""
-        return skew_report(self.arrays.train_labels, self.clients, self.n_classes)
+        return skew_of(self.label_counts)
+
+    @cached_property
+    def label_counts(self) -> NDArray[np.int64]:
+        """Samples of each class that each client has, [n_clients, n_classes]."""
+        return label_counts(self.arrays.train_labels, self.clients, self.n_classes)
 
     def images(self, indices: Tensor) -> Tensor:
         """Return normalised training images [..., channels, height, width].
@@ -143,8 +149,7 @@ class Federation:
         placement: Literal["random", "same_class"] = "random",
     ) -> Indices:
         """Return the clients in the order in which they turn malicious; see :func:`placed_order`."""
-        counts = label_counts(self.arrays.train_labels, self.clients, self.n_classes)
-        return placed_order(placement, dataset_text, partition_text, seed, counts)
+        return placed_order(placement, dataset_text, partition_text, seed, self.label_counts)
 
     def _positions(self, positions: Indices) -> Tensor:
         return torch.from_numpy(positions).to(self.device)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robustbench_fl.data.shares import Shares
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -36,7 +38,9 @@ def label_counts(
     labels: NDArray[np.int64], clients: Sequence[NDArray[np.int64]], n_classes: int
 ) -> NDArray[np.int64]:
     """Return how many samples of each class each client has, [n_clients, n_classes]."""
-    return np.stack([np.bincount(labels[part], minlength=n_classes) for part in clients])
+    shares = Shares.of(clients)
+    places = shares.owners * n_classes + labels[shares.members]
+    return np.bincount(places, minlength=len(shares) * n_classes).reshape(len(shares), n_classes)
 
 
 def client_skew(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -67,7 +71,11 @@ def skew_report(
     n_classes : int
         Number of classes.
     """
-    counts = label_counts(labels, clients, n_classes)
+    return skew_of(label_counts(labels, clients, n_classes))
+
+
+def skew_of(counts: NDArray[np.int64]) -> SkewReport:
+    """Measure a split of which the `counts` are known, as from :func:`label_counts`."""
     bits, distance = client_skew(counts)
     return SkewReport(
         sizes=counts.sum(axis=1).tolist(),

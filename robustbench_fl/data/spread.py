@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class Spread:
 
     Parameters
     ----------
-    clients : tuple of int64 array
+    clients : sequence of int64 array
         Positions in the training data, one array a client.
     validation : int64 array
         Positions kept for choosing hyper-parameters.
@@ -31,7 +32,7 @@ class Spread:
         Positions of the server's own clean data.
     """
 
-    clients: tuple[Indices, ...]
+    clients: Sequence[Indices]
     validation: Indices
     root: Indices
 
@@ -77,4 +78,4 @@ def spread(world: World, arrays: Arrays, partition: Partition | None = None) -> 
     columns = {name: values[rest] for name, values in arrays.columns.items()}
     samples = Samples(labels=labels[rest], n_classes=n_classes, columns=columns)
     parts = nobody_empty(partition.spread(samples, world.clients, split), world.partition)
-    return Spread(clients=tuple(rest[part] for part in parts), validation=held_out, root=root)
+    return Spread(clients=parts.within(rest), validation=held_out, root=root)

@@ -18,7 +18,6 @@ from robustbench_fl.core.record import (
     ImageCounts,
     Metrics,
 )
-from robustbench_fl.data.heterogeneity import label_counts
 from robustbench_fl.engine.simulation import Simulation
 
 
@@ -101,7 +100,7 @@ def _by_client(simulation: Simulation, classes: Sequence[float | None]) -> dict[
     federation = simulation.federation
     if simulation.own_models is not None:
         return {"client_accuracy": None, "worst_client_accuracy": None}
-    counts = label_counts(federation.arrays.train_labels, federation.clients, federation.n_classes)
+    counts = federation.label_counts
     known = np.array([value is not None for value in classes])
     weights = counts[~simulation.malicious][:, known].astype(float)
     weights = weights[weights.sum(axis=1) > 0]
@@ -130,5 +129,5 @@ def _federation(simulation: Simulation) -> FederationReport:
         sizes=list(report.sizes),
         label_entropy=report.label_entropy,
         total_variation=report.total_variation,
-        malicious=[int(c) for c in np.flatnonzero(simulation.malicious)],
+        malicious=np.flatnonzero(simulation.malicious).tolist(),
     )

@@ -27,10 +27,12 @@ from robustbench_fl.api.returned import checked_poison, checked_rows
 from robustbench_fl.core.cell import Cell
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.data.federation import Federation
+from robustbench_fl.data.shares import Shares
 from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.evaluation import ScoreBoard
 from robustbench_fl.engine.ledger import Ledger
 from robustbench_fl.engine.local_training import LocalTraining, rows_among
+from robustbench_fl.engine.momenta import Momenta
 from robustbench_fl.engine.optimiser import direction, initial_state
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
 from robustbench_fl.engine.timers import Timers
@@ -99,14 +101,11 @@ class Simulation:
         """What each client has learned alone [n_clients, d], for ``local_only``."""
         if self.rule.baseline == "local":
             self.own_models = self.params.repeat(self.settings.clients, 1)
-        self.momenta: Tensor | None = None
-        """Each client's worker momentum [n_clients, d] of what it learned a unit of learning rate."""
-        if self.settings.worker_momentum:
-            self.momenta = self.params.new_zeros(self.settings.clients, len(self.params))
+        self.momenta = Momenta(torch.zeros_like(self.params)) if self.settings.worker_momentum else None
         self.last_step: Tensor | None = None
         self.round = 0
-        sizes = [len(indices) for indices in federation.clients]
-        self.sample_counts = torch.tensor(sizes, device=device, dtype=torch.float32)
+        sizes = torch.from_numpy(Shares.of(federation.clients).sizes)
+        self.sample_counts = sizes.to(device, torch.float32)
         self.server_spec = ServerSpec(
             n_clients=self.settings.clients,
             n_params=self.model.n_params,
@@ -199,19 +198,19 @@ class Simulation:
             trained, self.momenta = self._with_momentum(trained, self.momenta, trainees)
         return rows_among(trained, rows, len(ids))
 
-    def _with_momentum(self, updates: Tensor, momenta: Tensor, clients: list[int]) -> tuple[Tensor, Tensor]:
-        """Return what `clients` send in place of their updates [k, d], and everybody's momenta [n, d] then.
+    def _with_momentum(self, updates: Tensor, momenta: Momenta, clients: list[int]) -> tuple[Tensor, Momenta]:
+        """Return what `clients` send in place of their updates [k, d], and everybody's momenta then.
 
         In place of the gradient stands the update over the learning rate, negated: the sum of a round's
         gradients. Those who do not train in a round keep their momentum as it is.
         """
         lr = self.training.recipe(self.round).lr
-        if lr < torch.finfo(updates.dtype).tiny:  # nothing was learned, and the gradient is not known
+        # Nothing was learned, and the gradient is not known; or nobody trained.
+        if lr < torch.finfo(updates.dtype).tiny or not clients:
             return updates, momenta
         beta = self.settings.worker_momentum
-        rows = torch.tensor(clients, device=momenta.device, dtype=torch.int64)
-        mixed = beta * momenta[rows] + (1 - beta) / lr * updates
-        return lr * mixed, momenta.index_copy(0, rows, mixed)
+        mixed = beta * momenta.of(clients) + (1 - beta) / lr * updates
+        return lr * mixed, momenta.after(clients, mixed)
 
     def _trained_alone(self, models: Tensor, clients: np.ndarray) -> Tensor:
         """Return `models` [n_clients, d] after one more round of training of `clients`, each on its own."""
@@ -224,10 +223,10 @@ class Simulation:
         asked = self.attack.poison(self._attacker_view(clients, positions, "poison"))
         return checked_poison(self.attack, asked, self.attack_spec)
 
-    def _trained_by(self, clients: list[int], poison: Poison | None, momenta: Tensor | None) -> Tensor:
+    def _trained_by(self, clients: list[int], poison: Poison | None, momenta: Momenta | None) -> Tensor:
         """Return what `clients`, all malicious, would send [k, d] had they trained as `poison` says.
 
-        Their worker momenta before the round are `momenta` [n_clients, d].
+        Everybody's worker momenta before the round are `momenta`.
         """
         poison = checked_poison(self.attack, poison, self.attack_spec)
         trained = self.training.updates(self.params, self.round, clients, poison, clients)
@@ -239,7 +238,7 @@ class Simulation:
         clients: np.ndarray,
         positions: np.ndarray,
         hidden: np.ndarray | None,
-        momenta: Tensor | None,
+        momenta: Momenta | None,
     ) -> Tensor:
         """Return the round's updates with the malicious rows replaced by what the attack sends."""
         rows = torch.from_numpy(positions).to(updates.device)

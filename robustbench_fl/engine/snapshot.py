@@ -10,17 +10,20 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from robustbench_fl.api import State
 from robustbench_fl.core.image_counts import packed, unpacked
 from robustbench_fl.engine.detection import Rates
 from robustbench_fl.engine.evaluation import Evaluation
+from robustbench_fl.engine.momenta import Momenta
 from robustbench_fl.engine.saved_facts import Misfit, check_facts
 from robustbench_fl.engine.simulation import Simulation
 
 _STATES = ("rule_state", "attack_state", "optimiser_state")
-_TENSORS = ("last_step", "momenta", "own_models")
+_TENSORS = ("last_step", "own_models")
+_MOMENTUM = "momentum/"
 _CURVES = ("rounds", "accuracy", "loss", "attack_success")
 
 
@@ -34,6 +37,8 @@ def snapshot(simulation: Simulation) -> tuple[dict[str, Tensor], dict[str, Any]]
     """
     tensors = {"params": simulation.params}
     tensors |= {name: value for name in _TENSORS if (value := getattr(simulation, name)) is not None}
+    if simulation.momenta is not None:
+        tensors |= {f"{_MOMENTUM}{client}": row for client, row in simulation.momenta.known.items()}
     for name in _STATES:
         state: State | None = getattr(simulation, name)
         if state is not None:
@@ -72,6 +77,7 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
     check_facts(simulation, facts)
     try:
         placed = {name: tensor.to(simulation.params.device) for name, tensor in tensors.items()}
+        momenta = _momenta(simulation, placed)
         states = {name: _state(getattr(simulation, name), name, placed) for name in _STATES}
         verdicts = {name: np.array(part, dtype=bool) for name, part in facts["verdicts"].items()}
         rates = [Rates(*of_a_round) for of_a_round in facts["rates"]]
@@ -80,7 +86,7 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
         raise Misfit(f"{type(error).__name__}: {error}") from None
     for name in ("params", *_TENSORS):
         _check_shape(name, placed.get(name), getattr(simulation, name), simulation.params)
-    simulation.params = placed["params"]
+    simulation.params, simulation.momenta = placed["params"], momenta
     for name in _TENSORS:
         setattr(simulation, name, placed.get(name))
     for name, state in states.items():
@@ -94,6 +100,16 @@ def restore(simulation: Simulation, tensors: Mapping[str, Tensor], facts: Mappin
     simulation.scores.last.extend(last)
     simulation.scores.last_validation.extend(facts["last_validation"])
     simulation.round = facts["round"]
+
+
+def _momenta(simulation: Simulation, tensors: Mapping[str, Tensor]) -> Momenta | None:
+    """Return the saved worker momenta, of clients that there are, one as long as the parameters each."""
+    kept = {int(n.removeprefix(_MOMENTUM)): t for n, t in tensors.items() if n.startswith(_MOMENTUM)}
+    for client, row in kept.items():
+        if not 0 <= client < simulation.settings.clients or simulation.momenta is None:
+            raise Misfit(f"there is no momentum of a client {client}")
+        _check_shape("a momentum", row, simulation.params, simulation.params)
+    return Momenta(torch.zeros_like(simulation.params), kept) if simulation.momenta is not None else None
 
 
 def _state(fresh: State | None, name: str, tensors: Mapping[str, Tensor]) -> State | None:

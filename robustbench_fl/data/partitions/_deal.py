@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustbench_fl.api import PartitionError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from robustbench_fl.data.shares import Shares
 
 
-def deal(
-    labels: NDArray[np.int64], counts: NDArray[np.int64], rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def deal(labels: NDArray[np.int64], counts: NDArray[np.int64], rng: np.random.Generator) -> Shares:
     """Hand the samples of each class out in random order.
 
     Parameters
@@ -29,18 +25,17 @@ def deal(
 
     Returns
     -------
-    list of int64 array
+    Shares
         Sorted positions in `labels`, one array a client.
     """
-    parts: list[list[NDArray[np.int64]]] = [[] for _ in range(counts.shape[1])]
+    owners = np.empty(len(labels), np.int64)
+    clients = np.arange(counts.shape[1])
     for c, row in enumerate(counts):
-        members = rng.permutation(np.flatnonzero(labels == c))
-        for part, piece in zip(parts, np.split(members, np.cumsum(row)[:-1]), strict=True):
-            part.append(piece)
-    return [np.sort(np.concatenate(part)) for part in parts]
+        owners[rng.permutation(np.flatnonzero(labels == c))] = np.repeat(clients, row)
+    return Shares.owned(owners, len(clients))
 
 
-def nobody_empty(parts: Sequence[NDArray[np.int64]], partition: str) -> list[NDArray[np.int64]]:
+def nobody_empty(parts: Sequence[NDArray[np.int64]], partition: str) -> Shares:
     """Return `parts`, or refuse them if a client has no samples.
 
     Raises
@@ -48,11 +43,12 @@ def nobody_empty(parts: Sequence[NDArray[np.int64]], partition: str) -> list[NDA
     PartitionError
         With the number of clients left empty and what to change.
     """
-    empty = [i for i, part in enumerate(parts) if len(part) == 0]
-    if empty:
+    shares = Shares.of(parts)
+    empty = np.flatnonzero(shares.sizes == 0)
+    if len(empty):
         raise PartitionError(
-            f"{partition} leaves {len(empty)} of {len(parts)} clients without samples "
-            f"(client {empty[0]} first), with {sum(map(len, parts))} samples to spread.\n"
+            f"{partition} leaves {len(empty)} of {len(shares)} clients without samples "
+            f"(client {empty[0]} first), with {len(shares.members)} samples to spread.\n"
             f"Use fewer clients, more data, or a milder partition."
         )
-    return list(parts)
+    return shares

@@ -11,6 +11,7 @@ from annotated_types import Gt
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal, nobody_empty
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
+from robustbench_fl.data.shares import Shares
 from robustbench_fl.data.strata import largest_remainder
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class BalancedDirichlet(Partition):
 
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Shares:
         """Draw, balance, round, deal."""
         if len(labels) < n_clients:
             raise PartitionError(

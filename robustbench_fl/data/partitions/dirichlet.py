@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal
+from robustbench_fl.data.shares import Shares
 from robustbench_fl.data.strata import largest_remainder
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Dirichlet(Partition):
 
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Shares:
         """Draw until every client has enough."""
         sizes = np.bincount(labels, minlength=n_classes)
         best = -1

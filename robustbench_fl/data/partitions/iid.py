@@ -9,6 +9,7 @@ import numpy as np
 
 from robustbench_fl.api import Partition, register
 from robustbench_fl.data.partitions._deal import nobody_empty
+from robustbench_fl.data.shares import Shares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,9 @@ class Iid(Partition):
 
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Shares:
         """Shuffle and cut."""
-        return nobody_empty(np.array_split(rng.permutation(len(labels)), n_clients), "iid")
+        each, more = divmod(len(labels), n_clients)
+        sizes = np.full(n_clients, each)
+        sizes[:more] += 1
+        return nobody_empty(Shares(rng.permutation(len(labels)), sizes), "iid")

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import nobody_empty
+from robustbench_fl.data.shares import Shares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class LabelBias(Partition):
 
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Shares:
         """Draw a group for each sample, then a client of the group."""
         if n_clients < n_classes:
             raise PartitionError(
@@ -49,6 +50,4 @@ class LabelBias(Partition):
         group = np.where(away, (labels + rng.integers(1, n_classes, len(labels))) % n_classes, labels)
         members = (n_clients - 1 - np.arange(n_classes)) // n_classes + 1
         client = group + n_classes * rng.integers(0, members[group])
-        return nobody_empty(
-            [np.flatnonzero(client == i) for i in range(n_clients)], f"label_bias(q={self.q})"
-        )
+        return nobody_empty(Shares.owned(client, n_clients), f"label_bias(q={self.q})")

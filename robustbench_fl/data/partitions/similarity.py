@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 
 from robustbench_fl.api import Partition, Shown, register
 from robustbench_fl.data.partitions._deal import nobody_empty
+from robustbench_fl.data.shares import Shares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Similarity(Partition):
 
     def split(
         self, labels: NDArray[np.int64], n_classes: int, n_clients: int, rng: np.random.Generator
-    ) -> list[NDArray[np.int64]]:
+    ) -> Shares:
         """Shuffle, set the IID share apart, sort the rest, cut both."""
         shuffled = rng.permutation(len(labels))
         n_iid = round(self.gamma * len(labels))
