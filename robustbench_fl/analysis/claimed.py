@@ -48,12 +48,15 @@ class Part:
         One record for every planned cell.
     main : bool
         Whether it counts in the numbers over all blocks.
+    own : bool
+        Whether its rules are claimed, and not the reference of others alone.
     """
 
     name: str
     table: Mapping[str, Any]
     records: Records
     main: bool = True
+    own: bool = True
 
 
 def rules_of(parts: Iterable[Part]) -> list[str]:
@@ -83,8 +86,10 @@ def claim_of(
     ClaimError
         If a cell of the rule has no result, or records contradict each other.
     """
-    parts = sorted((part for part in parts if rule in rules_of([part])), key=lambda part: not part.main)
+    names = {part.name for part in parts if rule in rules_of([part])}
+    parts = sorted((part for part in parts if part.name in names), key=lambda part: not part.main)
     rules = [rule] if rule == PLAIN or PLAIN not in rules_of(parts) else [rule, PLAIN]
+    parts = [part for part in parts if set(rules) & set(rules_of([part]))]
     lists = _Lists()
     records: dict[str, Mapping[str, Any]] = {}
     rows: dict[str, list[Any]] = {}
@@ -221,7 +226,10 @@ def _reported(table: pd.DataFrame, rule: str, rows: Sequence[Row], main: frozens
     def numbers(place: int, assumed: str | None) -> dict[str, Any]:
         if len(blocks) == 1:
             return whole
-        return _numbers(table[(setting == place) & (~told | (table["assumed_f"] == assumed))], rule)
+        cells = table[(setting == place) & (~told | (table["assumed_f"] == assumed))]
+        met = cells.loc[cells["aggregator"] == rule, "attack"]
+        # Another sweep in the same setting may have more attacks, which this block does not.
+        return _numbers(cells[cells["attack"].isin(met)], rule)
 
     named = [{"setting": place, "assumed_f": f, "numbers": numbers(place, f)} for place, f in blocks]
     return {"whole": whole, "blocks": named}

@@ -52,12 +52,12 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     name, parts, suite = _held(folder)
-    known = rules_of(parts)
+    known = rules_of(part for part in parts if part.own)
     for rule in rules:
         if rule not in known:
             raise UsageError(f"{str(folder)!r} has no rule {rule!r}. {among(rule, known)}")
     of_rule: dict[str, dict[str, Any]] = {rule: {} for rule in known}
-    for record in (record for part in parts for record in standing(part.records)):
+    for record in (record for part in parts if part.own for record in standing(part.records)):
         identities = record["cell"]["aggregator"]
         of_rule[record["labels"]["aggregator"]] |= {one["name"]: one for one in identities}
     with MethodProcess(plugins) as methods:
@@ -71,14 +71,57 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
 
 
 def _held(folder: Path) -> tuple[str, list[Part], dict[str, Any] | None]:
-    """Return what a folder's sweep is called, it alone, and of which suite it is."""
+    """Return what a folder's claims are called, its sweeps, and the suite that they are of."""
     from robustbench_fl.analysis.claimed import Part
+    from robustbench_fl.store.plan_file import SWEEP
     from robustbench_fl.sweep.replan import existing
 
-    store = existing(folder)
-    table = store.read_sweep() or {}
-    name = str(table.get("name") or folder.resolve().name)
-    return name, [Part(name, table, store.records())], None
+    blocks = [path.parent for path in sorted(folder.glob(f"*/{SWEEP}"))]
+    alone = (folder / SWEEP).is_file() or not blocks
+    parts = []
+    for place in [folder] if alone else blocks:
+        store = existing(place)
+        table = store.read_sweep() or {}
+        parts.append(Part(str(table.get("name") or place.resolve().name), table, store.records()))
+    return (parts[0].name, parts, None) if alone else _in_suite(folder, parts)
+
+
+def _in_suite(folder: Path, parts: list[Part]) -> tuple[str, list[Part], dict[str, Any] | None]:
+    """Return what :func:`_held` does, of the blocks of a suite's tier.
+
+    A folder of one further rule gets the reference's cells from the tier's own results.
+    """
+    from robustbench_fl.analysis.attack_effect import PLAIN
+    from robustbench_fl.analysis.claimed import Part, records_of_rules, rules_of
+    from robustbench_fl.sweep.claimed_suite import is_main
+    from robustbench_fl.sweep.replan import existing
+    from robustbench_fl.sweep.suites import read_suite, stored_at
+
+    made_for = [(record.get("provenance") or {}).get("suite") for part in parts for record in part.records]
+    named = [mark for mark in made_for if mark]
+    marks = {(mark["name"], mark["version"], mark["digest"], mark["tier"]) for mark in named}
+    if len(marks) != 1:
+        raise UsageError(
+            f"{str(folder)!r} holds several sweeps, of {len(marks)} suites. Give the folder of one sweep, or "
+            "of one tier of a suite."
+        )
+    name, version, digest, tier_name = marks.pop()
+    suite = read_suite(name.partition(" on ")[0])
+    tier = suite.tier(tier_name)
+    home = stored_at(tier)
+    blocks = {part.name: tier.block(part.name) for part in parts}
+    found = [Part(part.name, part.table, part.records, is_main(tier, blocks[part.name])) for part in parts]
+    if PLAIN not in rules_of(parts):
+        for part in list(found):
+            store = existing(home / part.name)
+            if plain := records_of_rules(store.records(), [PLAIN]):
+                found.append(Part(part.name, store.read_sweep() or {}, plain, part.main, own=False))
+    if name != suite.name:  # the same protocol on other data
+        return folder.resolve().name, found, None
+    mark = {"name": name, "version": version, "digest": digest, "tier": tier_name}
+    order = [block.name for block in tier.blocks]
+    found.sort(key=lambda part: order.index(part.name))
+    return tier.full_name, found, mark
 
 
 @click.command("check-claim")
@@ -107,6 +150,7 @@ def check_claim(
     from robustbench_fl.analysis.claimed import wrong_numbers
     from robustbench_fl.core.claim_file import read_claim
     from robustbench_fl.sweep.claimed import against_plan, code_of, sampled
+    from robustbench_fl.sweep.claimed_suite import suite_faults
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     claim = read_claim(file)
@@ -114,10 +158,11 @@ def check_claim(
     with MethodProcess(plugins) as methods:
         try:
             checked = methods.call(against_plan, claim)
+            of_suite = methods.call(suite_faults, claim)
         except UsageError as error:
             say(f"The plan of the claim cannot be made here: {error}", err=True)
             _end(0, 0, {"of an unknown plan": len(claim.rows)})
-        _refuse(checked.faults)
+        _refuse([*checked.faults, *of_suite])
         _say_code(claim, methods.call(code_of, [part for form in claim.forms for part in form.identity]))
         rows = sampled(claim, checked, sample, seed)
         again = _run_again(claim, rows, checked, plugins, where, methods)

@@ -101,14 +101,10 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 def _row(shown: Text, place: int, links: Link) -> str:
     first, *entries = shown.rows[place]
-    cells = [
-        tag(
-            "td",
-            tag("strong", text(entry)) if (place, number) in shown.bold else text(entry),
-            class_="number",
-        )
-        for number, entry in enumerate(entries, 1)
-    ]
+    cells = []
+    for number, entry in enumerate(entries, 1):
+        content = tag("strong", text(entry)) if (place, number) in shown.bold else text(entry)
+        cells.append(tag("td", content, class_=_kind(shown.numeric[number])))
     return tag("th", anchor(first, links(first.rstrip("†"))), scope="row") + "".join(cells)
 
 

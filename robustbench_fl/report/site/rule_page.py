@@ -98,12 +98,8 @@ def _blocks(claim: Claim, names: Mapping[str, str]) -> pd.DataFrame:
     for row in claim.cell_rows:
         if row.key in names:
             titles.setdefault((row.setting, row.assumed_f), names[row.key])
-    places = [(block.setting, block.assumed_f) for block in claim.reported.blocks]
-    rows = [
-        {"block": titles[place], **block.numbers}
-        for place, block in zip(places, claim.reported.blocks, strict=True)
-        if place in titles
-    ]
+    numbers = {(block.setting, block.assumed_f): block.numbers for block in claim.reported.blocks}
+    rows = [{"block": title, **numbers[place]} for place, title in titles.items() if place in numbers]
     kept = pd.DataFrame(rows)
     return kept[[name for name in ("block", *_BLOCK) if name in kept]]
 
@@ -118,7 +114,8 @@ def _block_names(claim: Claim, cells: pd.DataFrame) -> dict[str, str]:
 
 def curves_of_rule(board: Board, rule: str) -> Iterator[tuple[str, bytes]]:
     """Yield the figures of a rule's curves in the main blocks, by file name."""
-    compared = board.main[board.main["aggregator"].isin([rule, *COMPARED])]
+    met = board.main.loc[board.main["aggregator"] == rule, "attack"]
+    compared = board.main[board.main["aggregator"].isin([rule, *COMPARED]) & board.main["attack"].isin(met)]
     keys = set(compared["key"])
     records = [record for record in board.records if record["key"] in keys]
     drawn, ends = curves(records), attack_ends(records)
