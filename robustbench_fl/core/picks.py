@@ -5,6 +5,7 @@ It is data that anybody may have written: read strictly, bounded in size, never 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -23,6 +24,7 @@ LARGEST_FILE = 32 * 2**20
 """Bytes that are read at most."""
 
 
+_END = b"\n}\n"
 _T = TypeVar("_T", bound=BaseModel)
 
 
@@ -127,14 +129,34 @@ class Picks(OfPilot):
 
 
 def write_picks(path: Path, picks: OfPilot) -> None:
-    """Write `picks`, of strengths or of tuned rules, to `path` at once or not at all.
+    """Write `picks`, of strengths or of tuned rules, to `path` at once or not at all, with their digest.
 
     Raises
     ------
     WriteError
         If the folder cannot be written.
     """
-    write_atomically(path, picks.model_dump_json(indent=1).encode() + b"\n")
+    write_atomically(path, _with_digest(picks.model_dump_json(indent=1).encode() + b"\n"))
+
+
+def _with_digest(body: bytes) -> bytes:
+    """Return the text of a JSON object with the SHA-256 of that text as its last member."""
+    return body.removesuffix(_END) + b',\n "digest": "%s"' % hashlib.sha256(body).hexdigest().encode() + _END
+
+
+def _without_digest(content: bytes) -> bytes:
+    """Return what :func:`_with_digest` was given; a text without a digest is an older one, or edited.
+
+    Raises
+    ------
+    ValueError
+        If it was changed since.
+    """
+    body, named, digest = content.rpartition(b',\n "digest": "')
+    body += _END
+    if named and digest != hashlib.sha256(body).hexdigest().encode() + b'"' + _END:
+        raise ValueError('it was changed after it was written; if on purpose, remove its line "digest"')
+    return body if named else content
 
 
 def read_picks(path: Path) -> Picks:
@@ -177,11 +199,10 @@ def read_data(path: Path, model: type[_T], what: str, key: str, command: str) ->
     if size > LARGEST_FILE or len(content) > LARGEST_FILE:
         raise UsageError(f"{str(path)!r} is too large for {what}: more than {LARGEST_FILE >> 20} MiB.")
     try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        raise UsageError(
-            f"{str(path)!r} holds no {what}: {_first(error)}. Make them anew with {command}."
-        ) from None
+        return model.model_validate_json(_without_digest(content))
+    except ValueError as error:
+        why = _first(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{str(path)!r} holds no {what}: {why}. Make them anew with {command}.") from None
 
 
 def _first(error: ValidationError) -> str:

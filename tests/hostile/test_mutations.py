@@ -6,6 +6,7 @@ A few mutations each by default; ``make soak`` runs 2,000 and more, and prints h
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import random
 import shutil
@@ -16,12 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch  # noqa: F401 - where it is imported, plans are made in this very process
+import torch
+from PIL import Image
 
-from robustbench_fl.api import Arrays
+from robustbench_fl.api import Arrays, build
 from robustbench_fl.cli.finishing import _state, _written
+from robustbench_fl.core.picks import Block, Member, Pick, Picks, read_picks, write_picks
 from robustbench_fl.core.sealed import write_sealed
-from robustbench_fl.data import copies
+from robustbench_fl.data import copies, remembered
+from robustbench_fl.data.digests import file_digest
+from robustbench_fl.integrations.saving import load_saved
+from robustbench_fl.integrations.server import Server
 from robustbench_fl.report.written import NOTE, Written
 from robustbench_fl.store import Store, catalogue
 from robustbench_fl.sweep.config import make_sweep
@@ -188,10 +194,84 @@ def array_copy(place: Path) -> Any:
     )
 
 
+def picks(place: Path) -> Any:
+    block = Block(dataset="digits", model="mlp", partition="iid", malicious=0.3, settings={"lr": 0.05})
+    member = Member(attack="alie(z=1.5)", accuracy=0.5, above=0.0, error=0.01, edge=True)
+
+    def found(accuracy: float) -> Picks:
+        pick = Pick(
+            block=0, aggregator="krum", assumed_f="exact", family="alie", members=[member], tried=3,
+            default="alie", default_accuracy=accuracy,
+        )  # fmt: skip
+        seeds = [1000, 1001, 1002, 1003]
+        return Picks(
+            version="1", engine=1, sweep="s", seeds=seeds, cells="0" * 12, blocks=[block], picks=[pick]
+        )
+
+    for name, accuracy in (("s", 0.5), ("o", 0.6)):
+        write_picks(place / name, found(accuracy))
+    return mutations.Target([place / "s"], lambda: read_picks(place / "s"), b"")
+
+
+def data_sum(place: Path) -> Any:
+    for name in "so":
+        (place / name).write_text(name)
+        file_digest(place / name)
+    memory, other = (remembered._place("sha256", place / name, [place / name]) for name in "so")
+
+    def answer() -> Any:
+        remembered._in_process.clear()
+        return file_digest(place / "s")
+
+    return mutations.Target([memory], answer, other.read_bytes())
+
+
+def saved_server(place: Path) -> Any:
+    for name, value in (("s", 1.0), ("o", 2.0)):
+        server = Server("centered_clipping")
+        server.aggregate(torch.full((4, 3), value))
+        server.save(place / name)
+
+    def answer() -> Any:
+        facts, tensors = load_saved(place / "s")
+        return facts, {name: tensor.tolist() for name, tensor in tensors.items()}
+
+    return mutations.Target([place / "s"], answer, b"")
+
+
+def own_arrays(place: Path) -> Any:
+    images, labels = np.arange(128, dtype=np.uint8).reshape(8, 4, 4, 1), np.arange(8) % 2
+    for name, part in (("s.npz", images), ("o.npz", 255 - images)):
+        np.savez(place / name, x_train=part, y_train=labels, x_test=part, y_test=labels)
+    return own_data(place, "npz(path=s.npz)", [place / "s.npz"], (place / "o.npz").read_bytes())
+
+
+def own_pictures(place: Path) -> Any:
+    paths = []
+    for part, name, form in itertools.product(("train", "test"), "ab", ("bmp", "png", "jpeg")):
+        paths.append(place / "p" / part / name / f"x.{form}")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.arange(300, dtype=np.uint8).reshape(10, 10, 3)).save(paths[-1])
+    Image.new("RGB", (9, 9)).save(place / "o.png")
+    return own_data(place, "image_folder(path=p, size=4)", paths, (place / "o.png").read_bytes())
+
+
+def own_data(place: Path, text: str, paths: list[Path], other: bytes) -> Any:
+    """Return files of a user's own data as a planned cell names them, by their digest."""
+    method = build.make("datasets", text).pinned(place)
+
+    def answer() -> Any:
+        arrays = method.load(place)
+        return [np.array(getattr(arrays, name)).tolist() for name in copies.ARRAYS]
+
+    return mutations.Target(paths, answer, other)
+
+
 TARGETS = {
     cells: (15, 400), pack: (15, 400), older_pack: (10, 300), plan: (10, 300), sweep_toml: (10, 200),
     index: (10, 200), ready_tables: (15, 250), written_note: (10, 150), checkpoint: (10, 150),
-    array_copy: (10, 200),
+    array_copy: (10, 200), picks: (10, 150), data_sum: (10, 150), saved_server: (10, 150),
+    own_arrays: (10, 150), own_pictures: (10, 150),
 }  # fmt: skip
 """How many mutations of each by default, and in the soak."""
 
@@ -200,6 +280,8 @@ TARGETS = {
 @pytest.mark.parametrize("make", TARGETS, ids=lambda make: make.__name__)
 def test_no_damage_gives_another_answer_without_a_word(make: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(catalogue, "LARGE", 1 if make is index else 10**9)
+    if make is data_sum:  # a file is remembered once it is older than the ticks of its clock
+        monkeypatch.setattr(remembered, "_SETTLED_NS", -1)
     rng = random.Random(make.__name__)
     counts: Counter[str] = Counter()
     for damage, outcome in mutations.outcomes(make(tmp_path), TARGETS[make][SOAK], rng):
