@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from robustbench_fl.core.cell import key_of
+from robustbench_fl.core.record import SCHEMA
 from robustbench_fl.store import Store
 from robustbench_fl.store.ownership import require_ours
 from robustbench_fl.sweep.config import make_sweep
@@ -18,13 +19,19 @@ RELEASE = Path(__file__).with_name("release-0.1")
 
 
 FROZEN = Path(__file__).with_name("frozen")
-"""Two cells of each schema since, as they were written; those of schema 4 also in the sealed form."""
+"""Two cells of each schema, as they were written; those of schema 4 also in the sealed form."""
 ACCURACY = {
+    "schema-1": {"00d2db929e66487a": 0.6618384401114207, "01bf62eb88e3d919": 0.7275766016713092},
     "schema-2": {"001366516f1f52ec": 0.7504178272980502, "002715ad2d9c9c66": 0.905849582172702},
     "schema-3": {"002237e1cbdf874b": 0.10807799442896937, "006ab63ae55644ed": 0.5298050139275766},
     "schema-4": {"002d9e616483cedc": 0.8824512534818941, "000389d454009baf": 0.909192200557103},
+    "schema-5": {"00703709061df3c3": 0.8222841225626741, "014871edfc882ea2": 0.5905292479108635},
 }
 ACCURACY["schema-4-sealed"] = ACCURACY["schema-4"]
+
+
+def test_every_schema_has_a_frozen_folder() -> None:
+    assert {f"schema-{number}" for number in range(1, SCHEMA + 1)} <= set(ACCURACY)
 
 
 @pytest.mark.parametrize("name", ACCURACY)
