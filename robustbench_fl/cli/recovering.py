@@ -27,13 +27,14 @@ def recover(folder: Path, plugins: tuple[Path, ...]) -> int:
     from robustbench_fl.store import Store
     from robustbench_fl.store.ownership import require_ours
     from robustbench_fl.store.recovery import recover_pack, recover_sweep
+    from robustbench_fl.store.versions import outdated
     from robustbench_fl.sweep.replan import replan
 
     Store.existing(folder)
     require_ours(folder)
     done = [text for text in (recover_sweep(folder), recover_pack(folder)) if text]
     store = Store.existing(folder)
-    if why := store.plan_problem():
+    if why := store.plan_problem() or outdated(store):
         replan(store, why, plugins)
     problems = store.problems()
     for text in done:

@@ -38,6 +38,7 @@ from robustbench_fl.store.plan_file import (
     write_sweep,
 )
 from robustbench_fl.store.stale import CodeOfPlugins
+from robustbench_fl.store.versions import told
 
 
 class Store:
@@ -233,7 +234,7 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
         stored = {record["key"]: record for record in self.stored()}
-        rows = without_other_data(self.code.rows(lambda row: stored.get(row["key"])))
+        rows = told(self, without_other_data(self.code.rows(lambda row: stored.get(row["key"]))))
         if stored and all(row["status"] == MISSING for row in rows):
             warn(f"None of the {len(stored)} cells in {str(self.folder)!r} is of its plan.")
         return rows
@@ -245,7 +246,7 @@ class Store:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """Yield what :meth:`records` returns faster, without curves, diagnostics, images and tracebacks."""
         self._refresh()
-        yield from without_other_data(self.code.rows(lambda row: self.summary(row["key"])))
+        yield from told(self, without_other_data(self.code.rows(lambda row: self.summary(row["key"]))))
 
     def finished(self) -> Iterator[dict[str, Any]]:
         """Yield summaries of all finished cells, planned or not."""

@@ -16,8 +16,8 @@ from robustbench_fl.core.code import code_in, digest_of_code
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.seeding import stream
 from robustbench_fl.core.status import COUNTED
+from robustbench_fl.store.versions import without_versions
 from robustbench_fl.sweep.config import Sweep, make_sweep
-from robustbench_fl.sweep.merge import without_versions
 from robustbench_fl.sweep.verify import OTHER_CODE, OTHER_VERSION
 
 MOST_CELLS = 200_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from robustbench_fl.core.record import FINAL
 from robustbench_fl.store import Store, StoreError
 from robustbench_fl.store.codec import PACKED, seal
 from robustbench_fl.store.lines import write_lines
+from robustbench_fl.store.versions import without_versions
 from robustbench_fl.sweep.config import GROWABLE, Sweep, make_sweep, settings_apart, to_toml, united
 from robustbench_fl.sweep.rows import united_row
 
@@ -181,18 +181,6 @@ def _lines(stores: Sequence[Store], winners: Mapping[str, int]) -> Iterator[byte
         for record in store.stored():
             if winners.get(record["key"]) == number:
                 yield seal(record)
-
-
-def without_versions(row: Mapping[str, Any]) -> str:
-    """Return what a planned cell is, apart from the versions of what computes it."""
-    cell = {name: value for name, value in row["cell"].items() if name not in ("schema", "engine")}
-    return json.dumps([_bare(cell), row["labels"]], sort_keys=True)
-
-
-def _bare(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _bare(item) for name, item in value.items() if name != "version"}
-    return [_bare(item) for item in value] if isinstance(value, list) else value
 
 
 def _versions_apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from robustbench_fl.store.aside import warn
 from robustbench_fl.store.codec import seal
 from robustbench_fl.store.lock import locked
 from robustbench_fl.store.plan_file import PLAN, SWEEP, write_rows
+from robustbench_fl.store.versions import outdated, without_versions
 
 
 def existing(folder: Path) -> Store:
@@ -46,7 +47,7 @@ def replan(store: Store, why: str, plugins: Sequence[Path] = ()) -> None:
         If plug-ins are missing, or ``sweep.toml`` is damaged.
     """
     with locked(store.folder):
-        if not store.plan_problem():
+        if not (store.plan_problem() or outdated(store)):
             return  # another process was first
         rows, unplanned = _rows(store, why, plugins)
         write_rows(store.folder / PLAN, map(seal, rows))
@@ -58,7 +59,6 @@ def _rows(store: Store, why: str, plugins: Sequence[Path]) -> tuple[list[dict[st
     """Return the plan's rows, and how many finished cells have no place in it."""
     # Here, so that reading a folder whose plan is whole loads none of it.
     from robustbench_fl.sweep.config import make_sweep
-    from robustbench_fl.sweep.merge import without_versions
     from robustbench_fl.sweep.plan import plan_of
     from robustbench_fl.sweep.run import plan_row
     from robustbench_fl.sweep.runner.processes import MethodProcess

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch  # noqa: F401 - where it is imported, plans are made in this very process
 from click.testing import CliRunner, Result
 
 from robustbench_fl.cli.main import cli
+from robustbench_fl.core.cell import key_of
 from robustbench_fl.store import Store
 from robustbench_fl.store.codec import unseal
 from robustbench_fl.store.lines import read_lines, write_lines
@@ -61,6 +64,31 @@ def test_a_damaged_plan_is_made_anew_with_one_line_and_the_same_answer(folder: P
     assert [(row["key"], row["cell"]) for row in Store(folder).planned()] == rows
     assert call("clean", folder, "--stale", "--yes").output == "Nothing to remove.\n"
     assert len(Store(folder).statuses()) == 18
+
+
+def test_a_plan_of_earlier_versions_than_its_cells_is_told_and_made_anew(folder: Path) -> None:
+    before, store = call("status", folder).output, Store(folder)
+    rows, sweep = list(store.planned()), store.read_sweep()
+    assert sweep
+
+    def of_version(row: dict[str, Any], version: int) -> dict[str, Any]:
+        if row["labels"]["aggregator"] != "krum":
+            return row
+        cell = {**row["cell"], "aggregator": [{**row["cell"]["aggregator"][0], "version": version}]}
+        return {**row, "cell": cell, "key": key_of(cell)}
+
+    store.write_plan(sweep, [of_version(row, 99) for row in rows])
+    with warnings.catch_warnings(action="error"):
+        assert "missing" in call("status", folder).output  # the plan is later, which is as it should be
+    store.write_plan(sweep, [of_version(row, 0) for row in rows])
+    with pytest.warns(
+        UserWarning, match="names earlier versions of 6 cells .*recover.*makes it anew"
+    ) as heard:
+        assert call("status", folder).output != before
+    assert len(heard) == 1
+    with pytest.warns(UserWarning, match="names earlier versions of 6 cells .*It was made anew"):
+        assert call("recover", folder).return_value == 0
+    assert call("status", folder).output == before
 
 
 def test_records_whose_checksum_fits_are_salvaged_and_the_lost_one_is_named(folder: Path) -> None:
