@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from robustbench_fl.core.foreign import command
 from robustbench_fl.core.status import FINAL, MISSING
 from robustbench_fl.store.aside import warn
 from robustbench_fl.store.plan_file import PLAN
+from robustbench_fl.store.stale import CodeOfPlugins
 
-if TYPE_CHECKING:
-    from robustbench_fl.store.folder import Store
+
+class Held(Protocol):
+    """What is asked of a folder: a :class:`~robustbench_fl.store.Store`."""
+
+    folder: Path
+    code: CodeOfPlugins
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every stored cell by key."""
+
+    def summary(self, key: str) -> dict[str, Any] | None:
+        """Return a record without its long parts."""
+
 
 _OWN = ("schema", "engine")
 """Versions of the identity itself and of the simulation."""
@@ -24,12 +37,12 @@ def without_versions(row: Mapping[str, Any]) -> str:
     return json.dumps([_bare(cell), row["labels"]], sort_keys=True)
 
 
-def outdated(store: Store, rows: list[dict[str, Any]] | None = None) -> str:
+def outdated(store: Held, rows: list[dict[str, Any]] | None = None) -> str:
     """Return in what the plan of a folder is older than its finished cells, nothing if it is not.
 
     Parameters
     ----------
-    store : Store
+    store : Held
         Of the folder.
     rows : list of dict, optional
         What it holds of each planned cell, if that has been read.
@@ -48,7 +61,7 @@ def outdated(store: Store, rows: list[dict[str, Any]] | None = None) -> str:
     return f"names earlier versions of {count} cells than they were run with" if count else ""
 
 
-def told(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def told(store: Held, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return `rows`, what a folder holds of each planned cell, and warn if its plan is :func:`outdated`."""
     if why := outdated(store, rows):
         hint = command("robustbench-fl", "recover", store.folder)
