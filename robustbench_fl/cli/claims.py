@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXIT_WRONG, EXIT_UNCONFIRMED = 1, 4
 _SHOWN = 20
 _NO_DATA, _FAILED = "no data", "failed"
+_MARK = ("name", "digest", "tier")
+"""What the cells of one tier of a suite say alike."""
 _VERDICTS = {"same": "confirmed", "differs": "differs"}
 
 
@@ -93,20 +95,20 @@ def _in_suite(folder: Path, parts: list[Part]) -> tuple[str, list[Part], dict[st
     """
     from robustbench_fl.analysis.attack_effect import PLAIN
     from robustbench_fl.analysis.claimed import Part, records_of_rules, rules_of
-    from robustbench_fl.sweep.claimed_suite import is_main
+    from robustbench_fl.sweep.claimed_suite import is_main, known_suite
     from robustbench_fl.sweep.replan import existing
-    from robustbench_fl.sweep.suites import read_suite, stored_at
+    from robustbench_fl.sweep.suites import stored_at
 
-    made_for = [(record.get("provenance") or {}).get("suite") for part in parts for record in part.records]
-    named = [mark for mark in made_for if mark]
-    marks = {(mark["name"], mark["version"], mark["digest"], mark["tier"]) for mark in named}
+    records = (record for part in parts for record in part.records)
+    made_for = ((record.get("provenance") or {}).get("suite") for record in records)
+    marks = {tuple(str(mark.get(key)) for key in _MARK) for mark in made_for if isinstance(mark, dict)}
     if len(marks) != 1:
         raise UsageError(
             f"{str(folder)!r} holds several sweeps, of {len(marks)} suites. Give the folder of one sweep, or "
             "of one tier of a suite."
         )
-    name, version, digest, tier_name = marks.pop()
-    suite = read_suite(name.partition(" on ")[0])
+    name, digest, tier_name = marks.pop()
+    suite = known_suite(name.partition(" on ")[0])
     tier = suite.tier(tier_name)
     home = stored_at(tier)
     blocks = {part.name: tier.block(part.name) for part in parts}
@@ -118,7 +120,7 @@ def _in_suite(folder: Path, parts: list[Part]) -> tuple[str, list[Part], dict[st
                 found.append(Part(part.name, store.read_sweep() or {}, plain, part.main, own=False))
     if name != suite.name:  # the same protocol on other data
         return folder.resolve().name, found, None
-    mark = {"name": name, "version": version, "digest": digest, "tier": tier_name}
+    mark = {"name": name, "version": suite.version, "digest": digest, "tier": tier_name}
     order = [block.name for block in tier.blocks]
     found.sort(key=lambda part: order.index(part.name))
     return tier.full_name, found, mark

@@ -9,12 +9,25 @@ from pathlib import Path
 
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.claim import Claim
-from robustbench_fl.core.errors import UsageError
+from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import make_sweep
-from robustbench_fl.sweep.suites import Block, Tier, read_suite, stored_at
+from robustbench_fl.sweep.suites import Block, Suite, Tier, read_suite, stored_at, suites
 
 Keys = Mapping[str, Planned]
+
+
+def known_suite(name: str) -> Suite:
+    """Return one of the suites that are here; `name` may be anybody's word, and no path.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    if name not in suites():
+        raise UsageError(f"There is no suite {name!r} here. {among(name, suites())}")
+    return read_suite(name)
 
 
 def is_main(tier: Tier, block: Block) -> bool:
@@ -37,7 +50,7 @@ def suite_faults(claim: Claim) -> list[str]:
     """
     if claim.suite is None:
         return []
-    suite = read_suite(claim.suite.name)
+    suite = known_suite(claim.suite.name)
     if (claim.suite.version, claim.suite.digest) != (suite.version, suite.digest):
         return [
             f"It names {claim.suite.name} version {claim.suite.version} of digest {claim.suite.digest}; here "

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from robustbench_fl.core.claim_file import digest_of, parsed
+from robustbench_fl.core.errors import UsageError
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.claimed_suite import suite_faults
 from robustbench_fl.sweep.config import to_toml
@@ -142,6 +143,10 @@ def test_another_suite_is_refused(claims):
         table = copy.deepcopy(claims["median"])
         table["suite"] |= change
         assert said in faults(table)
+    table = copy.deepcopy(claims["median"])
+    table["suite"]["name"] = "sweeps/suites/tiny.toml"  # a file of the claimant's own
+    with pytest.raises(UsageError, match="There is no suite 'sweeps/suites/tiny"):
+        faults(table)
     table = copy.deepcopy(claims["median"])
     table["sweeps"][1]["name"] = "third"
     assert "has no block 'third'" in faults(table)
