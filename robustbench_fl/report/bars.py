@@ -95,5 +95,13 @@ def _marks(axes: Any, table: pd.DataFrame, places: Any) -> None:
              ("clean_accuracy", "D", COLOURS[1], "white", "clean"))  # fmt: skip
     for name, marker, fill, edge, label in marks:
         axes.plot(
-            100 * table[name], places, marker, color=fill, markeredgecolor=edge, markersize=6, label=label
+            100 * table[name],
+            places,
+            marker,
+            color=fill,
+            markeredgecolor=edge,
+            markersize=6,
+            label=label,
+            clip_on=False,
+            zorder=3,
         )

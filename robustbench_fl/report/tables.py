@@ -27,6 +27,8 @@ FORMATS = ("table", "md", "csv", "json", "latex", "html")
 Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
 _RANK = "rank"
 _MORE = "More columns: --wide."
+ALWAYS = ("track", "aggregator")
+"""Columns of a leaderboard that are there whatever is wanted."""
 
 
 def render(
@@ -70,6 +72,7 @@ def render(
         raise UsageError(f"Unknown format {format_!r}. {among(format_, FORMATS)}")
     if isinstance(table, pd.DataFrame):
         table = table[[name for name in table if not str(name).startswith("_")]]
+    columns = [name for name in columns if name not in ALWAYS]
     _check_columns(table, columns)
     if columns and format_ in ("csv", "json"):
         table = _chosen(table, columns)
@@ -132,7 +135,7 @@ def _chosen(table: Renderable, columns: Sequence[str]) -> Renderable:
         parts = tuple((labels, cast("Table", _chosen(part, columns))) for labels, part in table.parts)
         return replace(table, parts=parts)
     assert isinstance(table, Table)
-    wanted = ["track", "aggregator", *(name for one in columns for name in (one, *bounds(one)))]
+    wanted = [*ALWAYS, *(name for one in columns for name in (one, *bounds(one)))]
     return replace(table, table=table.table[[name for name in wanted if name in table.table]])
 
 
@@ -140,7 +143,7 @@ def _check_columns(table: Renderable, columns: Sequence[str]) -> None:
     boards = [part for _, part in table.parts] if isinstance(table, Sections) else [table]
     for board in boards if columns else ():
         assert isinstance(board, Table)
-        known = [name for name in without_bounds(board.table) if name not in ("track", "aggregator", "tied")]
+        known = [name for name in without_bounds(board.table) if name not in (*ALWAYS, "tied")]
         for name in columns:
             if name not in known:
                 raise UsageError(f"This leaderboard has no column {name!r}. {among(name, known)}")

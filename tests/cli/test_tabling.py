@@ -115,7 +115,7 @@ def test_what_a_terminal_shows_fits_its_width(
 
 @pytest.mark.parametrize("format_", ["table", "md", "latex", "html"])
 def test_a_track_with_chosen_columns(format_: str) -> None:
-    text = call("leaderboard", QUICK, "--track", "B", "--columns", "worst_attack, clean_accuracy",
+    text = call("leaderboard", QUICK, "--track", "B", "--columns", "aggregator,worst_attack, clean_accuracy",
                 "--format", format_).output  # fmt: skip
     assert text.index("Worst attack") < text.index("Clean ")
     assert "Server knows" not in text
