@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -39,6 +39,8 @@ class Setting:
         What the server knows beyond the updates, of :data:`KNOWABLE`.
     budget_ms : float, optional
         What the rule may cost, in milliseconds of processor time a round.
+    params : int, optional
+        Parameters of the network; by default as many as were measured.
     """
 
     clients: int
@@ -46,9 +48,12 @@ class Setting:
     alpha: float
     knows: frozenset[str]
     budget_ms: float | None = None
+    params: int | None = None
 
 
-def recommend(frame: pd.DataFrame, setting: Setting) -> Table:
+def recommend(
+    frame: pd.DataFrame, setting: Setting, size_of: Callable[[str, str], int | None] = lambda *names: None
+) -> Table:
     """Return the rules that qualify for a setting, best first.
 
     Parameters
@@ -57,14 +62,17 @@ def recommend(frame: pd.DataFrame, setting: Setting) -> Table:
         As from :func:`robustbench_fl.analysis.frame.frame`.
     setting : Setting
         What is asked for.
+    size_of : callable, optional
+        Returns the parameters of a network (its text, second) on a data set (first), ``None`` if unknown.
 
     Returns
     -------
     Table
         One row a rule that needs no more than the server knows and costs no more than the budget, by its
         accuracy under the worst attack in the nearest block: ``worst_accuracy``, ``clean_accuracy``,
-        ``server_ms`` at so many clients, ``told``, and ``loses_most_to``, the attack that takes most from
-        it, adaptive ones included, with the accuracy that is left. Rules with holes are left out.
+        ``server_ms`` at so many clients and parameters, ``told``, and ``loses_most_to``, the attack that
+        takes most from it, adaptive ones included, with the accuracy that is left. Rules with holes are
+        left out.
 
     Raises
     ------
@@ -87,7 +95,8 @@ def recommend(frame: pd.DataFrame, setting: Setting) -> Table:
         for _, row in firsts.iterrows()
     )
     rows = blocks[blocks["_block"] == block]
-    rules = _rules(rows, setting)
+    size = size_of(str(rows.iloc[0]["dataset"]), str(rows.iloc[0]["model"])) if setting.params else None
+    rules = _rules(rows, _scale(rows, setting, size))
     fit, ignorant, dear = _qualified(rules, setting)
     if fit.empty:
         raise UsageError(
@@ -95,7 +104,7 @@ def recommend(frame: pd.DataFrame, setting: Setting) -> Table:
             f"than the budget. Cheapest of those: {_cheapest(rules, dear)}. Widen --knows or --budget-ms."
         )
     fit = fit.sort_values(["worst_accuracy", "aggregator"], ascending=[False, True], ignore_index=True)
-    sentences = _sentences(rows, setting, distance, fit, ignorant, dear)
+    sentences = _sentences(rows, setting, distance, size, fit, ignorant, dear)
     return Table(fit, None, "worst_accuracy", sentences)
 
 
@@ -114,7 +123,13 @@ def _participants(row: pd.Series) -> int:
     return max(1, round(float(row["clients"]) * float(row.get("participation", 1.0))))
 
 
-def _rules(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+def _scale(rows: pd.DataFrame, setting: Setting, size: int | None) -> float:
+    """Return by how much server time grows from a block to a setting."""
+    clients = (setting.clients / _participants(rows.iloc[0])) ** 2
+    return clients * setting.params / size if setting.params and size else clients
+
+
+def _rules(rows: pd.DataFrame, scale: float) -> pd.DataFrame:
     """Return what was measured of each rule that has a value under every attack of the block."""
     ranked = rows[rows["ranked"].astype(bool)]
     means = block_means(ranked)
@@ -127,7 +142,7 @@ def _rules(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     clean = means[means["attack"] == CLEAN].set_index("aggregator")["accuracy"]
     table["clean_accuracy"] = clean.reindex(table.index)
     times = ranked[ranked["attack"] == CLEAN].groupby("aggregator")["server_ms"].mean()
-    table["server_ms"] = times.reindex(table.index) * (setting.clients / _participants(rows.iloc[0])) ** 2
+    table["server_ms"] = times.reindex(table.index) * scale
     table["told"] = ranked.groupby("aggregator")["told"].first().reindex(table.index)
     worst = (
         attacks.sort_values("accuracy", kind="stable").drop_duplicates("aggregator").set_index("aggregator")
@@ -158,6 +173,7 @@ def _sentences(
     rows: pd.DataFrame,
     setting: Setting,
     distance: float,
+    size: int | None,
     fit: pd.DataFrame,
     ignorant: list[str],
     dear: list[str],
@@ -178,13 +194,7 @@ def _sentences(
         )
     elif distance > 0:
         said.append(f"Asked for: {asked}; not measured exactly there.")
-    if n != setting.clients:
-        said.append(
-            f"Server time: measured with {n} clients and scaled by ({setting.clients}/{n})², as if every "
-            "rule compared all pairs; it grows in proportion to the network's parameters."
-        )
-    else:
-        said.append("Server time grows in proportion to the network's parameters.")
+    said += _on_time(setting, n, size)
     if PLAIN in set(rows["aggregator"]):
         plain = block_means(attacked(rows[rows["aggregator"] == PLAIN]))["accuracy"].min()
         said.append(f"Plain averaging keeps {100 * plain:.1f} % under its worst attack there.")
@@ -193,3 +203,18 @@ def _sentences(
     if dear:
         said.append(f"Left out, above the budget: {', '.join(sorted(dear))}.")
     return tuple(said)
+
+
+def _on_time(setting: Setting, n: int, size: int | None) -> Iterator[str]:
+    """Yield how server time came from what was measured with n clients and `size` parameters."""
+    if n != setting.clients:
+        yield (
+            f"Server time: measured with {n} clients and scaled by ({setting.clients}/{n})², as if every "
+            "rule compared all pairs."
+        )
+    if setting.params and size:
+        yield f"Server time: scaled from {size:,} parameters to {setting.params:,}, in proportion."
+    elif setting.params:
+        yield "Server time: not scaled to your parameters, since those of the measured network are unknown."
+    else:
+        yield "Server time grows in proportion to the network's parameters (--params)."

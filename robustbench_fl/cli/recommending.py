@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from robustbench_fl.analysis.table import Table
+    from robustbench_fl.api import Dataset, Model
 
-STANDARD = ("suite", "reference-digits")
+STANDARD = ("rbfl-1", "reference-digits")
 """Folders below ``results/`` that answers come from by default, the first that is there."""
 
 
@@ -32,17 +33,20 @@ STANDARD = ("suite", "reference-digits")
               "sample_counts, recipe, raw.  [default: nothing]")  # fmt: skip
 @click.option("--budget-ms", type=click.FloatRange(0, min_open=True), metavar="MS",
               help="Most processor time that the rule may take in a round.")  # fmt: skip
+@click.option("--params", type=click.IntRange(1), metavar="D",
+              help="Parameters of your network; server time is scaled to them.")  # fmt: skip
 @click.option("--results", type=PATH, metavar="DIR",
-              help="The sweep to answer from.  [default: results/suite, else reference-digits]")  # fmt: skip
+              help="The sweep to answer from.  [default: results/rbfl-1, else reference-digits]")  # fmt: skip
 @format_option
 def recommend(
-    clients: int, malicious: float, alpha: float, knows: str, budget_ms: float | None, results: Path | None,
-    format_: str,
+    clients: int, malicious: float, alpha: float, knows: str, budget_ms: float | None,
+    params: int | None, results: Path | None, format_: str,
 ) -> None:  # fmt: skip
     """Say which rules fit a setting, best first: what each keeps and costs, and what would break it.
 
     \b
     robustbench-fl recommend --clients 30 --malicious 0.2 --alpha 0.5 --knows f,model --budget-ms 50
+    robustbench-fl recommend --clients 30 --malicious 0.2 --params 11173962 --budget-ms 5000
 
     The answer comes from the block of a finished sweep that lies nearest, and says where nothing nearby was
     measured.
@@ -54,19 +58,32 @@ def recommend(
         from robustbench_fl.analysis.recommend import recommend as found
 
         return found(cells, Setting(clients=clients, malicious=malicious, alpha=alpha, knows=names,
-                                    budget_ms=budget_ms))  # fmt: skip
+                                    budget_ms=budget_ms, params=params), _size_of)  # fmt: skip
 
     print_of(results or _standard(), made, format_)
+
+
+def _size_of(dataset: str, model: str) -> int | None:
+    """Return the parameters of a network on a data set, ``None`` where its files would have to say."""
+    from robustbench_fl.api.build import make
+
+    try:
+        data: Dataset = make("datasets", dataset)
+        if data.image_shape is None or data.n_classes is None:
+            return None
+        network: Model = make("models", model).build(data.image_shape, data.n_classes)
+    except UsageError:  # a plug-in's, or of another version
+        return None
+    return network.n_params
 
 
 def _standard() -> Path:
     """Return the folder that answers come from by default: here, or in the checkout that runs."""
     homes = (Path("results"), Path(__file__).resolve().parents[2] / "results")
-    for name in STANDARD:
-        for home in homes:
-            if (home / name / "sweep.toml").is_file():
-                return home / name
+    for folder in (home / name for name in STANDARD for home in homes):
+        if (folder / "sweep.toml").is_file() and (folder / "leaderboard.csv").is_file():  # a finished one
+            return folder
     raise UsageError(
-        "No results to answer from: neither results/suite nor results/reference-digits is here. Name "
-        "a finished sweep with --results DIR."
+        f"No results to answer from: neither {' nor '.join(f'results/{name}' for name in STANDARD)} is here. "
+        "Name a finished sweep with --results DIR."
     )

@@ -162,8 +162,8 @@ def verify(
     wrong = _wrong_tables(store)
     for name, why in wrong.items():
         say(f"{name} {why}.", err=True)
-    if wrong:
-        say(f"Write the tables anew: {command('robustbench-fl', 'tables', folder)}", err=True)
+    for makes in sorted({"report" if name.endswith(".html") else "tables" for name in wrong}):
+        say(f"Written anew by: {command('robustbench-fl', makes, folder)}", err=True)
     if differing or damaged or wrong or not same:
         raise click.exceptions.Exit(1)
 
@@ -189,7 +189,7 @@ def _wrong_tables(store: Store) -> dict[str, str]:
         title = str((store.read_sweep() or {}).get("name") or store.folder.resolve().name)
         pages = (page(records, title, command_of, missing) for missing in get_args(Missing))
         if path.read_text(errors="replace") not in pages:
-            wrong[NAME] = "is not what its cells give"
+            wrong[NAME] = "is not what this version makes of its cells"
     return wrong
 
 

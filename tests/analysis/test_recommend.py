@@ -56,6 +56,16 @@ def test_costs_are_scaled_to_the_clients_and_held_to_the_budget(cells) -> None:
         recommend(cells, asked(budget_ms=1e-9))
 
 
+def test_costs_are_scaled_to_the_parameters(cells) -> None:
+    before = recommend(cells, asked()).table.set_index("aggregator")["server_ms"]
+    found = recommend(cells, asked(params=3000), lambda dataset, model: {"digits": 1000}.get(dataset))
+    assert list(found.table.set_index("aggregator")["server_ms"] / before) == pytest.approx([3.0] * 3)
+    assert "scaled from 1,000 parameters to 3,000" in found.caption
+    unknown = recommend(cells, asked(params=3000))
+    assert list(unknown.table.set_index("aggregator")["server_ms"] / before) == pytest.approx([1.0] * 3)
+    assert "not scaled to your parameters" in unknown.caption
+
+
 def test_a_far_setting_is_said_to_be_unmeasured(cells) -> None:
     assert "Nothing nearby was measured" in recommend(cells, asked(clients=500)).caption
     assert "Nothing nearby was measured" in recommend(cells, asked(alpha=0.01)).caption
