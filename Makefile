@@ -23,11 +23,11 @@ test: $(VENV)/.installed-test
 flower nvflare: %: .venv-%/.installed
 	$(ONE_THREAD) .venv-$@/bin/python -m pytest -rs tests/integrations/test_$@.py
 
-# 2,000 and more mutations of every kind of file that is read back, with their outcomes counted. Kills and disk
-# faults at random moments of sweeps of 200 cells, twenty times, and a Ray cluster that loses a node. Rules on a
-# file of 4.4 GB.
+# 2,000 and more mutations of every kind of file that is read back, with their outcomes counted; 500 random command
+# lines; archives, pictures, packs and plug-ins of strangers. Kills and disk faults at random moments of sweeps of
+# 200 cells, twenty times, and a Ray cluster that loses a node. Rules on a file of 4.4 GB.
 soak: $(VENV)/.installed-soak
-	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/hostile/test_mutations.py \
+	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/hostile \
 	  tests/integrations/test_mapped.py
 	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s -rs tests/sweep/runner/test_kills.py tests/sweep/runner/test_disk.py \
 	  tests/sweep/runner/test_two_mains.py tests/sweep/runner/test_ray.py

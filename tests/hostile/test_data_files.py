@@ -203,6 +203,16 @@ def test_links_that_lead_back_end_and_what_they_lead_to_is_in_the_digest(folder:
     assert len({plain, one, PICTURES.pinned(folder).digest}) == 3
 
 
+def test_a_picture_may_have_a_name_that_is_no_text(folder: Path) -> None:
+    path = folder / "p/train/a" / os.fsdecode(b"\xff\n\x1b[2J.png")
+    path.write_bytes(_picture("PNG"))
+    method = PICTURES.pinned(folder)
+    assert len(method.load(folder).train_images) == 13
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="image_folder is damaged"):
+        PICTURES.load(folder)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["npz", *(("pictures",) if SOAK else ())])
 def test_any_damage_is_a_sentence_or_the_same(kind: str, folder: Path) -> None:
