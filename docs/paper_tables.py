@@ -36,7 +36,10 @@ def table(cells: pd.DataFrame) -> str:
 
 
 def _entry(wide: dict[str, pd.DataFrame], rule: str, attack: str) -> str:
-    parts = [f"{wide['accuracy'].loc[rule, attack]:.1f}"]
+    accuracy = _value(wide["accuracy"], rule, attack)
+    if accuracy is None:
+        return "–"
+    parts = [f"{accuracy:.1f}"]
     success, tpr, fpr = (_value(wide[name], rule, attack) for name in ("attack_success", "tpr", "fpr"))
     if success is not None:
         parts.append(f"success {success:.0f}")
