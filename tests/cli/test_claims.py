@@ -13,7 +13,7 @@ import pytest
 
 from robustbench_fl.analysis import claimed
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.cli.claims import EXIT_UNCONFIRMED
+from robustbench_fl.cli.claims import EXIT_UNCONFIRMED, _verdict
 from robustbench_fl.core.claim import Claim, ClaimError, Row
 from robustbench_fl.core.claim_file import LARGEST_FILE, digest_of, parsed
 from robustbench_fl.store import Store
@@ -116,6 +116,24 @@ def test_an_honest_claim_is_confirmed_bit_for_bit(check, table):
     text = json.dumps(table)
     assert os.sep + "tmp" not in text
     assert resealed(table, numbers=True) == table
+
+
+def test_elsewhere_figures_may_differ_by_a_thousandth(table):
+    claim = parsed(json.dumps(table).encode())
+    row = claim.cell_rows[attacked(table)]
+    for versions, off, allowed, verdict in (
+        ({}, 0.0, "bit for bit", "confirmed"),
+        ({}, 1e-12, "bit for bit", "differs"),
+        ({"torch": "9"}, 5e-4, "0.001", "confirmed"),
+        ({"torch": "9"}, 2e-3, "0.001", "differs"),
+    ):
+        again = claim.record(row)
+        again["provenance"] = {**again["provenance"], "versions": again["provenance"]["versions"] | versions}
+        again["metrics"] = again["metrics"] | {"accuracy": row.accuracy + off}
+        found = _verdict(claim, row, again)
+        assert (found["allowed"], found["verdict"]) == (allowed, verdict)
+    again["provenance"] = {**claim.record(row)["provenance"], "data": "0" * 16}
+    assert _verdict(claim, row, again)["what"] == "provenance.data"
 
 
 def test_without_a_sample_nothing_is_confirmed(check):
