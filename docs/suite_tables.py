@@ -9,7 +9,7 @@ import pandas as pd
 
 from robustbench_fl.cli.durations import duration_text
 from robustbench_fl.store import Store
-from robustbench_fl.sweep.suites import read_suite
+from robustbench_fl.sweep.suites import Extent, read_suite
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "suite.md"
@@ -26,16 +26,16 @@ def blocks() -> str:
         ["tier", "block", "rules", "attacks", "cells, at most", "CPU time", "pilot cells", "CPU time"]
     )
     for tier in suite.tiers:
-        times = suite.times.get(tier.name, {})
         for block in tier.blocks:
             sweep = block.sweep()
             rules = len({rule for grid in sweep.grids for rule in grid.aggregator})
             attacks = len({attack for grid in sweep.grids for attack in grid.attack} - {"none"})
             lines.append(
-                _row([tier.name, block.name, str(rules), str(attacks), *_extent(times.get(block.name))])
+                _row([tier.name, block.name, str(rules), str(attacks), *_extent(suite.extent(tier, block))])
             )
-        total = {key: sum(one[key] for one in times.values()) for key in next(iter(times.values()), {})}
-        lines.append(_row([f"**{tier.name}**", "all", "", "", *_extent(total or None)]))
+        known = list(suite.times.tiers.get(tier.name, {}).values())
+        total = {name: sum(getattr(one, name) for one in known) for name in Extent.model_fields}
+        lines.append(_row([f"**{tier.name}**", "all", "", "", *_extent(Extent(**total) if known else None)]))
     return "\n".join(lines)
 
 
@@ -63,12 +63,11 @@ def _curves(rounds: int) -> dict[str, pd.Series]:
     return {world: pd.concat(curves, axis=1).mean(axis=1) for world, curves in sorted(found.items())}
 
 
-def _extent(times: dict[str, float] | None) -> list[str]:
-    if not times:
+def _extent(found: Extent | None) -> list[str]:
+    if found is None:
         return ["", "", "", ""]
-    cells, pilot = f"{times['cells']:,.0f}", f"{times['pilot_cells']:,.0f}" if times["pilot_cells"] else ""
-    spent = duration_text(times["pilot_seconds"]) if times["pilot_cells"] else ""
-    return [cells, duration_text(times["seconds"]), pilot, spent]
+    pilot = [f"{found.pilot_cells:,}", duration_text(found.pilot_seconds)] if found.pilot_cells else ["", ""]
+    return [f"{found.cells:,}", duration_text(found.seconds), *pilot]
 
 
 def _header(names: list[str]) -> list[str]:

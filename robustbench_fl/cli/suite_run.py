@@ -155,7 +155,7 @@ def _picks(job: Job, block: Block) -> tuple[Path | None, int | None]:
     from robustbench_fl.core.picks import FILE
     from robustbench_fl.sweep.picking import picks_of
     from robustbench_fl.sweep.suite_plan import block_trial, carried, fewer
-    from robustbench_fl.sweep.suites import DEFAULTS, PICKED
+    from robustbench_fl.sweep.suites import CARRIED, DEFAULTS, PICKED
 
     if block.strengths == DEFAULTS:
         return None, None
@@ -168,7 +168,7 @@ def _picks(job: Job, block: Block) -> tuple[Path | None, int | None]:
         asked = job.asked(block)
         with _methods(tuple(map(Path, asked.plugins))) as methods:
             found = methods.call(carried, source, asked, job.where.data_dir)
-        return _written(job.out / "picks" / f"{block.name}.json", found), None
+        return _written(job.out / CARRIED / f"{block.name}.json", found), None
     if held := _held(job, block, FILE):
         return held, None
     tried = functools.partial(block_trial, members=job.tier.members)

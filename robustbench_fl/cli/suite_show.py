@@ -9,7 +9,7 @@ from robustbench_fl.cli.output import rows_text
 
 if TYPE_CHECKING:
     from robustbench_fl.sweep.config import Sweep
-    from robustbench_fl.sweep.suites import Block, Suite, Tier
+    from robustbench_fl.sweep.suites import Block, Extent, Suite, Tier
 
 _STRENGTHS = {
     "picked": "each family at the strength that a pilot picks for the rule, and at its default",
@@ -23,17 +23,15 @@ def tier_rows(suite: Suite) -> list[dict[str, Any]]:
 
     rows = []
     for tier in suite.tiers:
-        times = [suite.times.get(tier.name, {}).get(block.name) for block in tier.blocks]
-        known = [one for one in times if one]
-        total = {key: sum(one[key] for one in known) for key in ("cells", "seconds", "pilot_cells",
-                 "pilot_seconds")} if len(known) == len(times) else None  # fmt: skip
+        known = [found for block in tier.blocks if (found := suite.extent(tier, block))]
+        total = _sum(known) if len(known) == len(tier.blocks) else None
         home = stored_at(tier)
         rows.append(
             {
                 "suite": suite.name,
                 "tier": tier.name,
                 "blocks": len(tier.blocks),
-                **_extent(total),
+                **_shown(total),
                 "finished_blocks": sum((home / b.name / "cells.jsonl.gz").is_file() for b in tier.blocks),
                 "digest": suite.digest,
             }
@@ -55,7 +53,7 @@ def block_rows(suite: Suite, tier: Tier) -> list[dict[str, Any]]:
                 "rules": len({rule for grid in sweep.grids for rule in grid.aggregator}),
                 "attacks": len({attack for grid in sweep.grids for attack in grid.attack} - {"none"}),
                 "seeds": len({seed for grid in sweep.grids for seed in grid.seeds}),
-                **_extent(suite.times.get(tier.name, {}).get(block.name)),
+                **_shown(suite.extent(tier, block)),
             }
         )
     return rows
@@ -72,8 +70,8 @@ def protocol(suite: Suite, tiers: list[Tier]) -> str:
     for tier in tiers:
         said = [f"Tier {tier.name}: {tier.about}"]
         said += [_block_text(tier, block) for block in tier.blocks]
-        if how := suite.times.get("how"):
-            said.append(f"Time, CPU: {how}")
+        if suite.times.how:
+            said.append(f"Time, CPU: {suite.times.how}")
         rows = [{k: v for k, v in row.items() if k not in ("tier", "main", "strengths")}
                 for row in block_rows(suite, tier)]  # fmt: skip
         parts.append("\n\n".join([*said, rows_text(rows, "table")]))
@@ -123,13 +121,19 @@ def _seeds(seeds: list[int]) -> str:
     return f"{seeds[0]} to {seeds[-1]}" if whole and len(seeds) > 1 else ", ".join(map(str, seeds))
 
 
-def _extent(times: dict[str, Any] | None) -> dict[str, Any]:
+def _sum(extents: list[Extent]) -> Extent:
+    from robustbench_fl.sweep.suites import Extent
+
+    return Extent(**{name: sum(getattr(one, name) for one in extents) for name in Extent.model_fields})
+
+
+def _shown(extent: Extent | None) -> dict[str, Any]:
     """Return cells and time, of those that are reported and of pilot and tuning."""
-    if times is None:
+    if extent is None:
         return dict.fromkeys(("cells", "cpu_time", "pilot_cells", "pilot_cpu_time"))
     return {
-        "cells": times["cells"],
-        "cpu_time": duration_text(times["seconds"]),
-        "pilot_cells": times["pilot_cells"],
-        "pilot_cpu_time": duration_text(times["pilot_seconds"]),
+        "cells": extent.cells,
+        "cpu_time": duration_text(extent.seconds),
+        "pilot_cells": extent.pilot_cells,
+        "pilot_cpu_time": duration_text(extent.pilot_seconds),
     }

@@ -12,12 +12,12 @@ from typing import Any
 from robustbench_fl.api import build
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.errors import UsageError
-from robustbench_fl.core.picks import Picks, read_picks
+from robustbench_fl.core.picks import FILE, Picks, read_picks
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.picking import block_of, digest_of
 from robustbench_fl.sweep.strengths import narrowed, trial
-from robustbench_fl.sweep.suites import DEFAULTS, Block, Suite, Tier, stored_at
+from robustbench_fl.sweep.suites import CARRIED, DEFAULTS, PICKED, Block, Suite, Tier, stored_at
 
 
 def block_trial(
@@ -115,10 +115,11 @@ def _frozen(suite: Suite, tier: Tier, block: Block) -> dict[str, Any]:
     found = {"named": _digest(expand(canonical(sweep)))}
     if block.strengths == DEFAULTS:
         return found
-    if block.strengths == "picked":
+    if block.strengths == PICKED:
         tried, _ = block_trial(sweep, suite.pilot_seeds, block.name, members=tier.members)
         found["pilot"] = _digest(expand(tried))
-    picks = stored_at(tier) / block.name / "picks.json"
+    own = (block.name, FILE) if block.strengths == PICKED else (CARRIED, f"{block.name}.json")
+    picks = stored_at(tier).joinpath(*own)
     if picks.is_file():
         found["picked"] = _digest(expand(narrowed(canonical(sweep).model_copy(update={"pilot": picks}))))
     return found

@@ -11,7 +11,7 @@ from robustbench_fl.store import Store
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.runner.backend import Backend
 from robustbench_fl.sweep.suite_plan import block_trial
-from robustbench_fl.sweep.suites import DEFAULTS, PICKED, Block, Suite, Tier, stored_at
+from robustbench_fl.sweep.suites import DEFAULTS, PICKED, Block, Extent, Suite, Tier, stored_at
 from robustbench_fl.sweep.timing import Times, calibrate, expected, kind_of, samples
 from robustbench_fl.sweep.tuning import tuning_trial
 
@@ -20,8 +20,8 @@ _ENOUGH = 9
 
 def times_of_tier(
     suite: Suite, tier: Tier, backend: Backend | None, say: Callable[[str], None] = lambda text: None
-) -> dict[str, dict[str, float]]:
-    """Return for each block what :attr:`robustbench_fl.sweep.suites.Suite.times` holds of it.
+) -> dict[str, Extent]:
+    """Return how long each block takes.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def times_of_tier(
         say(f"{tier.name}: {len(short)} kinds of cells without a finished one are run for two rounds.")
         for problem in calibrate(short, times, backend):
             say(problem)
-    return {name: _times_of(tier.block(name), tier, suite, *plan, times) for name, plan in plans.items()}
+    return {name: _extent(tier.block(name), tier, *plan, times) for name, plan in plans.items()}
 
 
 def _plans(suite: Suite, tier: Tier, block: Block) -> tuple[list[Planned], list[Planned]]:
@@ -56,23 +56,23 @@ def _plans(suite: Suite, tier: Tier, block: Block) -> tuple[list[Planned], list[
     return expand(sweep), trials
 
 
-def _times_of(
-    block: Block, tier: Tier, suite: Suite, named: Sequence[Planned], trials: Sequence[Planned], times: Times
-) -> dict[str, float]:
+def _extent(
+    block: Block, tier: Tier, named: Sequence[Planned], trials: Sequence[Planned], times: Times
+) -> Extent:
     weights, tried = expected(named, times), expected(trials, times)
     cells, seconds = len(named), sum(weights.values())
     if block.strengths != DEFAULTS:
         more = _picked(named, tier)
         cells += more
-        seconds += (
-            more * fmean(tried[one.cell.key] for one in trials)
-            if block.strengths == PICKED
-            else (more * fmean(weights.values()))
-        )
+        seconds += more * fmean((tried or weights).values())
     if block.tune:  # each rule once more
         seconds, cells = 2 * seconds, 2 * cells
-    found = {"cells": cells, "seconds": round(seconds), "pilot_cells": len(trials)}
-    return {**found, "pilot_seconds": round(sum(tried.values()))}
+    return Extent(
+        cells=cells,
+        seconds=round(seconds),
+        pilot_cells=len(trials),
+        pilot_seconds=round(sum(tried.values())),
+    )
 
 
 def _picked(named: Sequence[Planned], tier: Tier) -> int:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from robustbench_fl.core.errors import UsageError, among
-from robustbench_fl.core.picks import FEWEST_SEEDS
+from robustbench_fl.core.picks import FEWEST_SEEDS, Strict, read_data
 from robustbench_fl.sweep.config import Sweep, make_sweep, parse_seeds, read_sweep
 
 PICKED, DEFAULTS = "picked", "defaults"
 """What a block's attacks are: as a pilot of its own picked them, or as the suite names them."""
+CARRIED = "picks"
+"""Folder, within a tier's, of picks that one block has of another."""
 _HOMES = (Path(), Path(__file__).resolve().parents[2])
 """Where ``sweeps/`` and ``results/`` are looked for: here, then in the checkout that runs."""
 _SUITE_KEYS = frozenset({"name", "version", "about", "pilot_seeds", "tier"})
@@ -114,6 +118,27 @@ class Tier:
         raise UsageError(f"The tier {self.name} of {self.suite} has no block {name!r}. {among(name, known)}")
 
 
+class Extent(Strict):
+    """How much a block runs, and how long that takes in CPU seconds.
+
+    Cells are those that are reported, at most so many; pilot cells are those of pilot and tuning.
+    """
+
+    cells: int
+    seconds: float
+    pilot_cells: int
+    pilot_seconds: float
+
+
+class SuiteTimes(Strict):
+    """What a suite's file of times holds."""
+
+    how: str = ""
+    """How they were measured, in words."""
+    tiers: dict[str, dict[str, Extent]] = Field(default_factory=dict)
+    """By tier and block."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite as its file says.
@@ -130,9 +155,8 @@ class Suite:
         Seeds on which strengths and parameters are picked, never reported.
     tiers : tuple of Tier
         In order.
-    times : mapping
-        By tier and block, ``cells`` and CPU ``seconds`` of what is reported, at most, and ``pilot_cells`` and
-        ``pilot_seconds`` of pilot and tuning; under ``how``, in words, how these were measured.
+    times : SuiteTimes
+        How long its tiers take, where that was measured.
     """
 
     name: str
@@ -141,7 +165,7 @@ class Suite:
     digest: str
     pilot_seeds: tuple[int, ...]
     tiers: tuple[Tier, ...]
-    times: Mapping[str, Any]
+    times: SuiteTimes
 
     def tier(self, name: str) -> Tier:
         """Return a tier by name.
@@ -155,6 +179,10 @@ class Suite:
             if tier.name == name:
                 return tier
         raise UsageError(f"{self.name} has no tier {name!r}. {among(name, [t.name for t in self.tiers])}")
+
+    def extent(self, tier: Tier, block: Block) -> Extent | None:
+        """Return how long a block takes, if that was measured."""
+        return self.times.tiers.get(tier.name, {}).get(block.name)
 
     def mark(self, tier: Tier, block: Block, on: str = "") -> dict[str, str | int]:
         """Return what the provenance of a cell says; `on` names data that is not the suite's."""
@@ -180,8 +208,10 @@ def read_suite(name: str) -> Suite:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise UsageError(f"There is no suite {name!r}. {among(name, suites())} They lie in sweeps/suites.")
-    times = path.with_suffix(".times.json")
-    return _suite(read_sweep(path), path.name, json.loads(times.read_text()) if times.is_file() else {})
+    held, times = path.with_suffix(".times.json"), SuiteTimes()
+    if held.is_file():
+        times = read_data(held, SuiteTimes, "times of a suite", "tier", "sweeps/suites/time.py")
+    return _suite(read_sweep(path), path.name, times)
 
 
 def stored_at(tier: Tier) -> Path:
@@ -200,7 +230,7 @@ def _folder(home: Path) -> Path:
     return home / "sweeps" / "suites"
 
 
-def _suite(table: Mapping[str, Any], where: str, times: Mapping[str, Any]) -> Suite:
+def _suite(table: Mapping[str, Any], where: str, times: SuiteTimes) -> Suite:
     _known(table, _SUITE_KEYS, where)
     name, tiers = str(table.get("name")), table.get("tier")
     version, seeds = table.get("version"), tuple(parse_seeds(table.get("pilot_seeds", "1000:1004")))

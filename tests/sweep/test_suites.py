@@ -8,6 +8,8 @@ import pytest
 
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import Block, Member, Pick, Picks, write_picks
+from robustbench_fl.store import Store
+from robustbench_fl.sweep.picking import digest_of
 from robustbench_fl.sweep.suite_plan import block_trial, carried, fewer, frozen
 from robustbench_fl.sweep.suites import Suite, read_suite, suites
 
@@ -62,6 +64,24 @@ def test_a_suite_is_frozen(path):
             )
 
 
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+def test_committed_results_are_what_the_suite_plans(path):
+    suite = read_suite(str(path))
+    held = json.loads(path.with_suffix(".frozen.json").read_text())["tiers"]
+    for tier in suite.tiers:
+        for block in tier.blocks:
+            folder = ROOT / "results" / tier.full_name / block.name
+            if not (folder / "cells.jsonl.gz").is_file():
+                continue
+            records = Store.existing(folder).records()
+            keys = {record["key"] for record in records}
+            planned = held[tier.name][block.name]
+            kind = "picked" if block.strengths != "defaults" else "named"
+            assert {"cells": len(keys), "keys": digest_of(keys)} == planned[kind], folder
+            marks = {record["provenance"]["suite"]["digest"] for record in records}
+            assert marks == {suite.digest}, folder
+
+
 def test_suites_are_found_by_name():
     assert suites() == ["rbfl-1"]
     with pytest.raises(UsageError, match=r"There is no suite 'rbfl-2'.*Did you mean rbfl-1"):
@@ -111,6 +131,19 @@ def test_what_tier_and_block_say(read):
 def test_what_no_suite_says_is_refused(read, old, new, said):
     with pytest.raises(UsageError, match=said):
         read(THIS.replace(old, new))
+
+
+def test_times_are_read_strictly(read, tmp_path):
+    times = tmp_path / "tiny.times.json"
+    times.write_text('{"how": "x", "tiers": {"one": {"own": '
+                     '{"cells": 3, "seconds": 1.5, "pilot_cells": 0, "pilot_seconds": 0}}}}')  # fmt: skip
+    suite = read()
+    tier = suite.tier("one")
+    assert suite.extent(tier, tier.block("own")).seconds == 1.5
+    assert suite.extent(tier, tier.block("half")) is None
+    times.write_text('{"tiers": {"one": [3]}}')
+    with pytest.raises(UsageError, match=r"tiny\.times\.json' holds no times of a suite"):
+        read()
 
 
 def test_unknown_tiers_and_blocks_are_named(read):
