@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates, Reconstruction, Yardstick, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_memory import FedREDefenseState, Retest, starts_anew
 from robustbench_fl.aggregators._reconstruction_paths import Distance
 from robustbench_fl.aggregators._reconstruction_virtual import LEAST, LONGEST
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
