@@ -50,7 +50,7 @@ ENDS = (
     lambda: sys.setrecursionlimit(10**9) or deep(),
 )
 STAYS = (
-    lambda: os.close(1), lambda: threading.Thread(target=time.sleep, args=(777,)).start(),
+    lambda: os.closerange(1, 2), lambda: threading.Thread(target=time.sleep, args=(777,)).start(),
     lambda: print("x" * 10**7), lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
     lambda: os.chdir("/"), lambda: os.environ.clear(),
 )
