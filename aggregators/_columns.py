@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from robustbench_fl.api import SortedRows
+from robustbench_fl.api import SortedRows, columns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,31 +84,32 @@ def _reduce_on_cpu(
     blocks = list(_slices(out.numel(), _COLUMNS))
     threads = min(torch.get_num_threads(), len(blocks))
     if threads <= 1:
-        _reduce_blocks(updates.numpy(), index, blocks, reduce, out)
+        _reduce_blocks(updates, index, blocks, reduce, out)
         return
     with ThreadPoolExecutor(threads) as pool:
         shares = (blocks[first::threads] for first in range(threads))
-        jobs = [pool.submit(_reduce_blocks, updates.numpy(), index, share, reduce, out) for share in shares]
+        jobs = [pool.submit(_reduce_blocks, updates, index, share, reduce, out) for share in shares]
         for job in jobs:
             job.result()
 
 
 def _reduce_blocks(
-    rows: np.ndarray,
+    updates: Tensor,
     index: np.ndarray | None,
     blocks: list[slice],
     reduce: Callable[[Tensor], Tensor],
     out: Tensor,
 ) -> None:
-    height = len(rows) if index is None else len(index)
-    buffer = np.empty((min(_COLUMNS, rows.shape[1]), height), rows.dtype)
+    height = len(updates) if index is None else len(index)
+    buffer = np.empty((min(_COLUMNS, updates.shape[1]), height), updates.numpy().dtype)
     for columns in blocks:
         block = buffer[: columns.stop - columns.start]
+        rows = columns_of(updates, columns.start, columns.stop).numpy()
         if index is None:
-            block[...] = rows[:, columns].T
+            block[...] = rows.T
         else:  # row by row: gathered at once they would lie apart by powers of two, slow to transpose
             for position, row in enumerate(index):
-                block[:, position] = rows[row, columns]
+                block[:, position] = rows[row]
         block.sort(axis=1)
         out[columns] = reduce(torch.from_numpy(block).T)
 

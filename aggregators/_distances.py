@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from robustbench_fl.aggregators._rows import row_norms
+from robustbench_fl.api import columns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +122,7 @@ def _gram(updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | N
     buffer = updates.new_empty(n * min(width, updates.shape[1]), dtype=dtype)
     gram = updates.new_zeros((n, n), dtype=torch.float64)
     for start in range(0, updates.shape[1], width):
-        block = updates[:, start : start + width]
+        block = columns_of(updates, start, start + width)
         block = block if index is None else block[index]
         difference = buffer[: block.numel()].view(block.shape).copy_(block)
         difference -= centre[start : start + width]

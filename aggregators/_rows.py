@@ -9,6 +9,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+from robustbench_fl.api import columns_of, in_file
+
 _CHUNK = 2**15
 """Columns summed in one go in float32; the chunks are added in float64."""
 _BLOCK_VALUES = 2**20
@@ -38,7 +40,7 @@ def row_norms(updates: Tensor) -> Tensor:
     else:
         squares = updates.new_zeros(len(updates), dtype=torch.float64)
         for start in range(0, updates.shape[1], _CHUNK):
-            chunk = updates[:, start : start + _CHUNK]
+            chunk = columns_of(updates, start, start + _CHUNK)
             squares += torch.linalg.vector_norm(chunk, dim=1).double().square()
         norms = squares.sqrt()
     return _huge_again(norms, updates, None, None)
@@ -83,7 +85,11 @@ def row_distances(updates: Tensor, point: Tensor, norms: Tensor | None = None) -
 
 def weighted_sum(weights: Tensor, updates: Tensor) -> Tensor:
     """Return ``Σ weights[i] · updates[i]``, a ``Tensor [d]`` in the type of `updates`."""
-    return weights.to(updates) @ updates
+    weights = weights.to(updates)
+    if not in_file(updates):
+        return weights @ updates
+    blocks = range(0, updates.shape[1], _CHUNK)
+    return torch.cat([weights @ columns_of(updates, start, start + _CHUNK) for start in blocks])
 
 
 def shrinking(lengths: Tensor, bound: float | Tensor) -> Tensor:
@@ -102,7 +108,8 @@ def _products(updates: Tensor, point: Tensor) -> Tensor:
         return (updates @ point).double()
     products = updates.new_zeros(len(updates), dtype=torch.float64)
     for start in range(0, updates.shape[1], _CHUNK):
-        products += (updates[:, start : start + _CHUNK] @ point[start : start + _CHUNK]).double()
+        chunk = columns_of(updates, start, start + _CHUNK)
+        products += (chunk @ point[start : start + _CHUNK]).double()
     return products
 
 
@@ -122,7 +129,7 @@ def _lengths_of_differences(
     squares = updates.new_zeros(len(index), dtype=torch.float64)
     width = max(1, _BLOCK_VALUES // max(1, len(index)))
     for start in range(0, updates.shape[1], width):
-        block = updates[:, start : start + width][index].to(dtype)
+        block = columns_of(updates, start, start + width)[index].to(dtype)
         if point is not None:
             block -= point[start : start + width]
         squares += torch.linalg.vector_norm(block, dim=1).double().square()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from robustbench_fl.api.dataset import Arrays, Dataset
     from robustbench_fl.api.fast_paths import FromDistances, FromLengths, FromOrder, SortedRows, Trial
     from robustbench_fl.api.holds import EVERY_KIND, SampleKind
+    from robustbench_fl.api.mapped import columns_of, in_file
     from robustbench_fl.api.model import ImageShape, LayerShapes, Model, ModelFamily
     from robustbench_fl.api.needs import Knowledge, Need
     from robustbench_fl.api.params import Added, Place, Shown
@@ -60,6 +61,7 @@ _HOMES = {
     "api.client_recipe": ("ClientRecipe",),
     "api.dataset": ("Arrays", "Dataset"),
     "api.fast_paths": ("FromDistances", "FromLengths", "FromOrder", "SortedRows", "Trial"),
+    "api.mapped": ("columns_of", "in_file"),
     "api.model": ("ImageShape", "LayerShapes", "Model", "ModelFamily"),
     "api.needs": ("Knowledge", "Need"),
     "api.params": ("Added", "Place", "Shown"),
@@ -118,7 +120,9 @@ __all__ = [
     "Trial",
     "Trigger",
     "UsageError",
+    "columns_of",
     "did_you_mean",
+    "in_file",
     "make",
     "register",
     "stream",

@@ -10,6 +10,7 @@ import torch
 
 from robustbench_fl.api.aggregator import Aggregation, Aggregator, PreAggregator, ServerSpec, ServerView
 from robustbench_fl.api.holds import SampleKind
+from robustbench_fl.api.mapped import columns_of
 from robustbench_fl.api.needs import Need
 from robustbench_fl.api.returned import checked_mixing, checked_outcome
 from robustbench_fl.api.state import StageStates, State
@@ -193,7 +194,7 @@ def _mixed_blocks(mixing: Tensor, rows: Tensor) -> Iterator[Tensor]:
     diagonal = mixing.ndim == 1
     buffer = rows.new_empty((len(mixing), width + _APART) if diagonal else (width, len(mixing)))
     for low in range(0, rows.shape[1], width):
-        columns = rows[:, low : low + width]
+        columns = columns_of(rows, low, low + width)
         if diagonal:
             yield torch.mul(columns, weights[:, None], out=buffer[:, : columns.shape[1]])
         else:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregation, Aggregator, ClientRecipe, Need, RootData, ServerView, State
+from robustbench_fl.api.mapped import columns_of, in_file
 from robustbench_fl.api.model import LayerShapes, Model
 from robustbench_fl.api.returned import checked_outcome
 
@@ -158,13 +159,22 @@ def finite_rows(updates: Tensor) -> np.ndarray:
     """Return which rows of `updates` [n, d] hold neither NaN nor Inf, as a bool array [n]."""
     # NaN and Inf never leave a sum again. Finite values may overflow in float32, so what is not
     # finite there is summed once more in float64, which takes five times as long.
-    flags = torch.isfinite(updates.sum(1))
-    if not flags.all():
-        flags[~flags] = torch.isfinite(updates[~flags].sum(1, dtype=torch.float64))
+    flags = torch.isfinite(_row_sums(updates))
+    for row in (~flags).nonzero()[:, 0].tolist():
+        flags[row] = torch.isfinite(updates[row].sum(dtype=torch.float64))
     found: np.ndarray = flags.cpu().numpy()
     return found
 
 
+def _row_sums(updates: Tensor) -> Tensor:
+    if not in_file(updates):
+        return updates.sum(1)
+    blocks = range(0, updates.shape[1], _COLUMNS)
+    return torch.stack([columns_of(updates, low, low + _COLUMNS).sum(1) for low in blocks]).sum(0)
+
+
+_COLUMNS = 2**15
+"""Columns read at a time of updates in a file."""
 _IMPOSSIBLE = -1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,23 +15,17 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import UsageError
+from robustbench_fl.api.mapped import reading
 from robustbench_fl.core.files import open_regular
-
-_MOST_RESIDENT = 256 * 2**20
-"""Bytes of files that this process keeps mapped; what is beyond may have to be mapped again."""
-_SECONDS = 0.01
-"""Between two looks at how much that is."""
-_STATM = Path("/proc/self/statm")
-"""Linux only; elsewhere the system alone decides what stays."""
 
 
 class MappedRows:
     """The rows of a ``.npy`` file, as a tensor that is read from the file where it is touched.
 
-    Nothing is copied: the system reads the pages that are asked for and takes them back when it needs the
-    room. Beyond a quarter of a gigabyte they are given back at once, so that the size of this process stays
-    small too. Rules work by blocks of columns, so a row of the file is read in pieces, as often as the
-    rule passes over its updates.
+    Rules that work by blocks of columns read each block into memory when it is due
+    (:func:`~robustbench_fl.api.mapped.columns_of`), a piece of every row, as often as they pass over their
+    updates. For all others the file is mapped: the system reads what they touch, and takes it back when it
+    needs the room.
 
     Parameters
     ----------
@@ -117,25 +110,6 @@ def _mapped(file: IO[bytes], offset: int, shape: tuple[int, int]) -> Iterator[Te
     # Copy-on-write: a rule that breaks its contract and writes changes its own memory only.
     pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     values = np.frombuffer(pages, np.float32, shape[0] * shape[1], offset).reshape(shape)
-    over = threading.Event()
-    thread = threading.Thread(target=_keep_small, args=(pages, over), daemon=True)
-    thread.start()
-    try:
-        yield torch.from_numpy(values)
-    finally:  # the pages themselves go with the last tensor that looks at them
-        over.set()
-        thread.join()
-
-
-def _keep_small(pages: mmap.mmap, over: threading.Event) -> None:
-    """Give mapped pages back whenever there are many; they stay in the system's cache while it has room."""
-    if not _STATM.exists() or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    before = _mapped_bytes()  # of libraries
-    while not over.wait(_SECONDS):
-        if _mapped_bytes() - before >= _MOST_RESIDENT:
-            pages.madvise(mmap.MADV_DONTNEED)
-
-
-def _mapped_bytes() -> int:
-    return int(_STATM.read_text().split()[2]) * mmap.PAGESIZE
+    rows = torch.from_numpy(values)
+    with reading(rows, file.fileno(), offset):
+        yield rows
