@@ -22,10 +22,13 @@ TABLES = {
     ),
 }
 """Per marker in the page: folder under ``results/`` and the columns that tell rows apart."""
-PARTS = ("digits", "fashion_mnist", "lenet5", "cifar10")
-"""The grid ``sweeps/fedredefense-calibrated-grid.toml`` is committed in parts, a folder each."""
 SETTING = ["aggregator", "dataset", "model", "partition", "lr", "local_epochs"]
 """What makes a row of the table of all settings."""
+GRIDS = {
+    "calibrated": ("fedredefense-calibrated-grid", SETTING),
+    "unseen": ("fedredefense-unseen", SETTING[:4]),
+}
+"""Per marker of a table of settings: folder, and the columns that tell rows apart."""
 
 
 def table(folder: str, by: list[str]) -> str:
@@ -57,29 +60,59 @@ def table(folder: str, by: list[str]) -> str:
     return "\n".join(lines)
 
 
-def settings_table() -> str:
-    """Return one row a setting of the grid: false bans, clean and attacked, and the attack found least."""
-    folders = [ROOT / "results" / f"fedredefense-calibrated-{part}" for part in PARTS]
-    cells = pd.concat([frame(Store.existing(folder).records()) for folder in folders if folder.is_dir()])
+def settings_table(folder: str, by: list[str]) -> str:
+    """Return one row a setting: false bans, clean and attacked, the attack found least, the cost of ALIE.
+
+    Parameters
+    ----------
+    folder : str
+        Below ``results/``.
+    by : list of str
+        Columns of the frame that make a row; recipes are pooled if theirs are not among them.
+    """
+    cells = frame(Store.existing(ROOT / "results" / folder).records())
     cells = cells[cells.status == "done"].sort_values([*SETTING, "attack", "seed"])
-    lines = [
-        "| rule | data, network | partition | lr × epochs | seeds | FPR, clean | attacks | FPR, attacked "
-        "| smallest TPR |",
-        "|" + "---|" * 9,
-    ]
-    for (rule, dataset, model, partition, lr, epochs), rows in cells.groupby(SETTING, sort=False):
+    oracle = cells[cells.aggregator == "oracle_mean"]
+    heads = (
+        "rule", "data, network", "partition", "lr × epochs", "seeds", "FPR, clean", "attacks",
+        "FPR, attacked", "smallest TPR", *(["`alie`: accuracy − oracle, points"] if len(oracle) else []),
+    )  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for key, rows in cells[cells.aggregator != "oracle_mean"].groupby(by, sort=False):
+        rule, dataset, model, partition = key[:4]
+        recipes = [f"{lr:g} × {epochs}" for lr, epochs in dict.fromkeys(zip(rows.lr, rows.local_epochs))]
         clean, attacked = rows[rows.attack == "none"], rows[rows.attack != "none"]
         found = attacked.groupby("attack").tpr.mean()
         worst = attacked[attacked.attack == found.idxmin()] if len(found) else attacked
         least = f"{_rate(worst.tpr, worst.malicious_clients)} {found.idxmin()}" if len(found) else "–"
         values = [
-            _short(rule), f"{_short(dataset)}, {model}", _short(partition), f"{lr:g} × {epochs}",
-            str(rows.seed.nunique()), _rate(clean.fpr, clean.honest_clients), str(len(found)),
+            _short(rule), f"{_short(dataset)}, {model}", _short(partition),
+            recipes[0] if len(recipes) == 1 else f"{len(recipes)} recipes",
+            _seeds(rows), _rate(clean.fpr, clean.honest_clients), str(len(found)),
             _rate(attacked.fpr, attacked.honest_clients),
             "1 for each" if len(found) and found.min() == 1 else least,
         ]  # fmt: skip
+        if len(oracle):
+            values.append(_above(attacked, oracle, key))
         lines.append("| " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    """Return how many seeds, and under attack, where those are fewer."""
+    all_, under = (some.seed.nunique() for some in (rows, rows[rows.attack != "none"]))
+    return str(all_) if under in {0, all_} else f"{all_}, {under} attacked"
+
+
+def _above(attacked: pd.DataFrame, oracle: pd.DataFrame, key: tuple[object, ...]) -> str:
+    """Return by how much accuracy under ALIE exceeds the oracle's, the worse of both strengths."""
+    same = (oracle[SETTING[1:]] == list(key[1:])).all(axis=1)
+    best = oracle[same].set_index("seed").accuracy
+    alie = attacked[attacked.attack.str.startswith("alie") & attacked.seed.isin(best.index)]
+    if not len(alie):
+        return "–"
+    above = alie.accuracy - alie.seed.map(best)
+    return f"{100 * above.groupby(alie.attack).mean().min():+.1f}"
 
 
 def adaptive_table() -> str:
@@ -131,7 +164,8 @@ def main() -> None:
     """Replace what stands between the page's markers."""
     page = PAGE.read_text()
     tables = {name: table(folder, by) for name, (folder, by) in TABLES.items()}
-    for name, text in {**tables, "calibrated": settings_table(), "adaptive": adaptive_table()}.items():
+    tables |= {name: settings_table(folder, by) for name, (folder, by) in GRIDS.items()}
+    for name, text in {**tables, "adaptive": adaptive_table()}.items():
         marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         page = re.sub(
             f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, text=marked: text, page, flags=re.DOTALL

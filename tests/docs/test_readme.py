@@ -77,6 +77,15 @@ def test_a_committed_sweep_is_its_sweep_file(name: str) -> None:
     assert keys_planned(read_sweep(ROOT / "sweeps" / f"{name}.toml")) == keys_stored(ROOT / "results" / name)
 
 
+def test_the_grid_of_fedredefense_is_committed_in_one_folder_that_its_sweep_file_goes_on_with() -> None:
+    name = "fedredefense-calibrated-grid"
+    stored, planned = (
+        keys_stored(ROOT / "results" / name),
+        keys_planned(read_sweep(ROOT / "sweeps" / f"{name}.toml")),
+    )
+    assert stored < planned
+
+
 def test_three_committed_cells_come_out_again() -> None:
     store = Store.existing(ROOT / "results" / "reference-digits")
     stored = {record["key"]: record for record in store.stored()}
