@@ -68,13 +68,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUILD)
     parser.add_argument("--share-torch", action="store_true", help="as in race.py")
     parser.add_argument("--only", choices=["ours", "byzfl"], nargs="+", default=["ours", "byzfl"])
+    parser.add_argument("--add", action="store_true", help="add to what is there: the matrix in several runs")
     given = parser.parse_args()
     folder = given.out / "matrix"
     write_images(given.data_dir, folder)
     file = folder / f"{given.workers}.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     for side in given.only:
-        found[side] = {"ours": ours, "byzfl": byzfl}[side](folder, given)
+        part = {"ours": ours, "byzfl": byzfl}[side](folder, given)
+        found[side] = _together(found[side], part) if given.add and side in found else part
         print(f"{side}: {found[side]['cells']} cells, {found[side]['wall']:.0f} s", flush=True)
     file.write_text(json.dumps(found, indent=1))
 
@@ -190,6 +192,15 @@ def byzfl(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         accuracy[key] = float(np.loadtxt(path, delimiter=",", ndmin=1)[-1])
     found |= {"accuracy": accuracy, "cells": len(accuracy)}
     return found
+
+
+def _together(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Return two runs of one side as one."""
+    accuracy = a["accuracy"] | b["accuracy"]
+    summed = {name: round(a[name] + b[name], 1) for name in ("wall", "cpu")}
+    most = {name: max(a[name], b[name]) for name in ("peak_mb", "load_before")}
+    runs = a.get("runs", 1) + 1
+    return {**summed, **most, "runs": runs, "accuracy": accuracy, "cells": len(accuracy)}
 
 
 def _name(rule: str, attack: str, f: int, seed: int) -> str:

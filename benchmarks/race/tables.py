@@ -89,7 +89,20 @@ def _protocol(network: str, runs: list[Run], folder: Path) -> str:
             _difference(network, name, folder),
         ]
         lines.append(f"| {peer.name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_verdict(by)])
+
+
+def _verdict(by: dict[tuple[str, int], Run]) -> list[str]:
+    """Say how ours stands to the loop and to the best of the others, by their quickest rounds."""
+    times = {name: _least(run) for (name, workers), run in by.items() if workers == 1 and "copies" in run}
+    if not {"ours", "loop"} <= set(times) or len(times) == 2:
+        return []
+    best = min(times.keys() - {"ours", "loop"}, key=lambda name: times[name])
+    return [
+        "",
+        f"The plain loop takes {times['loop'] / times['ours']:.2f} times the time of robustbench-fl, and the "
+        f"best other simulator, {PEERS[best].name}, {times[best] / times['ours']:.2f} times.",
+    ]
 
 
 def _of(run: Run, say: Any) -> str:
