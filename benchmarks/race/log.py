@@ -94,6 +94,8 @@ class Log:
 
     def write(self, module: nn.Module, out: Path) -> None:
         """Write the run, and the last model beside it."""
+        if len(self._seconds) < self._rounds:
+            raise SystemExit(f"{len(self._seconds)} of {self._rounds} rounds were finished")
         np.save(out.with_suffix(".npy"), flat(module).numpy())
         rounds, accuracy, loss = zip(*self._curves)
         found = {
