@@ -81,11 +81,8 @@ def forged(records: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]
     problems: dict[str, str] = {}
     for number, policy in enumerate(get_args(Missing)):
         made = dict(_files(kept, policy, False, tuple(_EXTENSIONS)))
-        found = {
-            name: _first_difference((folder / name).read_bytes(), data)
-            for name, data in made.items()
-            if (folder / name).is_file() and (folder / name).read_bytes() != data
-        }
+        stored = {name: (folder / name).read_bytes() for name in made if (folder / name).is_file()}
+        found = {n: _first_difference(data, made[n]) for n, data in stored.items() if data != made[n]}
         patterns = [f"{name}.{kind}" for name in PATTERNS for kind in _EXTENSIONS.values()]
         strange = {path.name for pattern in patterns for path in folder.glob(pattern)} - set(made)
         found |= dict.fromkeys(sorted(strange), "is no table of these cells")
