@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import PATH
 from robustbench_fl.cli.output import format_option
-from robustbench_fl.cli.tabling import print_of
+from robustbench_fl.cli.saying import say
+from robustbench_fl.cli.tabling import Shown, records_of, table_text
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from robustbench_fl.analysis.table import Table
     from robustbench_fl.api import Dataset, Model
 
-STANDARD = ("rbfl-1", "reference-digits")
-"""Folders below ``results/`` that answers come from by default, the first that is there."""
+SUITE, TIER = "rbfl-1", "cpu"
+"""Where answers come from by default, once its main blocks are finished."""
+REFERENCE = "reference-digits"
+"""Where they come from until then."""
 
 
 @click.command()
@@ -36,7 +38,7 @@ STANDARD = ("rbfl-1", "reference-digits")
 @click.option("--params", type=click.IntRange(1), metavar="D",
               help="Parameters of your network; server time is scaled to them.")  # fmt: skip
 @click.option("--results", type=PATH, metavar="DIR",
-              help="The sweep to answer from.  [default: results/rbfl-1, else reference-digits]")  # fmt: skip
+              help="The sweep to answer from.  [default: rbfl-1, else reference-digits]")  # fmt: skip
 @format_option
 def recommend(
     clients: int, malicious: float, alpha: float, knows: str, budget_ms: float | None,
@@ -53,14 +55,19 @@ def recommend(
     """
     names = frozenset(filter(None, (name.strip() for name in knows.split(","))))
 
-    def made(cells: pd.DataFrame) -> Table:
+    folders, shown = (results,) if results else _standard(), Shown.now(format_)
+
+    def made() -> str:
+        from robustbench_fl.analysis.frame import frame
         from robustbench_fl.analysis.recommend import Setting
         from robustbench_fl.analysis.recommend import recommend as found
 
-        return found(cells, Setting(clients=clients, malicious=malicious, alpha=alpha, knows=names,
-                                    budget_ms=budget_ms, params=params), _size_of)  # fmt: skip
+        cells = frame([record for folder in folders for record in records_of(folder)])
+        setting = Setting(clients=clients, malicious=malicious, alpha=alpha, knows=names,
+                          budget_ms=budget_ms, params=params)  # fmt: skip
+        return table_text(found(cells, setting, _size_of), format_, shown)
 
-    print_of(results or _standard(), made, format_)
+    say(of_folders(folders, made, shown), styled=True)
 
 
 def _size_of(dataset: str, model: str) -> int | None:
@@ -77,13 +84,23 @@ def _size_of(dataset: str, model: str) -> int | None:
     return network.n_params
 
 
-def _standard() -> Path:
-    """Return the folder that answers come from by default: here, or in the checkout that runs."""
-    homes = (Path("results"), Path(__file__).resolve().parents[2] / "results")
-    for folder in (home / name for name in STANDARD for home in homes):
-        if (folder / "sweep.toml").is_file() and (folder / "leaderboard.csv").is_file():  # a finished one
-            return folder
+def _standard() -> tuple[Path, ...]:
+    """Return the folders that answers come from by default: here, or in the checkout that runs."""
+    from robustbench_fl.sweep.suites import read_suite, stored_at
+
+    with suppress(UsageError):  # there is no suite where there is no checkout
+        tier = read_suite(SUITE).tier(TIER)
+        blocks = tuple(stored_at(tier) / block.name for block in tier.blocks if block.main)
+        if blocks and all(map(_is_finished, blocks)):
+            return blocks
+    for home in (Path("results"), Path(__file__).resolve().parents[2] / "results"):
+        if _is_finished(home / REFERENCE):
+            return (home / REFERENCE,)
     raise UsageError(
-        f"No results to answer from: neither {' nor '.join(f'results/{name}' for name in STANDARD)} is here. "
-        "Name a finished sweep with --results DIR."
+        f"No results to answer from: neither the suite {SUITE} nor results/{REFERENCE} is here. Name a "
+        "finished sweep with --results DIR."
     )
+
+
+def _is_finished(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("sweep.toml", "cells.jsonl.gz"))  # packed at its end
