@@ -20,6 +20,7 @@ from robustbench_fl.store.versions import without_versions
 from robustbench_fl.sweep.config import Sweep, make_sweep
 from robustbench_fl.sweep.verify import OTHER_CODE, OTHER_VERSION
 
+_SHARE = 5
 MOST_CELLS = 200_000
 """A sweep of more is planned for no claim."""
 
@@ -113,8 +114,8 @@ def against_plan(claim: Claim) -> Checked:
 def sampled(claim: Claim, checked: Checked, count: int, seed: int) -> list[Row]:
     """Return some of the rows that a simulation made, the same for the same claim and seed.
 
-    Of rows that are infeasible though the plan does not say so, one is always among them: nothing but
-    running it again tells whether that is true.
+    One in five is of the reference. Of rows that are infeasible though the plan does not say so, one is
+    always among them: nothing but running it again tells whether that is true.
 
     Parameters
     ----------
@@ -131,8 +132,12 @@ def sampled(claim: Claim, checked: Checked, count: int, seed: int) -> list[Row]:
         (row for row in claim.cell_rows if row.key not in checked.infeasible), key=lambda row: row.key
     )
     rows = [rows[place] for place in stream("claim", seed).permutation(len(rows))]
-    doubtful = [row for row in rows if row.status not in COUNTED][:1]
-    return (doubtful + [row for row in rows if row not in doubtful])[:count]
+    own = [row for row in rows if claim.forms[row.form].rule == claim.rule]
+    reference = [row for row in rows if claim.forms[row.form].rule != claim.rule]
+    doubtful = [row for row in own if row.status not in COUNTED][:1]
+    n_reference = min(count // _SHARE, len(reference))
+    chosen = doubtful + [row for row in own if row not in doubtful]
+    return [*chosen[: count - n_reference], *reference[:n_reference]]
 
 
 def _sweeps(claim: Claim) -> list[Sweep]:

@@ -27,7 +27,7 @@ HELD = (
 
 
 def test_there_are_some() -> None:
-    assert "quickstart" in FOLDERS
+    assert {"quickstart", "rbfl-1-smoke"} <= set(FOLDERS)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -48,9 +48,10 @@ def test_claims_are_true_of_plan_suite_and_leaderboard(folder: str) -> None:
 
 
 def test_a_cell_of_a_committed_claim_is_the_same_again(run_here: Any, tmp_path: Path) -> None:
-    path = CLAIMS / "quickstart" / "median.json"
+    path = CLAIMS / "rbfl-1-smoke" / "krum.json"
     claim = read_claim(path)
-    assert len(sampled(claim, against_plan(claim), 1, 3)) == 1
+    rules = [claim.forms[row.form].rule for row in sampled(claim, against_plan(claim), 5, 3)]
+    assert rules == [*["krum"] * 4, "mean"]
     done = run_here(tmp_path, "check-claim", path, "--sample", 1, "--seed", 3)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("confirmed") == 1
