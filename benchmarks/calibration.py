@@ -3,9 +3,8 @@
 Run ``OMP_NUM_THREADS=1 python benchmarks/calibration.py record digits >> docs/fedredefense_iterations.csv``
 for a data set (``fashion_mnist`` and ``cifar10`` with ``--data-dir``), then ``… draw``. The server takes the
 mean of the honest updates. In rounds 1 and 5 all clients, what each attack would send, and three virtual
-clients of each kind are reconstructed from fresh synthetic data until E < 0.6, in at most 150 iterations,
-which every client is granted; ``0`` stands for none of them. ``refused`` says by what the rule rejects an
-update without a reconstruction.
+clients of each kind are reconstructed from fresh synthetic data until E < 0.6, in at most 120 iterations;
+``0`` stands for none of them.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from torch import Tensor
 
 from robustbench_fl.aggregators._reconstruction import Rates, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
-from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
-from robustbench_fl.aggregators._reconstruction_virtual import LEAST, SLACK, smoothed
+from robustbench_fl.aggregators._reconstruction_screen import common, unlike_training
+from robustbench_fl.aggregators._reconstruction_virtual import smoothed
 from robustbench_fl.api.build import make
 from robustbench_fl.core.seeding import stream, torch_generator
 from robustbench_fl.engine.simulation import Simulation
@@ -44,9 +43,14 @@ RECIPES = ((0.001, 1), (0.01, 1), (0.05, 1), (0.1, 1), (0.01, 2), (0.05, 5))
 ATTACKS = (
     "min_max", "min_sum", "fang_trimmed_mean", "alie", "alie(z=1.5)", "mpaf", "mpaf(target=random)",
 )  # fmt: skip
-ROUNDS, MOST = (0, 4), LEAST
-COLUMNS = ["dataset", "alpha", "lr", "local_epochs", "round", "who", "iterations", "class_sums", "refused"]
-COLOURS = {"honest": "#0072B2", "virtual": "#009E73", "crafted": "#D55E00", "refused at once": "0.65"}
+ROUNDS, MOST = (0, 4), 120
+COLUMNS = ["dataset", "alpha", "lr", "local_epochs", "round", "who", "iterations", "class_sums"]
+COLOURS = {
+    "honest": "#0072B2",
+    "virtual": "#009E73",
+    "crafted": "#D55E00",
+    "refused for its class sums (how many)": "0.5",
+}
 
 
 def simulation(name: str, alpha: float, lr: float, epochs: int, seed: int, data_dir: Path) -> Simulation:
@@ -94,20 +98,6 @@ def iterations(at: Simulation, updates: Tensor, images: Tensor) -> list[int]:
     return torch.where(found.errors < 0.6, found.iterations, 0).tolist()
 
 
-def refused(
-    at: Simulation, sent: Tensor, honest: Tensor, travelled: Tensor, noise: Tensor
-) -> tuple[list[float], list[str]]:
-    """Return class sums as shares of the updates' lengths, and by what each is refused, if it is."""
-    sums, lengths = common(sent, at.model.layer_shapes), sent.norm(dim=1)
-    slack = SLACK * float(common(noise, at.model.layer_shapes).max())
-    unlike = unlike_training(sums, lengths, slack)
-    back = goes_back(sent, lengths, travelled)
-    long = too_long(torch.cat([lengths, honest.norm(dim=1)]), 3.0)[: len(sent)]
-    reasons = ["class sums" if a else "direction" if b else "length" if c else ""
-               for a, b, c in zip(unlike, back, long, strict=True)]  # fmt: skip
-    return (sums / lengths.double()).tolist(), reasons
-
-
 def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
     """Yield the table's rows for a data set."""
     for alpha in (0.1, 1.0):
@@ -117,21 +107,18 @@ def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
             draw = torch_generator(stream("calibration", seed))
             images = torch.randn(at.model.n_classes, *at.model.input_shape, generator=draw)
             images *= math.sqrt(64 / math.prod(at.model.input_shape))
-            origin = at.params
             for number in range(max(ROUNDS) + 1):
                 at.attack = first
                 clients = np.arange(at.settings.clients)
                 honest = at._updates(clients, clients[:0])
                 if number in ROUNDS:
-                    everybody = groups(at, states, honest, clients)
-                    noise = torch.cat([everybody["white noise"], everybody["smooth noise"]])
-                    for who, updates in everybody.items():
+                    for who, updates in groups(at, states, honest, clients).items():
                         sent = updates[updates.norm(dim=1) > 1e-12]
                         if not len(sent):  # mpaf's first update is zero
                             continue
-                        shares, why = refused(at, sent, honest, at.params - origin, noise)
-                        for count, share, by in zip(iterations(at, sent, images), shares, why, strict=True):
-                            yield [name, alpha, lr, epochs, number + 1, who, count, f"{share:.1e}", by]
+                        shares = (common(sent, at.model.layer_shapes) / sent.double().norm(dim=1)).tolist()
+                        for count, share in zip(iterations(at, sent, images), shares, strict=True):
+                            yield [name, alpha, lr, epochs, number + 1, who, count, f"{share:.1e}"]
                 at.last_step = honest.mean(0)
                 at.params, at.round = at.params + at.last_step, at.round + 1
 
@@ -142,24 +129,30 @@ def draw() -> None:
     import pandas as pd
     from matplotlib.lines import Line2D
 
-    table = pd.read_csv(TABLE, keep_default_na=False)
+    table = pd.read_csv(TABLE)
+    shares = torch.tensor(table.class_sums.to_numpy(), dtype=torch.float64)
+    table["refused"] = unlike_training(shares, torch.ones(len(shares)), 0.0).numpy()
     names = list(dict.fromkeys(table.dataset))
     figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 4.8), sharey=True, squeeze=False)
-    order = list(dict.fromkeys(table.who))[::-1]
+    noise = [who for who in dict.fromkeys(table.who) if "noise" in who]
+    order = ["honest", *ATTACKS, *noise][::-1]
     for axis, name in zip(axes[0], names, strict=True):
         own = table[table.dataset == name]
         for at, who in enumerate(order):
             rows = own[own.who == who]
-            counts, gone = rows.iterations.to_numpy(), (rows.refused != "").to_numpy()
+            counts, gone = rows.iterations.to_numpy(), rows.refused.to_numpy()
             spread = np.random.default_rng(0).uniform(-0.28, 0.28, len(counts))
             kind = "honest" if who == "honest" else "virtual" if "noise" in who else "crafted"
-            for colour, some in ((COLOURS[kind], ~gone), (COLOURS["refused at once"], gone)):
+            for colour, some in (
+                (COLOURS[kind], ~gone),
+                (COLOURS["refused for its class sums (how many)"], gone),
+            ):
                 seen = some & (counts > 0)
                 axis.scatter(counts[seen], at + spread[seen], s=5, alpha=0.6, color=colour, linewidths=0)
             never = int((counts == 0).sum())
             if never:
                 axis.text(MOST + 6, at, f"{never} of {len(counts)}", va="center", fontsize=7)
-        axis.set(title=name, xlabel="iterations until E < 0.6", yticks=range(len(order)), xlim=(0, MOST + 52))
+        axis.set(title=name, xlabel="iterations until E < 0.6", yticks=range(len(order)), xlim=(0, MOST + 42))
         axis.set_yticklabels([_with_reason(who, table) for who in order])
         axis.axvline(MOST, color="0.7", linewidth=0.8)
         axis.set_ylim(-0.7, len(order) + 0.1)
@@ -171,10 +164,9 @@ def draw() -> None:
 
 
 def _with_reason(who: str, table: Any) -> str:
-    """Return the name, beneath it by what such updates are refused at once, and how many of them."""
-    rows = table[table.who == who]
-    counts = rows.refused[rows.refused != ""].value_counts()
-    return "\n".join([who, *(f"{reason}: {count} of {len(rows)}" for reason, count in counts.items())])
+    """Return the name, and how many of those updates are refused for their class sums, if any."""
+    gone = table.refused[table.who == who]
+    return f"{who} ({gone.sum()} of {len(gone)})" if gone.any() else who
 
 
 def main() -> None:
