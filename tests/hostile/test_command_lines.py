@@ -28,7 +28,7 @@ SOAK = os.environ.get("ROBUSTBENCH_FL_SOAK") == "1"
 RELEASE = Path(__file__).parents[1] / "store" / "release-0.1"
 LINES, PARTS = (500, 10) if SOAK else (60, 4)
 """Command lines, and the tests that they are spread over."""
-SECONDS = 60
+SECONDS = 300
 ALLOWED = {0, 1, 2, EXIT_INTERRUPTED}
 LEFT_OUT = {"--watch", "--wandb", "--mlflow", "--backend", "--address", "--download", "--sanity", "--help"}
 """Flags of what does not end by itself, of other programs, and of what trains networks."""
