@@ -41,6 +41,8 @@ RAISED = {"dba", "fldetector", "scaling"}
 """Methods whose version was raised after the cells of a folder were made; those are to be made anew."""
 OLD = {"paper-cifar10-small"}
 """Folders with such cells."""
+BEGUN = {"fedredefense-calibrated-grid"}
+"""Folders in which not all planned cells have been run."""
 WHOLE = [
     "quickstart", "reference-digits", "fedredefense-calibrated-adaptive", "fedredefense-detection",
     "fedredefense-fashion_mnist", "fedredefense-sensitivity", "fedredefense-unseen",
@@ -69,21 +71,13 @@ def raised(sweep: str, *texts: str) -> bool:
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
 def test_a_committed_sweeps_plan_still_has_its_keys(folder: Path) -> None:
-    assert keys_planned(dict(Store.existing(folder).read_sweep() or {})) == keys_stored(folder)
+    planned, stored = keys_planned(dict(Store.existing(folder).read_sweep() or {})), keys_stored(folder)
+    assert stored < planned if folder.name in BEGUN else stored == planned
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_committed_sweep_is_its_sweep_file(name: str) -> None:
     assert keys_planned(read_sweep(ROOT / "sweeps" / f"{name}.toml")) == keys_stored(ROOT / "results" / name)
-
-
-def test_the_grid_of_fedredefense_is_committed_in_one_folder_that_its_sweep_file_goes_on_with() -> None:
-    name = "fedredefense-calibrated-grid"
-    stored, planned = (
-        keys_stored(ROOT / "results" / name),
-        keys_planned(read_sweep(ROOT / "sweeps" / f"{name}.toml")),
-    )
-    assert stored < planned
 
 
 def test_three_committed_cells_come_out_again() -> None:
