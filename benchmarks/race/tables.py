@@ -86,7 +86,7 @@ def _protocol(network: str, runs: list[Run], folder: Path) -> str:
             " / ".join(str(run.get("peak_mb", "–")) if "copies" in run else "–" for run in (one, two)),
             _of(one, lambda copy: f"{copy['accuracy'][-1]:.4f}"),
             _of(one, lambda copy: f"{copy['loss'][-1]:.5f}"),
-            _difference(network, name, folder),
+            _difference(network, name, folder) if "copies" in one else "–",
         ]
         lines.append(f"| {peer.name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, *_verdict(by)])
