@@ -205,6 +205,7 @@ def _draw(runs: list[Run], figure: Path) -> None:
                 for axis, curve in zip(column, ("accuracy", "loss")):
                     axis.plot(
                         copy["evaluated"], copy[curve], label=PEERS[name].name, linewidth=widths[name],
+                        marker="o", markersize=2 + widths[name],
                         color=f"C{list(PEERS).index(name)}",
                     )  # fmt: skip
         column[0].set_title(network)
