@@ -18,7 +18,7 @@ from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.intact import KEY, is_planned
 from robustbench_fl.core.picks import Strict as StrictData
 from robustbench_fl.core.settings import LARGEST, LARGEST_SEED
-from robustbench_fl.core.status import COUNTED
+from robustbench_fl.core.status import COUNTED, Final
 
 SCHEMA = 1
 """Raised when the meaning of a key changes."""
@@ -71,7 +71,6 @@ METRICS = Row._fields[Row._fields.index("accuracy") :]
 """What is compared when a cell is run again."""
 AssumedF = Literal["exact", "0.5x", "2x", "none"] | None
 Seed = Annotated[int, Ge(0), Lt(LARGEST_SEED)]
-Final = Literal["done", "diverged", "infeasible"]
 Rounds = Annotated[int, Ge(0), Le(LARGEST)] | None
 Loss = Annotated[float, Ge(0)] | None
 _FieldsOfRow = Annotated[

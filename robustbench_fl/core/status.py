@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Literal
 
 Status = Literal["done", "diverged", "infeasible", "failed", "timeout", "oom", "interrupted"]
+Final = Literal["done", "diverged", "infeasible"]
+"""The statuses of :data:`FINAL`, as a type."""
 MISSING = "missing"
 """Said of a planned cell that has no record; never stored."""
 KEPT = "of other code, kept"

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import get_args
 
 import robustbench_fl
-from robustbench_fl.core.status import COUNTED, FAILURES, FINAL, MEANING, RESUMED, RETRIED, Status
+from robustbench_fl.core.status import COUNTED, FAILURES, FINAL, MEANING, RESUMED, RETRIED, Final, Status
 
 
 def test_the_sets_are_what_they_say():
     assert set(MEANING) == set(get_args(Status))
     assert set(COUNTED) == {"done", "diverged"}
-    assert set(FINAL) == {"done", "diverged", "infeasible"}
+    assert set(FINAL) == set(get_args(Final)) == {"done", "diverged", "infeasible"}
     assert set(FAILURES) == {"failed", "timeout", "oom"}
     assert set(RESUMED) == {"oom", "interrupted"}
     assert set(RETRIED) == {"failed", "timeout"}

@@ -72,7 +72,7 @@ def as_run(command: str) -> list[str] | None:
     return words + SHORT + (FEW if any(word.endswith(".toml") for word in words) else [])
 
 
-@pytest.mark.usefixtures("cells_here")
+@pytest.mark.usefixtures("cells_here", "no_plugins")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -88,7 +88,7 @@ def test_execute_goes_on_from_a_checkpoint_and_the_watcher_removes_it(
     place = Environment(data_dir=Path("none"), folder=tmp_path)
     whole = execute(plan, PLACE)
 
-    class Stop(BaseException):
+    class Stop(KeyboardInterrupt):
         pass
 
     def stopping(self: Simulation, step: Any = Simulation.step) -> None:

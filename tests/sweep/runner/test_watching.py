@@ -38,7 +38,8 @@ def record(key: str = "a" * 16, **parts: Any) -> CellRecord:
         "needs": [], "detector": False, "ranked": True, "knowledge": "nothing", "knows_defence": False,
         "adaptive": False, "category": "none",
     }  # fmt: skip
-    cell = {"malicious": 0.0, "clients": 4, "participation": 1.0, "rounds": 2, "seed": 0}
+    cell = {axis: {"name": name} for axis, name in labels.items()}
+    cell |= {"malicious": 0.0, "clients": 4, "participation": 1.0, "rounds": 2, "seed": 0}
     whole = {"key": key, "status": "done", "cell": cell, "labels": labels, "facts": facts}
     return CellRecord.model_validate({**whole, "metrics": METRICS, **parts})
 
