@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 
-from robustbench_fl.api import registry
-from robustbench_fl.core.cell import Planned
-from robustbench_fl.sweep.config import make_sweep
-from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.execute import execute
 from robustbench_fl.sweep.runner.local import LocalBackend
@@ -96,24 +92,9 @@ class InfeasibleAnswers(Gives):
     def infeasible(self, n_clients, f):
         return 5
 """
-SMALL = {
-    "dataset": "synthetic", "attack": "none", "clients": 6, "rounds": 2, "model": "mlp(hidden=[8])",
-}  # fmt: skip
 
 
-@pytest.fixture
-def plugin(tmp_path: Path, own_registry: None) -> Path:
-    path = tmp_path / "wrong.py"
-    path.write_text(PLUGIN)
-    registry.load_plugin(path)
-    return path
-
-
-def cells(*rules: str) -> list[Planned]:
-    return expand(make_sweep({}, {**SMALL, "aggregator": list(rules)}))
-
-
-def test_what_is_no_aggregate_is_no_result(plugin: Path) -> None:
+def test_what_is_no_aggregate_is_no_result(plugin: Path, cells: Any) -> None:
     environment = Environment(data_dir=plugin.parent, plugins=(plugin,))
     for which in range(12):
         [cell] = cells(f"gives(which={which})")
@@ -132,10 +113,9 @@ def test_what_is_no_aggregate_is_no_result(plugin: Path) -> None:
     ],
 )
 def test_a_question_that_a_plug_in_cannot_answer_is_a_sentence(
-    plugin: Path, run_here: Any, rule: str, says: str
+    plugin: Path, run_here: Any, rule: str, says: str, small_flags: list[str]
 ) -> None:
-    flags = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
-    done = run_here(plugin.parent, "plan", "-a", rule, *flags, "--plugin", plugin.name)
+    done = run_here(plugin.parent, "plan", "-a", rule, *small_flags, "--plugin", plugin.name)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"Error: {rule} failed when it was asked whether it can run {says}" in done.stderr
 
@@ -149,7 +129,7 @@ def test_a_file_that_fails_is_a_sentence(tmp_path: Path, run_here: Any, how: str
 
 
 @pytest.mark.skipif(not SOAK, reason="a dead worker each: in the soak")
-def test_a_plug_in_ends_no_cell_but_its_own(plugin: Path) -> None:
+def test_a_plug_in_ends_no_cell_but_its_own(plugin: Path, cells: Any) -> None:
     environment = Environment(data_dir=plugin.parent, plugins=(plugin,))
     bad, odd = [f"ends(which={n})" for n in range(5)], [f"stays(which={n})" for n in range(6)]
     planned = cells(*bad, *odd, "mean", "median")

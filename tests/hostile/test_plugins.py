@@ -7,16 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from click.testing import CliRunner
 
 from robustbench_fl.api import registry
 from robustbench_fl.cli.main import cli
-from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.record import CellRecord
-from robustbench_fl.sweep.config import make_sweep
-from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.execute import execute
 from robustbench_fl.sweep.runner.local import LocalBackend
@@ -76,28 +72,13 @@ class Starts(Mean):
         started = subprocess.Popen(["sleep", "777"])
         (Path(__file__).parent / "started").open("a").write(f"{started.pid}\\n")
 """
-SMALL = {
-    "dataset": "synthetic", "attack": "none", "clients": 6, "rounds": 2, "model": "mlp(hidden=[8])",
-}  # fmt: skip
-
-
-@pytest.fixture
-def plugin(tmp_path: Path, own_registry: None) -> Path:
-    path = tmp_path / "bad_habits.py"
-    path.write_text(PLUGIN)
-    registry.load_plugin(path)
-    return path
-
-
-def cells(*rules: str) -> list[Planned]:
-    return expand(make_sweep({}, {**SMALL, "aggregator": list(rules)}))
 
 
 def numbers(record: CellRecord) -> Any:
     return record.model_dump(include={"metrics", "curves", "counts"})
 
 
-def test_what_holds_for_all_of_torch_is_put_back_and_told(plugin: Path) -> None:
+def test_what_holds_for_all_of_torch_is_put_back_and_told(plugin: Path, cells: Any) -> None:
     environment = Environment(data_dir=plugin.parent, plugins=(plugin,))
     mean, changing, double = cells("mean", "changes_torch", "leaves_double")
     right = execute(mean, environment)
@@ -121,7 +102,7 @@ def is_alive(pid: str) -> bool:
         return False
 
 
-def test_a_worker_ends_with_all_that_it_started(plugin: Path) -> None:
+def test_a_worker_ends_with_all_that_it_started(plugin: Path, cells: Any) -> None:
     environment = Environment(data_dir=plugin.parent, plugins=(plugin,))
     planned = cells("starts", "forks")
     found = {r.labels.aggregator: r for r in LocalBackend(1, environment).run(iter(planned), Stop())}
@@ -135,13 +116,12 @@ def test_a_worker_ends_with_all_that_it_started(plugin: Path) -> None:
     assert not any(map(is_alive, pids))
 
 
-def test_what_plugins_print_is_not_in_answers(plugin: Path, tmp_path: Path) -> None:
+def test_what_plugins_print_is_not_in_answers(plugin: Path, tmp_path: Path, small_flags: list[str]) -> None:
     registry._plugins.discard(plugin.resolve())
     registry._entries["aggregators"] = {
         name: entry for name, entry in registry._entries["aggregators"].items() if not entry.is_plugin
     }
-    flags = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
-    words = ["plan", "-a", "forks", *flags, "--plugin", str(plugin), "--format", "json"]
+    words = ["plan", "-a", "forks", *small_flags, "--plugin", str(plugin), "--format", "json"]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     json.loads(done.stdout)
