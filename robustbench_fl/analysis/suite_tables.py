@@ -17,8 +17,8 @@ HEADLINE = "main blocks"
 Records = Iterable[Mapping[str, Any]]
 
 
-def boards(blocks: Mapping[str, Records], main: Sequence[str]) -> dict[str, Leaderboard]:
-    """Return one leaderboard a block, and last, where several main blocks are there, one over these.
+def frames(blocks: Mapping[str, Records], main: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the cells of each block, and last, where several main blocks are there, of all these.
 
     Parameters
     ----------
@@ -27,11 +27,14 @@ def boards(blocks: Mapping[str, Records], main: Sequence[str]) -> dict[str, Lead
     main : sequence of str
         Names of the blocks of the headline; those that are not among `blocks` are left out.
     """
-    frames = {name: frame(records) for name, records in blocks.items()}
-    whole = [frames[name] for name in main if name in frames]
-    if len(whole) > 1:
-        frames[HEADLINE] = pd.concat(whole, ignore_index=True)
-    return {name: leaderboard(cells) for name, cells in frames.items()}
+    found = {name: frame(records) for name, records in blocks.items()}
+    whole = [found[name] for name in main if name in found]
+    return found | ({HEADLINE: pd.concat(whole, ignore_index=True)} if len(whole) > 1 else {})
+
+
+def boards(blocks: Mapping[str, Records], main: Sequence[str]) -> dict[str, Leaderboard]:
+    """Return the leaderboards of what :func:`frames` returns."""
+    return {name: leaderboard(cells) for name, cells in frames(blocks, main).items()}
 
 
 def suite_tables(blocks: Mapping[str, Records], main: Sequence[str], track: str = "") -> Sections:
