@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from robustbench_fl.core.status import COUNTED, FAILURES, FINAL
 if TYPE_CHECKING:
     from robustbench_fl.core.cell import Planned
     from robustbench_fl.core.picks import Picks
+    from robustbench_fl.core.tuned import TunedRules
     from robustbench_fl.store import Store
     from robustbench_fl.sweep.config import Sweep
 
@@ -76,15 +78,16 @@ def pilot(
     seeds = _enough(parse_seeds(pilot_seeds))
     asked = sweep_of(file, {**flags, "plugins": plugins})
     folder = out or default_folder(asked.name)
-    trial = Trial(asked, seeds, file.name if file else "", folder, where, running, flags)
+    trial = Trial(asked, asked.name, seeds, file.name if file else "", folder, where, running, flags)
     return _tune(trial, format_) if tune else _pick(trial, format_)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Cells to run on pilot seeds, and where."""
+    """Cells to run on pilot seeds, and where; what is found is said to be of the sweep `name`."""
 
     asked: Sweep
+    name: str
     seeds: list[int]
     source: str
     folder: Path
@@ -92,15 +95,43 @@ class Trial:
     running: Running
     flags: dict[str, Any]
 
-    def run(
-        self, trial_of: Callable[..., tuple[Sweep, Any]], name: str
-    ) -> tuple[list[Planned], Store, Any, int | None]:
+    def strengths(self, tried: Sequence[str] = ()) -> tuple[Picks | None, int]:
+        """Run the members of the families, or only those `tried`, and pick the worst.
+
+        Returns
+        -------
+        picks : Picks or None
+            None where some cell has no result yet, and nothing can be picked.
+        code : int
+            The exit code.
+        """
+        from robustbench_fl.sweep.picking import picks_of
+        from robustbench_fl.sweep.strengths import trial
+
+        cells, accuracies, named, code = self._run(functools.partial(trial, tried=tried), FOLDER, "accuracy")
+        if code is not None:
+            return None, code
+        return picks_of(cells, accuracies, sweep=self.name, seeds=self.seeds, named=named), 0
+
+    def tuned(self) -> tuple[TunedRules | None, int]:
+        """Run the candidates of each rule and pick the best: as :meth:`strengths` returns them."""
+        from robustbench_fl.sweep.tuned_picking import tuned_rules
+        from robustbench_fl.sweep.tuning import tuning_trial
+
+        cells, accuracies, tried, code = self._run(tuning_trial, TUNING, "validation_accuracy")
+        if code is not None:
+            return None, code
+        return tuned_rules(cells, accuracies, tried, sweep=self.name, seeds=self.seeds), 0
+
+    def _run(
+        self, trial_of: Callable[..., tuple[Sweep, Any]], name: str, metric: str
+    ) -> tuple[list[Planned], dict[str, float], Any, int | None]:
         """Run the sweep that `trial_of` makes in the folder `name`.
 
         Returns
         -------
-        cells, store : list of Planned, Store
-            All cells of the trial, and their results.
+        cells, values : list of Planned, dict
+            All cells of the trial, and the metric of those that have it, by key.
         made : object
             What `trial_of` returns beside the sweep.
         code : int or None
@@ -139,19 +170,15 @@ class Trial:
                 err=True,
             )
             code = int(any(statuses.get(key) not in FINAL for key in chosen))
-        return prepared.asked, store, made, code
+        return prepared.asked, _measured(store, prepared.asked, metric), made, code
 
 
 def _pick(trial: Trial, format_: str) -> int:
     from robustbench_fl.core.picks import FILE, write_picks
-    from robustbench_fl.sweep.picking import picks_of
-    from robustbench_fl.sweep.strengths import trial as strengths
 
-    cells, store, named, code = trial.run(strengths, FOLDER)
-    if code is not None:
+    found, code = trial.strengths()
+    if found is None:
         return code
-    accuracies = measured(store, cells, "accuracy")
-    found = picks_of(cells, accuracies, sweep=trial.asked.name, seeds=trial.seeds, named=named)
     write_picks(trial.folder / FILE, found)
     print_rows(_rows(found, format_), format_)
     say(f"\n{_summary(found)}\nThe picks: {trial.folder / FILE}", err=True)
@@ -161,14 +188,10 @@ def _pick(trial: Trial, format_: str) -> int:
 def _tune(trial: Trial, format_: str) -> int:
     from robustbench_fl.core.picks import write_picks
     from robustbench_fl.core.tuned import FILE
-    from robustbench_fl.sweep.tuned_picking import tuned_rules
-    from robustbench_fl.sweep.tuning import tuning_trial
 
-    cells, store, tried, code = trial.run(tuning_trial, TUNING)
-    if code is not None:
+    found, code = trial.tuned()
+    if found is None:
         return code
-    accuracies = measured(store, cells, "validation_accuracy")
-    found = tuned_rules(cells, accuracies, tried, sweep=trial.asked.name, seeds=trial.seeds)
     write_picks(trial.folder / FILE, found)
     print_rows([pick.model_dump() for pick in found.picks], format_)
     better = sum((pick.picked, pick.picked_lr) != (pick.aggregator, pick.lr) for pick in found.picks)
@@ -198,7 +221,7 @@ def _without_result(asked: Iterable[Planned], statuses: dict[str, str]) -> int:
     return sum(statuses.get(planned.cell.key) not in FINAL for planned in asked)
 
 
-def measured(store: Store, asked: Iterable[Planned], name: str) -> dict[str, float]:
+def _measured(store: Store, asked: Iterable[Planned], name: str) -> dict[str, float]:
     """Return one metric of every cell that has it, by key."""
     statuses = store.statuses()
     found = {}

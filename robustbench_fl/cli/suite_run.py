@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.cli.finishing import tell_failures
 from robustbench_fl.cli.options import choice_of
-from robustbench_fl.cli.piloting import FOLDER, TUNING, Trial, measured
+from robustbench_fl.cli.piloting import FOLDER, TUNING, Trial
 from robustbench_fl.cli.plan_text import times_of
 from robustbench_fl.cli.running import Running
 from robustbench_fl.cli.saying import say
@@ -68,7 +67,8 @@ class Job:
         """Return the pilot of a block."""
         where = replace(self.where, suite=self.suite.mark(self.tier, block, self.on))
         seeds = list(self.suite.pilot_seeds)
-        return Trial(self.asked(block), seeds, self.title(block), self.out / block.name, where,
+        name = f"{self.tier.full_name}/{block.name}"
+        return Trial(self.asked(block), name, seeds, self.title(block), self.out / block.name, where,
                      self.running, dict(self.flags))  # fmt: skip
 
     def title(self, block: Block) -> str:
@@ -100,7 +100,7 @@ def run_block(job: Job, block: Block, *, pilot_only: bool) -> int:
     statuses = store.statuses()
     chosen = [planned.cell.key for planned in prepared.chosen]
     tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
-    _pack(store, [planned.cell.key for planned in prepared.plan])
+    _pack(store)
     return int(any(statuses.get(key) not in FINAL for key in chosen))
 
 
@@ -153,8 +153,8 @@ def _run(job: Job, block: Block, sweep: Sweep) -> tuple[Prepared, Store]:
 def _picks(job: Job, block: Block) -> tuple[Path | None, int | None]:
     """Return where the picks of a block lie, or the exit code where there are none yet."""
     from robustbench_fl.core.picks import FILE
-    from robustbench_fl.sweep.picking import picks_of
-    from robustbench_fl.sweep.suite_plan import block_trial, carried, fewer
+    from robustbench_fl.store import Store
+    from robustbench_fl.sweep.suite_plan import carried, fewer
     from robustbench_fl.sweep.suites import CARRIED, DEFAULTS, PICKED
 
     if block.strengths == DEFAULTS:
@@ -171,15 +171,10 @@ def _picks(job: Job, block: Block) -> tuple[Path | None, int | None]:
         return _written(job.out / CARRIED / f"{block.name}.json", found), None
     if held := _held(job, block, FILE):
         return held, None
-    tried = functools.partial(block_trial, members=job.tier.members)
-    trial = job.trial(block)
-    cells, store, named, code = trial.run(tried, FOLDER)
-    if code is not None:
+    whole, code = job.trial(block).strengths(job.tier.members)
+    if whole is None:
         return None, code
-    accuracies = measured(store, cells, "accuracy")
-    name = f"{job.tier.full_name}/{block.name}"
-    whole = picks_of(cells, accuracies, sweep=name, seeds=trial.seeds, named=named)
-    _pack(store, [planned.cell.key for planned in cells])
+    _pack(Store(job.out / block.name / FOLDER))
     job.picked[block.name] = _written(job.out / block.name / FILE, fewer(whole, job.tier.picks))
     return job.picked[block.name], None
 
@@ -187,21 +182,16 @@ def _picks(job: Job, block: Block) -> tuple[Path | None, int | None]:
 def _tuned(job: Job, block: Block) -> tuple[Path | None, int | None]:
     """Return where the tuned rules of a block lie, or the exit code where there are none yet."""
     from robustbench_fl.core.tuned import FILE
-    from robustbench_fl.sweep.tuned_picking import tuned_rules
-    from robustbench_fl.sweep.tuning import tuning_trial
+    from robustbench_fl.store import Store
 
     if not block.tune:
         return None, None
     if held := _held(job, block, FILE):
         return held, None
-    trial = job.trial(block)
-    cells, store, tried, code = trial.run(tuning_trial, TUNING)
-    if code is not None:
+    found, code = job.trial(block).tuned()
+    if found is None:
         return None, code
-    accuracies = measured(store, cells, "validation_accuracy")
-    name = f"{job.tier.full_name}/{block.name}"
-    found = tuned_rules(cells, accuracies, tried, sweep=name, seeds=trial.seeds)
-    _pack(store, [planned.cell.key for planned in cells])
+    _pack(Store(job.out / block.name / TUNING))
     return _written(job.out / block.name / FILE, found), None
 
 
@@ -219,10 +209,11 @@ def _written(path: Path, found: OfPilot) -> Path:
     return path
 
 
-def _pack(store: Store, keys: list[str]) -> None:
+def _pack(store: Store) -> None:
     """Pack a folder all of whose cells are there."""
     statuses = store.statuses()
-    if (store.folder / "cells").is_dir() and all(statuses.get(key) in FINAL for key in keys):
+    whole = all(statuses.get(row["key"]) in FINAL for row in store.planned())
+    if (store.folder / "cells").is_dir() and whole:
         store.pack()
         store.code.pack()
 

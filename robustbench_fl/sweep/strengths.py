@@ -30,7 +30,12 @@ _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", *Settings.__
 
 
 def trial(
-    asked: Sweep, seeds: Sequence[int], source: str, data_dir: Path | None = None
+    asked: Sweep,
+    seeds: Sequence[int],
+    source: str,
+    data_dir: Path | None = None,
+    *,
+    tried: Sequence[str] = (),
 ) -> tuple[Sweep, frozenset[str]]:
     """Return the pilot's own sweep, and the names of the attacks of `asked`.
 
@@ -44,6 +49,8 @@ def trial(
         Where the sweep was read from, for error messages.
     data_dir : Path, optional
         Where the user's own data sets lie; by default the one data directory.
+    tried : sequence of str, optional
+        The members that are tried beside those that the sweep names; empty for all.
 
     Raises
     ------
@@ -52,9 +59,11 @@ def trial(
     """
     whole = with_tuned(canonical(asked, source, data_dir))
     refuse_shared(whole, seeds, "pilot seeds")
+    kept = {build.text_of(build.make("attacks", text, source)) for text in tried}
     grids = []
     for grid in whole.grids:
         members = [member for many in _members(grid.attack).values() for member in many]
+        members = [one for one in members if not kept or one in kept or one in grid.attack]
         shares = [share for share in grid.malicious if share]
         rules = [rule for rule in grid.aggregator if not is_baseline(rule)]
         if members and shares and rules:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robustbench_fl.api import build
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import FILE, Picks, read_picks
@@ -18,40 +17,6 @@ from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.picking import block_of, digest_of
 from robustbench_fl.sweep.strengths import narrowed, trial
 from robustbench_fl.sweep.suites import CARRIED, DEFAULTS, PICKED, Block, Suite, Tier, stored_at
-
-
-def block_trial(
-    asked: Sweep,
-    seeds: Sequence[int],
-    source: str,
-    data_dir: Path | None = None,
-    *,
-    members: Sequence[str] = (),
-) -> tuple[Sweep, frozenset[str]]:
-    """Return what :func:`~robustbench_fl.sweep.strengths.trial` returns, with some members alone.
-
-    Parameters
-    ----------
-    asked, seeds, source, data_dir
-        As for that.
-    members : sequence of str
-        The members that are tried, beside those that the sweep names; empty for all.
-
-    Raises
-    ------
-    UsageError
-        As that.
-    """
-    whole, named = trial(asked, seeds, source, data_dir)
-    if not members:
-        return whole, named
-    kept = {build.text_of(build.make("attacks", text, source)) for text in members}
-    kept |= {text for grid in canonical(asked, source, data_dir).grids for text in grid.attack}
-    grids = [
-        grid.model_copy(update={"attack": [text for text in grid.attack if text in kept]})
-        for grid in whole.grids
-    ]
-    return whole.model_copy(update={"grids": tuple(grids)}), named
 
 
 def fewer(picks: Picks, most: int) -> Picks:
@@ -116,7 +81,7 @@ def _frozen(suite: Suite, tier: Tier, block: Block) -> dict[str, Any]:
     if block.strengths == DEFAULTS:
         return found
     if block.strengths == PICKED:
-        tried, _ = block_trial(sweep, suite.pilot_seeds, block.name, members=tier.members)
+        tried, _ = trial(sweep, suite.pilot_seeds, block.name, tried=tier.members)
         found["pilot"] = _digest(expand(tried))
     own = (block.name, FILE) if block.strengths == PICKED else (CARRIED, f"{block.name}.json")
     picks = stored_at(tier).joinpath(*own)

@@ -10,7 +10,7 @@ from robustbench_fl.core.cell import Planned
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.runner.backend import Backend
-from robustbench_fl.sweep.suite_plan import block_trial
+from robustbench_fl.sweep.strengths import trial
 from robustbench_fl.sweep.suites import DEFAULTS, PICKED, Block, Extent, Suite, Tier, stored_at
 from robustbench_fl.sweep.timing import Times, calibrate, expected, kind_of, samples
 from robustbench_fl.sweep.tuning import tuning_trial
@@ -50,7 +50,7 @@ def _plans(suite: Suite, tier: Tier, block: Block) -> tuple[list[Planned], list[
     sweep = canonical(block.sweep())
     trials = []
     if block.strengths == PICKED:
-        trials += expand(block_trial(sweep, suite.pilot_seeds, block.name, members=tier.members)[0])
+        trials += expand(trial(sweep, suite.pilot_seeds, block.name, tried=tier.members)[0])
     if block.tune:
         trials += expand(tuning_trial(sweep, suite.pilot_seeds, block.name)[0])
     return expand(sweep), trials

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from robustbench_fl.analysis.frame import frame
@@ -41,7 +42,14 @@ name = "wrong-f"
 strengths = "one"
 assumed_f = "0.5x"
 aggregator = ["mean", "median"]
+[[tier.cpu.block]]
+name = "fit"
+strengths = "defaults"
+tune = true
+open = false
+aggregator = ["mean"]
 """
+ONE_BLOCK = SUITE[: SUITE.index('[[tier.cpu.block]]\nname = "half"')]
 RULE = '''
 from dataclasses import dataclass
 from robustbench_fl.api import Aggregation, Aggregator, register
@@ -87,7 +95,7 @@ def test_a_tier_is_run_with_the_strengths_that_its_pilot_picked(place):
             assert met == {"none", "ipm", pick["members"][0]["attack"]}
     assert {r["provenance"]["suite"]["block"] for r in half} == {"half"}
     assert {r["provenance"]["suite"]["name"] for r in one} == {"tiny"}
-    for packed in ("one", "one/pilot", "half", "shut"):
+    for packed in ("one", "one/pilot", "half", "shut", "fit", "fit/tuning"):
         assert (folder / "results/tiny-cpu" / packed / "cells.jsonl.gz").is_file()
     assert "tiny, tier cpu, digest " in frame(one)["suite"].iloc[0]
 
@@ -98,7 +106,7 @@ def test_tables_stand_block_by_block(place, run_here):
     assert "Suite: tiny, tier cpu, digest " in done.stdout
     text = run_here(folder, "suite", "table", "tiny.toml", "--format", "csv").stdout.splitlines()
     assert text[0].startswith("block,track,rank,")
-    assert list(dict.fromkeys(line.split(",")[0] for line in text[1:])) == ["one", "half", "wrong-f"]
+    assert list(dict.fromkeys(line.split(",")[0] for line in text[1:])) == ["one", "half", "wrong-f", "fit"]
     assert any(
         ",sign_flip," in line for line in text if line.startswith("half,")
     )  # of the block that joins it
@@ -129,6 +137,28 @@ def test_a_rule_of_the_suite_is_no_further_rule(place, run_here):
     assert "median is a rule of tiny itself" in done.stderr
 
 
+def test_a_block_is_tuned_and_its_rules_stand_twice(place, run_here):
+    folder, _ = place
+    fit = folder / "results/tiny-cpu/fit"
+    found = json.loads((fit / "tuned.json").read_text())
+    assert (found["sweep"], found["seeds"]) == ("tiny-cpu/fit", [1000, 1001, 1002, 1003])
+    tried = frame(records(fit / "tuning"))
+    means = tried.groupby("lr")["validation_accuracy"].mean()
+    (pick,) = found["picks"]
+    assert (pick["aggregator"], pick["picked_lr"]) == ("mean", means.idxmax())
+    assert len(means) == 3
+    assert pick["picked_lr"] != pick["lr"]
+    cells = frame(records(fit))
+    assert {*zip(cells["aggregator"], cells["run_lr"].fillna(cells["lr"]), strict=True)} == {
+        ("mean", pick["lr"]), ("tuned > mean", pick["picked_lr"]),
+    }  # fmt: skip
+    words = ("pilot", "-a", "mean", "-t", "none,ipm", "-f", "0.34", "--clients", "6", "--rounds", "2",
+             "--model", "logistic", "--seeds", "2", "--name", "fit", "-j", "1", "--tune")  # fmt: skip
+    alone = run_here(folder, *words)
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads((folder / "results/fit/tuned.json").read_text())["picks"] == found["picks"]
+
+
 def test_own_data_is_marked(place, run_here):
     folder, _ = place
     done = run_here(
@@ -138,6 +168,32 @@ def test_own_data_is_marked(place, run_here):
     assert done.returncode == 0, done.stderr
     (first, *_) = records(folder / "results/tiny-cpu-on-synthetic/one/pilot")
     assert first["provenance"]["suite"]["name"] == "tiny on synthetic"
+
+
+def test_a_tier_on_ones_own_data_with_a_rule_placed_in_it(tmp_path, run_here):
+    (tmp_path / "tiny.toml").write_text(ONE_BLOCK)
+    (tmp_path / "half_mean.py").write_text(RULE)
+    own = tmp_path / "data"
+    own.mkdir()
+    draw = np.random.default_rng(0)
+    labels = np.arange(80) % 4
+    images = (draw.integers(0, 60, (80, 5, 5)) + 45 * labels[:, None, None]).astype(np.uint8)
+    np.savez(own / "mine.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    words = ("suite", "run", "tiny.toml", "-d", "npz(path=mine.npz)", "--data-dir", "data", "-j", "1")
+    done = run_here(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "tiny-cpu-on-npz-path-mine.npz"
+    one = records(folder / "one")
+    assert {record["provenance"]["suite"]["name"] for record in one} == {"tiny on npz(path=mine.npz)"}
+    assert {record["labels"]["dataset"].split("(")[0] for record in one} == {"npz"}
+    assert json.loads((folder / "one" / "picks.json").read_text())["blocks"][0]["dataset"].startswith("npz(")
+    assert "Suite: tiny on npz(path=mine.npz), tier cpu, digest" in " ".join(done.stdout.split())
+    placed = run_here(tmp_path, *words, "--only-rule", "half_mean", "--plugin", "half_mean.py")
+    assert placed.returncode == 0, placed.stderr
+    assert "one: place " in placed.stdout
+    assert f"The other rules' {len(one)} cells are those of results/{folder.name}" in placed.stdout
+    again = run_here(tmp_path, *words)
+    assert again.stderr.count(", 0 to run") == 2
 
 
 def test_what_is_run_is_said_without_methods(run_here, tmp_path):

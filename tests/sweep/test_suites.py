@@ -10,7 +10,8 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import Block, Member, Pick, Picks, write_picks
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.picking import digest_of
-from robustbench_fl.sweep.suite_plan import block_trial, carried, fewer, frozen
+from robustbench_fl.sweep.strengths import trial
+from robustbench_fl.sweep.suite_plan import carried, fewer, frozen
 from robustbench_fl.sweep.suites import Suite, read_suite, suites
 
 ROOT = Path(__file__).parents[2]
@@ -157,11 +158,11 @@ def test_unknown_tiers_and_blocks_are_named(read):
 def test_a_pilot_tries_the_members_that_the_tier_names(read):
     suite = read()
     tier = suite.tier("one")
-    tried, named = block_trial(tier.block("own").sweep(), suite.pilot_seeds, "x", members=tier.members)
+    tried, named = trial(tier.block("own").sweep(), suite.pilot_seeds, "x", tried=tier.members)
     assert named == {"none", "ipm"}
     (grid,) = tried.grids
     assert (grid.attack, grid.aggregator) == (["ipm", "ipm(epsilon=10)"], ["mean", "krum"])
-    assert len(block_trial(tier.block("own").sweep(), suite.pilot_seeds, "x")[0].grids[0].attack) == 5
+    assert len(trial(tier.block("own").sweep(), suite.pilot_seeds, "x")[0].grids[0].attack) == 5
 
 
 def picks(tier) -> Picks:
