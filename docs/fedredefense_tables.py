@@ -138,6 +138,28 @@ def adaptive_table() -> str:
     return "\n".join(lines)
 
 
+def iterations_table() -> str:
+    """Return where ALIE's iterations from fresh data lie beside the honest ones, and what its class sums are."""
+    updates = pd.read_csv(PAGE.with_name("fedredefense_iterations.csv"))
+    lines = [
+        "| data | alpha | update | smallest | quartiles | largest | not in 120 | class sums of its length |",
+        "|---|---|---|--:|---|--:|---|---|",
+    ]
+    shown = updates[updates.who.isin(["honest", "alie", "alie(z=1.5)"])]
+    for (data, alpha, who), rows in shown.groupby(["dataset", "alpha", "who"], sort=False):
+        counts = rows.iterations.where(rows.iterations > 0, float("inf"))
+        quartiles = ", ".join(map(_count, counts.quantile([0.25, 0.5, 0.75], interpolation="lower")))
+        sums = f"{rows.class_sums.min():.0e} to {rows.class_sums.max():.0e}"
+        never = f"{(rows.iterations == 0).sum()} of {len(rows)}"
+        least, most = _count(counts.min()), _count(rows.iterations.max() or float("inf"))
+        lines.append(f"| {data} | {alpha:g} | {who} | {least} | {quartiles} | {most} | {never} | {sums} |")
+    return "\n".join(lines)
+
+
+def _count(iterations: float) -> str:
+    return f"{iterations:.0f}" if iterations < float("inf") else "–"
+
+
 def _plain(rates: pd.Series, sizes: pd.Series) -> str:
     total = int(sizes[rates.notna()].sum())
     return f"{round(float((rates * sizes).sum()))}/{total}" if total else "–"
@@ -160,18 +182,18 @@ def _short(value: object) -> str:
     return text.strip()
 
 
-def main() -> None:
-    """Replace what stands between the page's markers."""
-    page = PAGE.read_text()
+def page(text: str) -> str:
+    """Return the page's `text` with every marked table made anew."""
     tables = {name: table(folder, by) for name, (folder, by) in TABLES.items()}
     tables |= {name: settings_table(folder, by) for name, (folder, by) in GRIDS.items()}
-    for name, text in {**tables, "adaptive": adaptive_table()}.items():
-        marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
-        page = re.sub(
-            f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, text=marked: text, page, flags=re.DOTALL
-        )
-    PAGE.write_text(page)
+    tables |= {"adaptive": adaptive_table(), "iterations": iterations_table()}
+    for name, made in tables.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(pattern, rf"\g<1>{made}\n\g<2>", text, flags=re.DOTALL)
+        if count != 1:
+            raise SystemExit(f"{PAGE.name} must hold the marker {name!r} once, found {count}.")
+    return text
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(PAGE.read_text()))
