@@ -139,7 +139,7 @@ def adaptive_table() -> str:
 
 
 def iterations_table() -> str:
-    """Return where ALIE's iterations from fresh data lie beside the honest ones, and what its class sums are."""
+    """Return where ALIE's iterations from fresh data lie beside honest ones, and its class sums."""
     updates = pd.read_csv(PAGE.with_name("fedredefense_iterations.csv"))
     lines = [
         "| data | alpha | update | smallest | quartiles | largest | not in 120 | class sums of its length |",
