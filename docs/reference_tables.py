@@ -44,7 +44,7 @@ def strengths(before: pd.DataFrame, after: pd.DataFrame) -> str:
     rows = []
     for rule, cells in after.groupby("aggregator", sort=False):
         attacked = cells[cells["attack"] != "none"]
-        defaults = attacked[is_default(attacked["attack"])]
+        defaults = attacked[is_default(attacked.assign(_setting=0))]
         worst = attacked.groupby("attack")["accuracy"].mean()
         clean = 100 * cells.loc[cells["attack"] == "none", ["accuracy", "worst_client_accuracy"]].mean()
         own = all_attacks[all_attacks["aggregator"] == rule]

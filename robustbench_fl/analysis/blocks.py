@@ -63,6 +63,34 @@ def in_blocks(table: pd.DataFrame) -> pd.DataFrame:
     return repeated
 
 
+def picked_strengths(table: pd.DataFrame) -> frozenset[str]:
+    """Return the attacks of which some are met because a pilot picked them.
+
+    Those with a parameter, and one without where a setting tells: some rule there met the family, but not
+    this attack, and all that met the family met another one without a parameter, which is the named one.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Cells with their ``_setting``, missing ones of the plan included.
+    """
+    families = table.groupby("attack")["family"].max()
+    families = families[families != ""]
+    bare = ~families.index.str.contains("(", regex=False)
+    cells = table[["_setting", "aggregator", "attack"]].drop_duplicates()
+    cells = cells.assign(family=cells["attack"].map(families)).dropna(subset=["family"])
+    place = [cells["_setting"], cells["family"]]
+    rules = cells.groupby(place)["aggregator"].nunique()
+    met = cells[cells["attack"].isin(families.index[bare])]
+    met = met.groupby(["_setting", "family", "attack"])["aggregator"].nunique().reset_index(name="by")
+    met["all"] = (
+        met["by"].to_numpy() == rules.loc[pd.MultiIndex.from_frame(met[["_setting", "family"]])].to_numpy()
+    )
+    named = met.groupby(["_setting", "family"])["all"].transform("any")
+    by_some = set(met.loc[named & ~met["all"], "attack"]) - set(met.loc[met["all"], "attack"])
+    return frozenset(families.index[~bare]) | by_some
+
+
 def _refuse_duplicates(table: pd.DataFrame) -> None:
     twice = table[table.duplicated(_KEY, keep=False)]
     if twice.empty:
@@ -95,7 +123,7 @@ def _expected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _picked_for_others(wanted: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
-    """Return which cells are under a strength, no default, of a family that the rule met at another."""
+    """Return which cells are under a picked strength of a family that the rule met at another."""
     place = ["_setting", "aggregator", "_assumed"]
     families = table.groupby("attack")["family"].max()
     met = pd.MultiIndex.from_frame(table[[*place, "attack"]])
@@ -103,8 +131,7 @@ def _picked_for_others(wanted: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
     family = wanted["attack"].map(families)
     known = pd.MultiIndex.from_frame(wanted[place].assign(family=family)).isin(met_family)
     unmet = ~pd.MultiIndex.from_frame(wanted[[*place, "attack"]]).isin(met)
-    strength = wanted["attack"].str.contains("(", regex=False)
-    return strength & (family != "") & known & unmet
+    return wanted["attack"].isin(picked_strengths(table)) & known & unmet
 
 
 def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -210,7 +210,7 @@ def _columns(
     table[WORST] = over_blocks(means, "accuracy", "min")
     table["worst_attack"] = worst_attacks(means)
     if has_picks(hurt):
-        at_defaults = means[is_default(means["attack"])]
+        at_defaults = block_means(hurt[is_default(hurt)])
         table["worst_at_defaults"] = over_blocks(at_defaults, "accuracy", "min")
     table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
     table[MEAN] = over_blocks(block_means(useful), "accuracy", "mean")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robustbench_fl.analysis.blocks import picked_strengths
 from robustbench_fl.analysis.scores import attacked, block_means, worst_pairs
 
 _PLACE = ["aggregator", "_block"]
 
 
-def is_default(attacks: pd.Series) -> pd.Series:
-    """Return which attacks are at their default strength: texts without a parameter."""
-    return ~attacks.str.contains("(", regex=False)
+def is_default(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are under an attack as the sweep names it, not at a strength that a pilot picked."""
+    return ~rows["attack"].isin(picked_strengths(rows))
 
 
 def has_picks(rows: pd.DataFrame) -> bool:
     """Whether some family was met at its default and at another strength."""
     known = rows[rows["family"] != ""]
-    return bool((is_default(known["attack"]).groupby(known["family"]).nunique() > 1).any())
+    return bool((is_default(known).groupby(known["family"]).nunique() > 1).any())
 
 
 def filled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,9 +33,10 @@ def filled(rows: pd.DataFrame) -> pd.DataFrame:
         Attacked cells in blocks, completed.
     """
     families = rows.groupby("attack")["family"].max()
-    strengths = families[(families != "") & ~is_default(families.index.to_series())]
     met = rows[["_block", "attack"]].drop_duplicates()
-    met = met[met["attack"].isin(strengths.index)].assign(family=lambda some: some["attack"].map(families))
+    met = met[met["attack"].isin(picked_strengths(rows))].assign(
+        family=lambda some: some["attack"].map(families)
+    )
     if met.empty:
         return rows
     means = block_means(rows).assign(family=lambda some: some["attack"].map(families))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from robustbench_fl.analysis.blocks import completed, in_blocks
+from robustbench_fl.analysis.blocks import completed, in_blocks, picked_strengths
 from robustbench_fl.analysis.flags import flags
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
@@ -106,3 +106,41 @@ def test_means_count_a_family_once_at_the_worst_member(
     (row,) = pair_table(frame(cells), "mean").table.to_dict("records")
     assert row["mean_gain"] == pytest.approx(0.15, abs=0.002)
     assert row["mean_gain_low"] < 0.15 < row["mean_gain_high"]
+
+
+BY_NAME = {
+    "mean": {"none": 0.9, "fang_trimmed_mean": 0.6, "fang_krum": 0.2},
+    "median": {"none": 0.9, "fang_trimmed_mean": 0.7, "fang_trimmed_mean(knows=all)": 0.5},
+}
+
+
+@pytest.fixture
+def by_name(grid: Callable[..., list[Record]]) -> list[Record]:
+    """Two rules, for one of which another attack of the family is worst, one without a parameter."""
+    cells = [cell for seed in range(5) for cell in grid(BY_NAME, seed=seed)]
+    for cell in cells:
+        cell["metrics"]["accuracy"] += 0.001 * cell["cell"]["seed"]
+        if cell["labels"]["attack"] != "none":
+            cell["facts"] |= {"family": "fang"}
+    return cells
+
+
+def test_an_attack_without_a_parameter_may_be_picked_too(by_name: list[Record]) -> None:
+    table = completed(frame(by_name))
+    assert len(table) == len(by_name)
+    assert picked_strengths(table) == {"fang_krum", "fang_trimmed_mean(knows=all)"}
+    board = leaderboard(frame(by_name)).table.set_index("aggregator")
+    assert board["note"].to_dict() == {"median": "", "mean": ""}
+    assert board["rank"].to_dict() == {"median": 1, "mean": 2}
+    assert board["worst_at_defaults"].round(2).to_dict() == {"median": 0.7, "mean": 0.6}
+    means = filled(attacked(in_blocks(table))).groupby(["aggregator", "attack"])["accuracy"].mean().round(2)
+    assert (means["median", "fang_krum"], means["mean", "fang_trimmed_mean(knows=all)"]) == (0.5, 0.2)
+
+
+def test_attacks_that_all_rules_met_are_as_the_sweep_names_them(by_name: list[Record]) -> None:
+    alike = [cell for cell in by_name if "(" not in cell["labels"]["attack"]]
+    further = [cell for cell in by_name if cell["labels"]["attack"] == "fang_trimmed_mean(knows=all)"]
+    for cell in further:
+        cell["labels"]["attack"] = "fang_krum"
+    assert picked_strengths(completed(frame(alike + further))) == set()
+    assert "worst_at_defaults" not in leaderboard(frame(alike + further)).table
