@@ -17,7 +17,7 @@ from robustbench_fl.report.site.rule_page import curves_of_rule, page_of_rule
 
 _BOARD = (
     *("rank", "rank_low", "rank_high", "tied", "aggregator"),
-    *("worst_accuracy", "worst_low", "worst_high", "worst_attack", "worst_adaptive"),
+    *("worst_accuracy", "worst_low", "worst_high", "worst_attack", "worst_at_defaults", "worst_adaptive"),
     *("mean_accuracy", "mean_low", "mean_high", "clean_accuracy", "defence_tax", "attack_success"),
     *("server_ms", "peak_memory_mb", "told", "coverage", "note"),
 )
