@@ -124,7 +124,7 @@ class Simulation:
         self.rule_state = self.rule.init_state(self.server_spec)
         self.attack_state = self.attack.init_state(self.attack_spec)
         self.optimiser_state = initial_state(self.optimiser, self.params)
-        self.timers = Timers()
+        self.timers = Timers(device)
         self.ledger = Ledger(self.malicious, self.rule.detector)
         self.scores = ScoreBoard(self.model, federation, self.attack, self.attack_spec, self.settings)
 

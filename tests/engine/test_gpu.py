@@ -10,7 +10,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from robustbench_fl.notebook import run_cell
 
@@ -38,6 +37,14 @@ def test_the_script_for_a_gpu_runs_on_a_cpu(script: ModuleType, tmp_path: Path) 
     assert {row["engine"] for row in found["Local training of a round"]} == {"stacked", "loop", "auto"}
 
 
+@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs the source checkout")
+def test_the_script_for_steps_runs_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    (row,) = importlib.import_module("gpu_steps").main(["--device", "cpu", "--clients", "2", "--only", "mlp"])
+    assert set(row) == {"stacked", "one by one"}
+    assert min(row.values()) > 0
+
+
 @pytest.mark.gpu
 @on_gpu
 @pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean", "krum", "nnm > median"])
@@ -63,10 +70,12 @@ def test_clients_learn_on_a_gpu_what_they_do_on_a_cpu(model: str, script: Module
 
 @pytest.mark.gpu
 @on_gpu
-def test_a_cell_with_a_reconstruction_ends_on_a_gpu(tmp_path: Path) -> None:
+def test_a_cell_with_a_reconstruction_ends_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from robustbench_fl.cli.main import main
 
-    command = ["sweep", "-a", "fedredefense(preset=fast)", "-t", "min_max", "--rounds", "2", "-j", "1"]
-    ended = CliRunner().invoke(main, [*command, "--device", "cuda", "-o", str(tmp_path / "cells")])
-    assert ended.exit_code == 0, ended.output
+    command = "robustbench-fl sweep -a fedredefense(preset=fast) -t min_max --rounds 2 -j 1 --device cuda -o"
+    monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path / "cells")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     assert run_cell(aggregator="mean", rounds=1).status == "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ def record(
     """Return the validated record of a planned cell, trained on arrays of the digest `data`."""
     cell = planned.cell
     made_by = {**provenance(), "engine": environment.engine, "device": environment.device}
+    if environment.device == "cuda":
+        made_by["gpu"] = _name_of_gpu()
     if data is not None:
         made_by["data"] = data
     if environment.suite is not None:
@@ -35,6 +38,12 @@ def record(
         provenance=made_by,
         **parts,
     )
+
+
+def _name_of_gpu() -> str | None:
+    """Return what its driver calls the GPU, ``None`` where nothing has computed on it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None
 
 
 @cache
