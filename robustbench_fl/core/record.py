@@ -96,6 +96,12 @@ class Curves(_Strict):
     loss: list[float | None]
     attack_success: list[float | None]
 
+    @model_validator(mode="after")
+    def _one_value_an_evaluation(self) -> Self:
+        if len({len(values) for values in (self.round, self.accuracy, self.loss, self.attack_success)}) != 1:
+            raise ValueError("curves of different lengths")
+        return self
+
 
 class Detection(_Strict):
     """Verdicts of a detector, round by round."""

@@ -32,6 +32,13 @@ def test_whole_ones(row, record):
     assert is_record({**record, "status": "failed", "metrics": None})
 
 
+def test_curves_have_one_value_an_evaluation(record):
+    curves = {"round": [2, 4], "accuracy": [0.1, 0.2], "loss": [1.0, None], "attack_success": [None, None]}
+    assert is_record(record | {"curves": curves})
+    for name in curves:
+        assert not is_record(record | {"curves": curves | {name: curves[name][:1]}}), name
+
+
 def test_keys_of_a_later_version_do_no_harm(row, record):
     record["metrics"]["novelty"] = 0.5
     record["cell"]["novelty"] = [1]
