@@ -16,6 +16,9 @@ MIN_SUCCESS = 0.2
 """… or, under a backdoor, classify this share of triggered images as the target."""
 
 
+_EFFECT = ("accuracy", "attack_success", "category")
+
+
 def effects(table: pd.DataFrame) -> pd.DataFrame:
     """Return what each attack does to plain averaging in each setting.
 
@@ -32,9 +35,9 @@ def effects(table: pd.DataFrame) -> pd.DataFrame:
         ineffective if the drop is below 2 points or, with several seeds, its 95 % interval
         reaches 0. Empty without the rule ``mean``.
     """
-    plain = table[(table["aggregator"] == PLAIN) & table["accuracy"].notna()]
-    pairs = _drops(plain, ["_setting", "seed"])
     keys = ["_setting", "dataset", "partition", "malicious", "attack"]
+    is_plain = (table["aggregator"] == PLAIN) & table["accuracy"].notna()
+    pairs = _drops(table.loc[is_plain, [*keys, "seed", *_EFFECT]], ["_setting", "seed"])
     rows = [
         dict(zip(keys, labels, strict=True)) | _judged(cells)
         for labels, cells in pairs.groupby(keys, sort=False)
@@ -69,21 +72,21 @@ def credited(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return rows[hurts | ~some]
 
 
-def unhurt_blocks(blocks: pd.DataFrame) -> set[int]:
+def unhurt_blocks(drops: pd.DataFrame) -> set[int]:
     """Return the blocks in which no attack, not even an adaptive one, hurts any ranked rule.
 
     Parameters
     ----------
-    blocks : pandas.DataFrame
-        Completed cells in blocks. Blocks without a rule that has both clean and attacked cells are
+    drops : pandas.DataFrame
+        As from :func:`effective_drops`. Blocks without a rule that has both clean and attacked cells are
         not judged.
     """
-    hurt = effective_drops(blocks[blocks["ranked"].astype(bool)]).groupby("_block")["hurts"].any()
+    hurt = drops.groupby("_block")["hurts"].any()
     return {int(block) for block in hurt.index[~hurt]}
 
 
 def effective_drops(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Return what each attack does to each rule in each block.
+    """Return what each attack does to each ranked rule in each block.
 
     Parameters
     ----------
@@ -100,7 +103,8 @@ def effective_drops(blocks: pd.DataFrame) -> pd.DataFrame:
     from scipy.special import stdtrit
 
     keys = ["_block", "aggregator", "attack"]
-    pairs = _drops(blocks[blocks["accuracy"].notna()], ["_block", "aggregator", "seed"])
+    judged = blocks["accuracy"].notna() & blocks["ranked"].astype(bool)
+    pairs = _drops(blocks.loc[judged, [*keys, "seed", *_EFFECT]], ["_block", "aggregator", "seed"])
     found = pairs.groupby(keys).agg(
         drop=("drop", "mean"), spread=("drop", "std"), n=("drop", "size"), category=("category", "first"),
         attack_success=("attack_success", "mean"),

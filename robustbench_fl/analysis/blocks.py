@@ -77,6 +77,8 @@ def picked_strengths(table: pd.DataFrame) -> frozenset[str]:
     families = table.groupby("attack")["family"].max()
     families = families[families != ""]
     bare = ~families.index.str.contains("(", regex=False)
+    if families[bare].is_unique:  # no family has two without a parameter
+        return frozenset(families.index[~bare])
     cells = table[["_setting", "aggregator", "attack"]].drop_duplicates()
     cells = cells.assign(family=cells["attack"].map(families)).dropna(subset=["family"])
     place = [cells["_setting"], cells["family"]]
@@ -126,12 +128,15 @@ def _picked_for_others(wanted: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
     """Return which cells are under a picked strength of a family that the rule met at another."""
     place = ["_setting", "aggregator", "_assumed"]
     families = table.groupby("attack")["family"].max()
+    picked = wanted["attack"].isin(picked_strengths(table))
+    if not picked.any():
+        return picked
     met = pd.MultiIndex.from_frame(table[[*place, "attack"]])
     met_family = pd.MultiIndex.from_frame(table[place].assign(family=table["attack"].map(families)))
     family = wanted["attack"].map(families)
     known = pd.MultiIndex.from_frame(wanted[place].assign(family=family)).isin(met_family)
     unmet = ~pd.MultiIndex.from_frame(wanted[[*place, "attack"]]).isin(met)
-    return wanted["attack"].isin(picked_strengths(table)) & known & unmet
+    return picked & known & unmet
 
 
 def _described(holes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

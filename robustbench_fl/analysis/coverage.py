@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal, get_args
 
 import pandas as pd
@@ -70,9 +71,25 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
         ``imputed``, the text ``coverage`` (``"84/84, 28 infeasible"``) and ``holes``, why the row
         cannot be ranked (``""`` if it can).
     """
-    shared = beyond_all(table)
-    rows = {rule: _of_rule(cells, shared.loc[cells.index]) for rule, cells in table.groupby("aggregator")}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    done, infeasible = counted(table), table["status"] == "infeasible"
+    cells = pd.DataFrame(
+        {
+            "done": done,
+            "feasible": ~infeasible,
+            "infeasible": infeasible,
+            "diverged": table["status"] == "diverged",
+            "imputed": table["_imputed"],
+        }
+    )
+    found = cells.astype(int).groupby(table["aggregator"]).sum().rename_axis(None)
+    found["coverage"] = [_covered(*numbers) for numbers in found.itertuples(index=False)]
+    lacking = table.loc[~done & ~table["_imputed"] & ~beyond_all(table), ["aggregator", "status"]]
+    holes: dict[str, Counter[str]] = {}
+    for rule, status in lacking.itertuples(index=False):
+        holes.setdefault(rule, Counter())["without accuracy" if status in COUNTED else status] += 1
+    counts = [sorted(holes.get(rule, Counter()).items()) for rule in found.index]
+    found["holes"] = [", ".join(f"{count} {status}" for status, count in some) for some in counts]
+    return found
 
 
 def shares(table: pd.DataFrame, by: str) -> pd.Series:
@@ -82,24 +99,8 @@ def shares(table: pd.DataFrame, by: str) -> pd.Series:
     return done.astype(str) + "/" + planned.astype(str)
 
 
-def _of_rule(cells: pd.DataFrame, shared: pd.Series) -> dict[str, object]:
-    infeasible = cells["status"] == "infeasible"
-    done = int(counted(cells).sum())
-    feasible = int((~infeasible).sum())
-    filled = int(cells["_imputed"].sum())
+def _covered(done: int, feasible: int, infeasible: int, diverged: int, filled: int) -> str:
     text = f"{done}/{feasible}"
-    if infeasible.any():
-        text += f", {int(infeasible.sum())} infeasible"
-    if filled:
-        text += f", {filled} imputed"
-    open_cells = cells[~counted(cells) & ~cells["_imputed"] & ~shared]
-    reasons = open_cells["status"].replace(dict.fromkeys(COUNTED, "without accuracy")).value_counts()
-    return {
-        "done": done,
-        "feasible": feasible,
-        "infeasible": int(infeasible.sum()),
-        "diverged": int((cells["status"] == "diverged").sum()),
-        "imputed": filled,
-        "coverage": text,
-        "holes": ", ".join(f"{count} {status}" for status, count in sorted(reasons.items())),
-    }
+    if infeasible:
+        text += f", {infeasible} infeasible"
+    return f"{text}, {filled} imputed" if filled else text

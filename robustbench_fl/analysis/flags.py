@@ -43,13 +43,19 @@ class Flag:
         return f"{self.cause} {self.remedy}"
 
 
-def flags(frame: pd.DataFrame) -> tuple[Flag, ...]:
+def flags(
+    frame: pd.DataFrame, blocks: pd.DataFrame | None = None, drops: pd.DataFrame | None = None
+) -> tuple[Flag, ...]:
     """Return what is suspect about a comparison.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         As from :func:`robustbench_fl.analysis.frame.frame`.
+    blocks : pandas.DataFrame, optional
+        Its counted cells, completed, in blocks, if they are known.
+    drops : pandas.DataFrame, optional
+        What :func:`robustbench_fl.analysis.attack_effect.effective_drops` says of them, likewise.
 
     Returns
     -------
@@ -58,8 +64,9 @@ def flags(frame: pd.DataFrame) -> tuple[Flag, ...]:
     """
     if frame.empty or not counted(frame).any():
         return ()
-    cells = only_counted(completed(frame))
-    return (*_other_data(frame), *_found(in_blocks(cells)))
+    if blocks is None:
+        blocks = in_blocks(only_counted(completed(frame)))
+    return (*_other_data(frame), *_found(blocks, effective_drops(blocks) if drops is None else drops))
 
 
 def _other_data(frame: pd.DataFrame) -> Iterator[Flag]:
@@ -72,7 +79,7 @@ def _other_data(frame: pd.DataFrame) -> Iterator[Flag]:
         )  # fmt: skip
 
 
-def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
+def _found(blocks: pd.DataFrame, drops: pd.DataFrame) -> Iterator[Flag]:
     if blocks["dataset"].nunique() == 1:
         yield Flag(
             "one_data_set", f"One data set only ({blocks['dataset'].iloc[0]}).",
@@ -83,8 +90,8 @@ def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
             "few_seeds", f"Few seeds ({n_seeds}): only large differences are seen.",
             f"Run {WANTED_SEEDS}.",
         )  # fmt: skip
-    hurt = attacked(blocks)
-    if len(hurt) and not (blocks["adaptive"] & (blocks["attack"] != CLEAN)).any():
+    attacks = blocks.loc[blocks["attack"] != CLEAN, "adaptive"]
+    if len(attacks) and not attacks.any():
         yield Flag("no_adaptive_attack", "No adaptive attack was run.", "Add the attacks of @adaptive.")
     if settings := _root_suffices(blocks):
         yield Flag(
@@ -96,7 +103,6 @@ def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
             "strength_at_edge", f"The worst strength lies at the edge of its grid: {_some(at_edge)}.",
             "Widen the grid.",
         )  # fmt: skip
-    drops = effective_drops(blocks[blocks["ranked"].astype(bool)])
     if helped := sorted(set(drops.loc[drops["helps"], "aggregator"])):
         yield Flag(
             "attacked_above_clean", f"More accurate under an attack than without any: {_some(helped)}.",
@@ -117,7 +123,8 @@ def _found(blocks: pd.DataFrame) -> Iterator[Flag]:
 
 def _root_suffices(blocks: pd.DataFrame) -> str:
     """Say in which settings training on the root set alone comes close to the oracle."""
-    means = block_means(attacked(blocks)).groupby(["_block", "aggregator"])["accuracy"].min().unstack()
+    ends = blocks[blocks["aggregator"].isin(["root_only", "oracle_mean"])]
+    means = block_means(attacked(ends)).groupby(["_block", "aggregator"])["accuracy"].min().unstack()
     if not {"root_only", "oracle_mean"} <= set(means):
         return ""
     of_block = blocks.drop_duplicates("_block").set_index("_block")

@@ -101,11 +101,15 @@ def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     True
     """
     rows = [_row(record) for record in standing(records)]
-    names = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(COLUMNS)
+    for row in rows:
+        names |= dict.fromkeys(row)
     _state_added(rows, names)
     if COLUMN in names:
         names[COLUMN] = names.pop(COLUMN)
-    table = pd.DataFrame(rows, columns=list(names))
+    # Texts as Python's own: with pyarrow, where it is installed, each look at a small table takes longer.
+    with pd.option_context("mode.string_storage", "python"):
+        table = pd.DataFrame(rows, columns=list(names))
     kinds: dict[str, Any] = dict.fromkeys(FLOATS, "float64")
     kinds |= {"f": "Int64", "seed": "int64", "lost_clients": "float64"}
     kinds |= dict.fromkeys(("detector", "ranked", "knows_defence", "adaptive", "edge"), bool)
@@ -194,6 +198,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _TAKEN = frozenset(COLUMNS)
+_NESTED = (dict, list, tuple)
 
 
 def _alpha(partition: Any) -> float | None:
@@ -270,6 +275,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _scalar(value: Any) -> Any:
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, _NESTED):
         return json.dumps(value, sort_keys=True)
     return value

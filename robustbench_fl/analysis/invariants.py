@@ -83,9 +83,8 @@ def check_worst_below_mean(table: pd.DataFrame) -> None:
 
 
 def _refuse(frame: pd.DataFrame, broken: pd.Series, what: str) -> None:
-    keys = frame.loc[broken[broken].index]
-    if len(keys):
-        row = keys.iloc[0]
+    if broken.any():
+        row = frame.loc[broken[broken].index].iloc[0]
         raise IdentityError(
             f"Cell {row['key']} ({row['aggregator']} against {row['attack']}): {what} "
             f"(tpr {row['tpr']}, fpr {row['fpr']}, dacc {row['dacc']}). "

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
-from robustbench_fl.analysis.attack_effect import PLAIN, credited, effects, unhurt_blocks
+from robustbench_fl.analysis.attack_effect import PLAIN, credited, effective_drops, effects, unhurt_blocks
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.columns import bounds
 from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
 from robustbench_fl.analysis.flags import Flag, flags
+from robustbench_fl.analysis.image_counts import COLUMN
 from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_interval
 from robustbench_fl.analysis.invariants import check_detection, check_worst_below_mean
 from robustbench_fl.analysis.picks import left_out_worst_by_seed
@@ -76,6 +77,15 @@ _OPTIONAL = frozenset(
         *("worst_at_defaults", "worst_adaptive", "attack_success", "diverged", "imputed"),
     }
 )
+
+
+_ASKED = (
+    *("_setting", "_assumed", "dataset", "partition", "malicious", "classes"),
+    *("aggregator", "attack", "seed", "status", "accuracy", COLUMN),
+    *("ranked", "adaptive", "category", "family", "edge", "attack_success"),
+    *("tpr", "fpr", "malicious_clients", "honest_clients", "server_ms"),
+)
+"""The columns of which rows are asked: every copy costs by the column."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +182,12 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     if frame.empty:
         raise UsageError("There is no cell to compare: the frame is empty. Run the sweep first.")
     check_detection(frame)
-    cells = only_counted(completed(frame))
-    found = effects(cells)
-    cells = imputed(cells, missing)
-    blocks = in_blocks(cells)
-    idle = unhurt_blocks(blocks)
+    as_run = only_counted(completed(frame))
+    found = effects(as_run)
+    cells = imputed(as_run, missing)
+    blocks = _blocks(cells)
+    drops = effective_drops(blocks)
+    idle = unhurt_blocks(drops)
     meant = sorted(set(attacked(blocks)["_block"]))
     nobody = bool(meant) and set(meant) <= idle
     counted = blocks if nobody else blocks[~blocks["_block"].isin(idle)]
@@ -191,11 +202,16 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     _add_ranks(table, by_seed if enough else None)
     table = _in_order(table.reset_index(), mixed=False)
     check_worst_below_mean(table)
-    doubts = flags(frame)
+    doubts = flags(frame, blocks, drops) if missing == "exclude" else flags(frame, _blocks(as_run))
     sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
     sentences = (*sentences, *(f"{FLAG}{flag.text}" for flag in doubts))
     said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
     return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
+
+
+def _blocks(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells in blocks, with the columns of which anything here asks."""
+    return in_blocks(cells[[name for name in _ASKED if name in cells]])
 
 
 def _columns(

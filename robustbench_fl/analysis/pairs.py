@@ -9,6 +9,7 @@ from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.image_counts import COLUMN
 from robustbench_fl.analysis.inference import mean_interval, pairwise, seeds_to_separate, worst_difference
 from robustbench_fl.analysis.picks import EQUAL
 from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, seeded
@@ -17,6 +18,11 @@ from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 
 _KEY = ["_block", "attack", "seed"]
+_ASKED = (
+    *("_setting", "_assumed", "aggregator", "attack", "seed", "status", "accuracy", COLUMN),
+    *("dataset", "adaptive", "family"),
+)
+"""The columns of which rows are asked: every copy costs by the column."""
 VERDICTS = {1.0: "better", -1.0: "worse", 0.0: "open"}
 """What the test of pairs says of a rule against another."""
 
@@ -53,7 +59,7 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     if against not in rules:
         raise UsageError(f"No cell is of the rule {against!r}. {among(against, rules)}")
     cells = cells[~beyond_all(cells)]  # of every rule alike
-    blocks = in_blocks(cells)
+    blocks = in_blocks(cells[[name for name in _ASKED if name in cells]])
     sides = {str(rule): rows for rule, rows in blocks.groupby("aggregator")}
     rows = [_row(rule, sides[rule], sides[against]) for rule in sides if rule != against]
     found = pd.DataFrame([row for row in rows if row is not None])
@@ -115,13 +121,13 @@ def _gaps(rows: pd.DataFrame, own: str, other: str) -> pd.Series:
 
 def _averaged(rows: pd.DataFrame, own: str, other: str) -> tuple[float, float, float]:
     """Return the mean over blocks of the mean over attacks, and its interval (NaN with one seed)."""
-    gaps = _gaps(rows, own, other)
-    if gaps.empty:
-        return np.nan, np.nan, np.nan
     values = seeded(rows)
     if values is not None and {own, other} <= set(values.rules):
         first, second = values.of(own, other).values
         return mean_interval(first - second)
+    gaps = _gaps(rows, own, other)
+    if gaps.empty:
+        return np.nan, np.nan, np.nan
     by_attack = gaps.groupby(["_block", "attack"]).mean()
     return float(by_attack.groupby("_block").mean().mean()), np.nan, np.nan
 

@@ -85,7 +85,10 @@ def worst_at_edge(blocks: pd.DataFrame) -> list[str]:
     blocks : pandas.DataFrame
         Completed cells in blocks. Families met at their default only, or at no default, have no grid.
     """
-    ranked = attacked(blocks[blocks["ranked"].astype(bool)])
+    names = ["_setting", "aggregator", "_block", "attack", "adaptive", "family", "edge", "accuracy"]
+    ranked = attacked(blocks.loc[blocks["ranked"].astype(bool), names])
+    if not ranked["edge"].eq(True).any():
+        return []
     of_grid = [family for family, rows in ranked.groupby("family") if family and has_picks(rows)]
     at_edge = set(ranked.loc[ranked["edge"].eq(True) & ranked["family"].isin(of_grid), "attack"])
     return sorted(at_edge & set(worst_pairs(ranked)["attack"])) if at_edge else []

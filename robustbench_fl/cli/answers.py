@@ -7,14 +7,15 @@ made anew, and so it is where its file is not as it was written.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import platform
 import tomllib
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,13 @@ def of_folders(folders: tuple[Path, ...], make: Callable[[], Any], *shown: objec
     except (OSError, ValueError, RecursionError):
         found = []
     if len(found) < len(folders):
-        return make()
+        with _nothing_collected():
+            return make()
     params = sorted((name, str(value)) for name, value in context.params.items())
     asked = [str(context.info_name), repr(params), *found, *map(repr, shown)]
 
     def made() -> Any:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as said, _nothing_collected():
             warnings.simplefilter("always")
             answer = make()
         for one in {str(one.message): one for one in said}.values():  # the folder may be read twice
@@ -97,6 +99,21 @@ def of_folders(folders: tuple[Path, ...], make: Callable[[], Any], *shown: objec
         return remembered(asked, made)
     except _NotKept as found:
         return found.args[0]
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is read stays, and looking through it takes half as long again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.freeze()  # not looked through right now either, but whenever everything is
+            gc.enable()
+            gc.collect(0)
+            gc.unfreeze()
 
 
 class _NotKept(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +56,14 @@ def _tell_runs(store: Store) -> None:
 
 def _text(store: Store, format_: str) -> str:
     """Return the counts and, below a table, what makes a comparison of the finished cells suspect."""
-    counts = rows_text(_rows(_counts(store)), format_)
     if format_ != "table":
-        return counts
+        return rows_text(_rows(_counts(store.summaries())), format_)
     from robustbench_fl.analysis.flags import flags
     from robustbench_fl.analysis.frame import frame
 
-    found = [f"Flag: {flag.text}" for flag in flags(frame(store.records()))]
+    records = store.records()
+    counts = rows_text(_rows(_counts(records)), format_)
+    found = [f"Flag: {flag.text}" for flag in flags(frame(records))]
     return "\n".join([counts, "", *found] if found else [counts])
 
 
@@ -69,7 +71,7 @@ def _watch(store: Store) -> None:
     terminal = sys.stdout.isatty()
     said = None
     while True:
-        counts = _counts(store)
+        counts = _counts(store.summaries())
         line = _line(counts["all"], store)
         if terminal:
             click.clear()
@@ -83,10 +85,10 @@ def _watch(store: Store) -> None:
         time.sleep(_SECONDS)
 
 
-def _counts(store: Store) -> dict[str, Counter[str]]:
+def _counts(records: Iterable[dict[str, Any]]) -> dict[str, Counter[str]]:
     """Return the number of cells by aggregator and status, all together last."""
     counts: dict[str, Counter[str]] = {}
-    for row in store.summaries():
+    for row in records:
         counts.setdefault(row["labels"]["aggregator"], Counter())[row["status"]] += 1
     counts["all"] = sum(counts.values(), Counter())
     return counts

@@ -245,6 +245,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 def _parts(identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what a cell's identity says of each method."""
     for value in identity.values():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, dict) and "name" in part:
-                yield part
+        if isinstance(value, list):
+            yield from (part for part in value if isinstance(part, dict) and "name" in part)
+        elif isinstance(value, dict) and "name" in value:
+            yield value

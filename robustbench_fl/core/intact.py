@@ -19,6 +19,9 @@ KEY = re.compile(r"[0-9a-f]{16}")
 """What a cell's key looks like; nothing else is ever made part of a path."""
 
 
+_AXES = tuple(Labels.model_fields)
+
+
 class _Identity(BaseModel):
     """What tables read of a cell's identity, next to settings of which they ask nothing."""
 
@@ -70,21 +73,21 @@ def labels_fit(row: dict[str, Any]) -> bool:
     Tables go by labels, keys by the identity: results of one rule must not stand under another's name.
     """
     try:
-        return all(
-            _chain(tuple(part["name"] for part in _listed(row["cell"][axis]))).fullmatch(row["labels"][axis])
-            for axis in Labels.model_fields
-        )
+        cell, labels = row["cell"], row["labels"]
+        return all(_names(_methods(cell[axis]), labels[axis]) for axis in _AXES)
     except (KeyError, TypeError):
         return False
 
 
-def _listed(made: Any) -> list[Any]:
-    return made if isinstance(made, list) else [made]
+def _methods(made: Any) -> tuple[str, ...]:
+    return tuple([part["name"] for part in made] if isinstance(made, list) else [made["name"]])
 
 
-@lru_cache(maxsize=1024)
-def _chain(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(" > ".join(rf"{re.escape(name)}(\(.*\))?" for name in names), re.DOTALL)
+@lru_cache(maxsize=4096)
+def _names(methods: tuple[str, ...], label: str) -> bool:
+    """Whether a label names these methods, one after another."""
+    chain = " > ".join(rf"{re.escape(name)}(\(.*\))?" for name in methods)
+    return re.fullmatch(chain, label, re.DOTALL) is not None
 
 
 def _is(model: type[BaseModel], data: Any) -> bool:

@@ -21,7 +21,7 @@ from robustbench_fl.analysis.table import Sections, Table
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.core.foreign import in_csv, on_terminal
-from robustbench_fl.report.text import WRITERS, Text, terminal, titled
+from robustbench_fl.report.text import WRITERS, Text, side_by_side, terminal, titled
 
 FORMATS = ("table", "md", "csv", "json", "latex", "html")
 Renderable: TypeAlias = Table | Sections | Matrix | pd.DataFrame
@@ -155,8 +155,13 @@ def _no_room(tables: list[Table], hidden: frozenset[str], width: int | None) -> 
     if width is None:
         return dropped
 
+    widths = [
+        dict(zip(visible(table, hidden), _table(table, hidden, ()).widths, strict=True)) for table in tables
+    ]
+
     def fits(without: list[str]) -> bool:
-        return all(_table(table, hidden | {*without}, ()).width <= width for table in tables)
+        kept = ([taken for name, taken in one.items() if name not in without] for one in widths)
+        return all(side_by_side(columns) <= width for columns in kept)
 
     names = [name for name in without_bounds(tables[0].table) if name not in hidden]
     first = [name for name in LEAST_FIRST if name in names]
@@ -181,18 +186,18 @@ def _sections(
 ) -> str:
     """Return one table for each part, and for each track of a leaderboard; shared sentences at the end."""
     shared = table.shared
-    whole_parts = [rows for _, part in table.parts for _, rows in _tracks(part)]
-    dropped = _no_room(whole_parts, hidden, width)
+    parts = [(labels, part, _tracks(part)) for labels, part in table.parts]
+    dropped = _no_room([rows for *_, tracks in parts for _, rows in tracks], hidden, width)
     narrow = frozenset(dropped)
 
     def written(text: Text) -> str:
         return terminal(text, width=width) if format_ == "table" else WRITERS[format_](text)
 
     texts = []
-    for labels, part in table.parts:
+    for labels, part, tracks in parts:
         own = tuple(sentence for sentence in part.sentences if sentence not in shared)
         named = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
-        for title, rows in _tracks(part):
+        for title, rows in tracks:
             whole = titled(": ".join(filter(None, (named, title))), format_)
             text = _table(
                 rows, narrow | (hidden if isinstance(part, Leaderboard) else frozenset()), (), columns
@@ -306,7 +311,9 @@ def _shown(data: pd.DataFrame, name: str) -> list[str]:
 
 
 def _empty(values: pd.Series) -> bool:
-    return bool(values.isna().all() or (values.astype(str) == "").all())
+    if values.isna().all():
+        return True
+    return not pd.api.types.is_numeric_dtype(values) and bool((values.astype(str) == "").all())
 
 
 def _plain(table: Renderable) -> dict[str, Any]:

@@ -55,11 +55,15 @@ class Text:
     @property
     def width(self) -> int:
         """Columns that it takes on a terminal."""
-        lengths = [
+        return side_by_side(self.widths)
+
+    @property
+    def widths(self) -> list[int]:
+        """What each of its columns takes."""
+        return [
             max([len(head) + HEAD_PADDING, *map(len, entries)])
             for head, *entries in zip(self.headers, *self.rows, strict=True)
         ]
-        return sum(lengths) + 2 * max(len(lengths) - 1, 0)
 
     def parts(self, width: int) -> list[Text]:
         """Return the table as several, each with the first column, none wider than `width`."""
@@ -81,6 +85,11 @@ class Text:
             [mark(escape(entry)) if (i, j) in self.bold else escape(entry) for j, entry in enumerate(row)]
             for i, row in enumerate(self.rows)
         ]
+
+
+def side_by_side(widths: list[int]) -> int:
+    """Return what columns take on a terminal, one beside the other."""
+    return sum(widths) + 2 * max(len(widths) - 1, 0)
 
 
 def terminal(text: Text, bold: bool = False, width: int | None = None) -> str:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
@@ -36,6 +36,10 @@ _SETTLED_NS = 50_000_000
 
 LARGEST_RECORD = 64 << 20
 """Bytes of a cell's file beyond which it is no record."""
+
+
+ReadNow: TypeAlias = dict[tuple[int, str], dict[str, Any]]
+"""Whole records, by place and key."""
 
 
 class Found(NamedTuple):
@@ -73,8 +77,13 @@ class Catalogue:
         self._seen: dict[str, int] = {}
         self._index = Index(folder / INDEX)
 
-    def refresh(self) -> None:
+    def refresh(self, read: ReadNow | None = None) -> None:
         """Look at every file, and read those that changed since they were last read.
+
+        Parameters
+        ----------
+        read : dict, optional
+            Is given the whole records that had to be read, by place and key, so that nobody reads them again.
 
         Raises
         ------
@@ -83,12 +92,12 @@ class Catalogue:
         """
         for mend in (self._index.withdraw, self._index.forget):
             try:
-                return self._refresh()
+                return self._refresh(read)
             except sqlite3.OperationalError:  # a busy disk, or, if it says so twice, text that is none
                 mend()
             except (sqlite3.DatabaseError, IndexDamaged):
                 self._index.forget()
-        self._refresh()
+        self._refresh(read)
 
     def forget(self) -> None:
         """Know nothing, so that the next refresh reads every file."""
@@ -113,32 +122,39 @@ class Catalogue:
             self._refresh()
             return _parsed(self._index.body(self.heads[key].number))
 
-    def _refresh(self) -> None:
+    def _refresh(self, read: ReadNow | None = None) -> None:
         files, foreign = self._scan()
         pack = _stat_of(self.folder / PACK)
         stale = dict.fromkeys(files)
-        gone, of_pack, counted = [], [], -1
+        gone: list[int] = []
+        kept: list[tuple[int, IndexEntry]] = []
+        of_pack: list[tuple[int, IndexEntry]] = []
+        counted = -1
         for number, head in self._index.heads():
             if head.place != LOOSE and head.stat == pack:
-                of_pack.append(number)
+                of_pack.append((number, head))
                 counted = int(head.key) if head.place == COUNTED else counted
             elif head.place == LOOSE and head.key in stale and files[head.key] == head.stat:
+                kept.append((number, head))
                 del stale[head.key]
             else:
                 gone.append(number)
         packed = len(of_pack)
         if packed - 1 != counted:  # a row of the index is gone
-            gone, packed = gone + of_pack, 0
+            gone += [number for number, _ in of_pack]
+            of_pack, packed = [], 0
+        kept += of_pack
         if gone or stale or (pack is not None and not packed):
-            new = self._read_all(stale, None if packed else pack)
-            self._index.change(gone, new, keep=max(len(files), packed, _guess(pack)) >= LARGE)
-        self._show(foreign)
+            new = self._read_all(stale, None if packed else pack, read)
+            kept += self._index.change(gone, new, keep=max(len(files), packed, _guess(pack)) >= LARGE)
+            kept.sort(key=lambda row: (row[1].place, row[1].key))
+        self._show(foreign, kept)
         self._seen = {key: hash(found) for key, found in files.items()}
 
-    def _show(self, foreign: list[str]) -> None:
+    def _show(self, foreign: list[str], rows: Iterable[tuple[int, IndexEntry]]) -> None:
         problems = [(f"cells/{name}", "is not named after a cell") for name in foreign]
         self.heads, lines = {}, []
-        for number, head in self._index.heads():
+        for number, head in rows:
             if head.place == COUNTED:
                 continue
             if head.status is None:
@@ -189,14 +205,16 @@ class Catalogue:
             raise StoreError(f"Cannot read {str(self.cells)!r}: {error.strerror or error}.") from None
         return files, sorted(foreign)
 
-    def _read_all(self, keys: Iterable[str], pack: Stat | None) -> Iterator[tuple[IndexEntry, bytes]]:
+    def _read_all(
+        self, keys: Iterable[str], pack: Stat | None, read: ReadNow | None
+    ) -> Iterator[tuple[IndexEntry, bytes]]:
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
-                yield self._read(key)
+                yield self._read(key, read)
         if pack is not None:
-            yield from self._read_pack(pack)
+            yield from self._read_pack(pack, read)
 
-    def _read(self, key: str) -> tuple[IndexEntry, bytes]:
+    def _read(self, key: str, read: ReadNow | None) -> tuple[IndexEntry, bytes]:
         path = f"{self.cells}/{key}.json"
         found = None
         try:
@@ -207,9 +225,11 @@ class Catalogue:
         except Damaged as error:
             found = found or Stat.of(os.lstat(path))
             return IndexEntry(LOOSE, key, found, None), str(error).encode()
+        if read is not None:
+            read[LOOSE, key] = record
         return IndexEntry(LOOSE, key, found, record["status"]), _brief(record)
 
-    def _read_pack(self, pack: Stat) -> Iterator[tuple[IndexEntry, bytes]]:
+    def _read_pack(self, pack: Stat, read: ReadNow | None) -> Iterator[tuple[IndexEntry, bytes]]:
         seen: dict[str, int] = {}
         count = 0
         for number, line in enumerate(pack_lines(self.folder), 1):
@@ -227,6 +247,8 @@ class Catalogue:
             if why:
                 yield IndexEntry(PACKED, bad, pack, None), why.encode()
             elif first:
+                if read is not None:
+                    read[PACKED, key] = record
                 yield IndexEntry(PACKED, key, pack, record["status"]), _brief(record)
             else:
                 continue

@@ -20,7 +20,7 @@ from robustbench_fl.core.places import own_folder
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.core.status import FINAL, MISSING
 from robustbench_fl.store.aside import set_aside, warn
-from robustbench_fl.store.catalogue import Catalogue, fingerprint, pack_lines, read_file
+from robustbench_fl.store.catalogue import Catalogue, ReadNow, fingerprint, pack_lines, read_file
 from robustbench_fl.store.claims import refuse_running
 from robustbench_fl.store.codec import PACKED, renewed, seal, unseal
 from robustbench_fl.store.errors import Damaged, NewerSchema, StoreError, damaged
@@ -207,9 +207,10 @@ class Store:
         """Return a digest that changes whenever the plan or the file of a record does."""
         return fingerprint(self.folder, self.folder / PLAN)
 
-    def problems(self) -> list[tuple[str, str]]:
-        """Return the names of files and lines that cannot be trusted, and why."""
-        self._catalogue.refresh()
+    def problems(self, *, look: bool = True) -> list[tuple[str, str]]:
+        """Return what cannot be trusted, files and lines, and why; without a `look`, as of the last one."""
+        if look:
+            self._catalogue.refresh()
         return self._catalogue.problems
 
     def stored(self) -> Iterator[dict[str, Any]]:
@@ -222,14 +223,15 @@ class Store:
         StoreError
             If the packed file is damaged, or a record is of a later schema.
         """
-        self._refresh()
+        just_read: ReadNow = {}
+        self._refresh(just_read)
         heads = self._catalogue.heads
         for key in [key for key, head in heads.items() if head.place == LOOSE]:
-            if record := self._loose(key):
+            if record := just_read.pop((LOOSE, key), None) or self._loose(key):
                 yield record
-        if any(head.place == IN_PACK for head in heads.values()):
-            for _, record in self._packed():
-                yield record
+        packed = [(IN_PACK, key) for key, head in heads.items() if head.place == IN_PACK]
+        is_read = all(place in just_read for place in packed)
+        yield from map(just_read.pop, packed) if is_read else (record for _, record in self._packed())
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
@@ -343,8 +345,8 @@ class Store:
         """Close the index; it is opened again when it is needed."""
         self._catalogue.close()
 
-    def _refresh(self) -> None:
-        self._catalogue.refresh()
+    def _refresh(self, read: ReadNow | None = None) -> None:
+        self._catalogue.refresh(read)
         for name, why in self._catalogue.problems:
             warn(f"{name} {why}. Its cell counts as missing.")
 

@@ -119,8 +119,10 @@ class Index:
                 return body
         raise IndexDamaged
 
-    def change(self, gone: Iterable[int], new: Iterable[tuple[IndexEntry, bytes]], *, keep: bool) -> None:
-        """Remove rows and add others, all or nothing.
+    def change(
+        self, gone: Iterable[int], new: Iterable[tuple[IndexEntry, bytes]], *, keep: bool
+    ) -> list[tuple[int, IndexEntry]]:
+        """Remove rows and add others, all or nothing; return those added, with their numbers.
 
         Parameters
         ----------
@@ -138,6 +140,7 @@ class Index:
         """
         if self._private and keep:
             self._publish()
+        added: list[tuple[int, IndexEntry]] = []
         database = self._connection()
         with database:
             for number in gone:
@@ -152,6 +155,8 @@ class Index:
                 )
                 bodies = [(number, body) for number, (_, body) in some]
                 database.executemany("INSERT INTO bodies VALUES (?, ?)", bodies)
+                added += [(number, head) for number, (head, _) in some]
+        return added
 
     def withdraw(self) -> None:
         """Go on in a private copy, and leave the file to others."""
