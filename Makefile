@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test flower nvflare soak lint docs docs-test claims bench quickstart reference catalogue faithfulness rooms clean
+.PHONY: demo test flower nvflare soak lint docs docs-test claims boards bench quickstart reference catalogue faithfulness rooms clean
 
 demo: $(VENV)/.installed
 	rm -rf results/demo
@@ -68,11 +68,18 @@ reference: $(VENV)/.installed
 	$(BIN)/robustbench-fl pack results/reference-digits
 	$(BIN)/robustbench-fl figures results/reference-digits
 	$(BIN)/robustbench-fl report results/reference-digits
-	$(BIN)/python docs/readme_table.py
 
 # Claims of the committed results of quick start and suite, a file a rule.
 claims: $(VENV)/.installed
-	for folder in results/quickstart results/rbfl-1-smoke results/rbfl-1-cpu; do test -d $$folder || continue; $(BIN)/robustbench-fl claim $$folder || exit 1; done
+	for folder in results/quickstart results/rbfl-1-smoke results/rbfl-1-cpu; do test -n "$$(find $$folder -maxdepth 2 -name cells.jsonl.gz)" || continue; $(BIN)/robustbench-fl claim $$folder || exit 1; done
+
+# What is made from the committed results of the suite: claims, tables, figures and page of each finished block, the
+# tables of README and docs/leaderboard.md, and those of docs/suite.md.
+boards: claims
+	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do folder=$$(dirname $$cells); \
+	  $(BIN)/robustbench-fl tables $$folder && $(BIN)/robustbench-fl report $$folder || exit 1; done
+	$(BIN)/python docs/board_tables.py
+	$(BIN)/python docs/suite_tables.py
 
 # The committed table of all methods.
 catalogue: $(VENV)/.installed

@@ -32,7 +32,7 @@ from robustbench_fl.sweep.suites import Suite, Tier, read_suite, stored_at
 ROOT = Path(__file__).parent.parent
 PAGES = {
     "README.md": ("leaderboard",),
-    "docs/leaderboard.md": ("extent", "leaders", "board", "losses", "digits", "attacks", "flags"),
+    "docs/leaderboard.md": ("extent", "board", "leaders", "losses", "digits", "attacks", "flags"),
 }
 """The markers of each page."""
 TOP = 3
@@ -167,9 +167,10 @@ def losses(boards: Boards) -> str:
     names = ["block", "attack", f"{favourite} %", "mean %", "oracle %", "best other, tracks A to C, %",
              "difference, points", "malicious rejected %", "honest rejected %"]  # fmt: skip
     said = (
-        "At the member of the family that is worst for each rule; differences paired over seeds, with 95 % t"
+        "At the member of the family that is worst for each rule; differences paired over seeds, with 95 % t "
+        "intervals. The best other rule is chosen on the same seeds, which favours it a little."
     )
-    return _table(names, rows, f"{said} intervals.")
+    return _table(names, rows, said)
 
 
 def _duel(favourite: str, rivals: list[str], cells: pd.DataFrame) -> tuple[float, list[str]]:
@@ -202,7 +203,16 @@ def digits(boards: Boards) -> str:
             defaults = _percent(row.get("worst_at_defaults", np.nan))
             sides = [_place(before), _interval(before), _place(row), defaults, _interval(row)]
             rows.append([row["track"], row["aggregator"], *sides, row["worst_attack"]])
-    names = ["track", "rule", "digits #", "worst %", "here #", "at defaults %", "worst %", "worst attack"]
+    names = [
+        "track",
+        "rule",
+        "# on digits",
+        "worst %",
+        "# here",
+        "worst at defaults %",
+        "worst %",
+        "worst attack",
+    ]
     said = f"Digits: `results/{DIGITS}` at the same shares and partitions, attacks at their defaults."
     return _table(names, rows, f"{said} Places count the rules that were run there.")
 
@@ -223,7 +233,7 @@ def attacks(boards: Boards) -> str:
     lowest["drop"] = lowest["clean"] - lowest["accuracy"]
     before = _first(boards, means)
     rows = []
-    for name in sorted(set(family), key=lambda one: -worst.loc[worst["family"] == one, "share"].sum()):
+    for name in sorted(set(family), key=lambda one: (-worst.loc[worst["family"] == one, "share"].sum(), one)):
         own, drops = worst[worst["family"] == name], lowest[lowest["family"] == name]
         after = _first(boards, means[means["family"] != name])
         changed = [f"{track}: {after[track]}" for track in after if after[track] != before[track]]

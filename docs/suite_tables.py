@@ -9,7 +9,7 @@ import pandas as pd
 
 from robustbench_fl.cli.durations import duration_text
 from robustbench_fl.store import Store
-from robustbench_fl.sweep.suites import Extent, read_suite
+from robustbench_fl.sweep.suites import Extent, read_suite, stored_at
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "suite.md"
@@ -20,22 +20,32 @@ WINDOW = 5
 
 
 def blocks() -> str:
-    """Return the blocks of each tier with their cells and CPU time by the committed calibration."""
+    """Return the blocks of each tier: cells and CPU time by the committed calibration, and what was run."""
     suite = read_suite("rbfl-1")
-    lines = _header(
-        ["tier", "block", "rules", "attacks", "cells, at most", "CPU time", "pilot cells", "CPU time"]
-    )
+    names = [
+        "tier",
+        "block",
+        "rules",
+        "attacks",
+        "cells, at most",
+        "CPU time",
+        "pilot cells",
+        "CPU time",
+        "run",
+    ]
+    lines = _header(names)
     for tier in suite.tiers:
         for block in tier.blocks:
             sweep = block.sweep()
             rules = len({rule for grid in sweep.grids for rule in grid.aggregator})
             attacks = len({attack for grid in sweep.grids for attack in grid.attack} - {"none"})
-            lines.append(
-                _row([tier.name, block.name, str(rules), str(attacks), *_extent(suite.extent(tier, block))])
-            )
+            numbers = [str(rules), str(attacks), *_extent(suite.extent(tier, block))]
+            lines.append(_row([tier.name, block.name, *numbers, _run(stored_at(tier) / block.name)]))
         known = list(suite.times.tiers.get(tier.name, {}).values())
         total = {name: sum(getattr(one, name) for one in known) for name in Extent.model_fields}
-        lines.append(_row([f"**{tier.name}**", "all", "", "", *_extent(Extent(**total) if known else None)]))
+        lines.append(
+            _row([f"**{tier.name}**", "all", "", "", *_extent(Extent(**total) if known else None), ""])
+        )
     return "\n".join(lines)
 
 
@@ -68,6 +78,13 @@ def _extent(found: Extent | None) -> list[str]:
         return ["", "", "", ""]
     pilot = [f"{found.pilot_cells:,}", duration_text(found.pilot_seconds)] if found.pilot_cells else ["", ""]
     return [f"{found.cells:,}", duration_text(found.seconds), *pilot]
+
+
+def _run(folder: Path) -> str:
+    """Return what of a block has committed results: they are packed when they are whole."""
+    if (folder / "cells.jsonl.gz").is_file():
+        return "all"
+    return "the pilot" if (folder / "pilot" / "cells.jsonl.gz").is_file() else "–"
 
 
 def _header(names: list[str]) -> list[str]:

@@ -137,3 +137,14 @@ def test_a_page_must_hold_each_marker_once(first: Any) -> None:
     assert made == f"<!-- flags -->\n{MADE['flags'](first)}\n<!-- /flags -->\n"
     with pytest.raises(SystemExit, match="'flags' once, found 0"):
         MADE["page"]("nothing", ["flags"], first)
+
+
+@pytest.fixture(scope="module")
+def committed() -> Any:
+    return MADE["committed"]()
+
+
+@pytest.mark.parametrize("page", MADE["PAGES"])
+def test_the_pages_show_what_the_committed_cells_give(committed: Any, page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert MADE["page"](text, MADE["PAGES"][page], committed) == text
