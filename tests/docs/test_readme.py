@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from robustbench_fl.api.spec import parse_chain
 from robustbench_fl.cli.main import cli
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.config import make_sweep, read_sweep
@@ -31,15 +30,9 @@ def test_every_command_and_figure_the_readme_names_exists() -> None:
         assert option in known | {"--help"}, option
 
 
-RAISED = {"dba", "fldetector", "scaling"}
-"""Methods whose version was raised after the cells of a folder were made; those are to be made anew."""
-OLD = {"paper-cifar10-small"}
-"""Folders with such cells."""
-BEGUN = {"fedredefense-calibrated-grid"}
-"""Folders in which not all planned cells have been run."""
 WHOLE = [
-    "quickstart", "reference-digits", "fedredefense-calibrated-adaptive", "fedredefense-detection",
-    "fedredefense-fashion_mnist", "fedredefense-sensitivity", "fedredefense-unseen",
+    "quickstart", "reference-digits", "fedredefense-calibrated-adaptive", "fedredefense-calibrated-grid",
+    "fedredefense-detection", "fedredefense-fashion_mnist", "fedredefense-sensitivity", "fedredefense-unseen",
     "paper-cifar10-small", "paper-cifar10-small-lr", "paper-fashion_mnist-small",
     "paper-fashion_mnist-small-lr",
 ]  # fmt: skip
@@ -47,26 +40,18 @@ WHOLE = [
 
 
 def keys_planned(sweep: dict[str, Any]) -> set[str]:
-    """Return the keys of a plan's cells, but of methods that have been raised."""
-    cells = [planned.cell for planned in expand(make_sweep(sweep, {}))]
-    return {cell.key for cell in cells if not raised(sweep["name"], cell.aggregator, cell.attack)}
+    """Return the keys of a plan's cells."""
+    return {planned.cell.key for planned in expand(make_sweep(sweep, {}))}
 
 
 def keys_stored(folder: Path) -> set[str]:
-    """Return the keys of a folder's cells, but of methods that have been raised."""
-    labels = {r["key"]: r["labels"] for r in Store.existing(folder).stored()}
-    return {key for key, its in labels.items() if not raised(folder.name, its["aggregator"], its["attack"])}
-
-
-def raised(sweep: str, *texts: str) -> bool:
-    names = {call.name for text in texts for call in parse_chain(text)}
-    return sweep in OLD and bool(names & RAISED)
+    """Return the keys of a folder's cells."""
+    return {record["key"] for record in Store.existing(folder).stored()}
 
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
 def test_a_committed_sweeps_plan_still_has_its_keys(folder: Path) -> None:
-    planned, stored = keys_planned(dict(Store.existing(folder).read_sweep() or {})), keys_stored(folder)
-    assert stored < planned if folder.name in BEGUN else stored == planned
+    assert keys_stored(folder) == keys_planned(dict(Store.existing(folder).read_sweep() or {}))
 
 
 @pytest.mark.parametrize("name", WHOLE)
