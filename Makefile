@@ -28,7 +28,7 @@ flower nvflare: %: .venv-%/.installed
 # 200 cells, twenty times, and a Ray cluster that loses a node. Rules on a file of 4.4 GB.
 soak: $(VENV)/.installed-soak
 	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s tests/hostile \
-	  tests/integrations/test_mapped.py
+	  tests/integrations/test_mapped.py tests/engine/test_updates_in_a_file.py
 	ROBUSTBENCH_FL_SOAK=1 $(ONE_THREAD) $(BIN)/python -m pytest -s -rs tests/sweep/runner/test_kills.py tests/sweep/runner/test_disk.py \
 	  tests/sweep/runner/test_two_mains.py tests/sweep/runner/test_ray.py
 

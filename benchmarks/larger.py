@@ -3,6 +3,7 @@
 ``python benchmarks/larger.py FOLDER`` writes 1,000 updates of 1,100,000 parameters (4.4 GB) into FOLDER,
 removes them afterwards, and aggregates them by each rule in a process of its own. Prints the processor
 time and the peak of resident memory as Markdown; ``--parameters 11_000_000`` is the whole size, 44 GB.
+``--simulated`` has cells of so many clients (of a network of 1,076,010 parameters) write their updates there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +59,49 @@ def write_updates(path: Path, clients: int, parameters: int) -> None:
 
 def aggregated(rule: str, path: Path, f: int) -> dict[str, float]:
     """Return seconds and megabytes that `rule` took in a process of its own."""
+    return _measured(ONE, rule, str(path), str(f))
+
+
+SIMULATED = """
+import json, resource, sys, time
+from pathlib import Path
+import torch
+from robustbench_fl.sweep.config import make_sweep
+from robustbench_fl.sweep.expand import expand
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.execute import one_thread, simulate
+
+rule, folder, clients = sys.argv[1], sys.argv[2], int(sys.argv[3])
+given = {
+    "aggregator": rule, "attack": "none", "dataset": "digits", "model": "mlp(hidden=[1000,1000])",
+    "partition": "iid", "clients": clients, "malicious": 0.2, "rounds": 1, "local_steps": 1, "root_size": 50,
+    "seeds": [0],
+}
+(planned,) = expand(make_sweep({}, given, "larger"))
+before, begun, at = (
+    resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), time.perf_counter()
+)
+with one_thread():
+    found = simulate(planned.cell, Environment(data_dir=Path("none"), updates_in=Path(folder)))
+print(json.dumps({
+    "cpu": time.process_time() - begun,
+    "train": found.timers.seconds["train"],
+    "wall": time.perf_counter() - at,
+    "imports": before / 1024,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    "length": float(found.last_step.double().norm()),
+}))
+"""
+
+
+def simulated(rule: str, folder: Path, clients: int) -> dict[str, float]:
+    """Return seconds and megabytes of a cell of one round, in a process of its own."""
+    return _measured(SIMULATED, rule, str(folder), str(clients))
+
+
+def _measured(code: str, *arguments: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-c", ONE, rule, str(path), str(f)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -71,22 +114,31 @@ def main() -> None:
     parser.add_argument("rules", nargs="*", default=RULES)
     parser.add_argument("--clients", type=int, default=1_000)
     parser.add_argument("--parameters", type=int, default=1_100_000)
+    parser.add_argument("--simulated", action="store_true")
     options = parser.parse_args()
+    if options.simulated:
+        print(f"\n### {options.clients:,} simulated clients, 1,076,010 parameters, one thread\n")
+        _print_rows(options.rules, lambda rule: simulated(rule, options.folder, options.clients))
+        return
     path = options.folder / "updates-to-aggregate.npy"
     try:
         write_updates(path, options.clients, options.parameters)
         gigabytes = path.stat().st_size / 1e9
         print(f"\n### {options.clients:,} x {options.parameters:,} float32, {gigabytes:.1f} GB, one thread\n")
-        print("| rule | CPU s | wall s | peak MB | of these imports |\n|---|--:|--:|--:|--:|")
-        for rule in options.rules:
-            found = aggregated(rule, path, options.clients // 5)
-            print(
-                f"| `{rule}` | {found['cpu']:.1f} | {found['wall']:.1f} | {found['peak']:.0f} "
-                f"| {found['imports']:.0f} |",
-                flush=True,
-            )
+        _print_rows(options.rules, lambda rule: aggregated(rule, path, options.clients // 5))
     finally:
         path.unlink(missing_ok=True)
+
+
+def _print_rows(rules: Sequence[str], measure: Callable[[str], dict[str, float]]) -> None:
+    print("| rule | CPU s | wall s | peak MB | of these imports |\n|---|--:|--:|--:|--:|")
+    for rule in rules:
+        found = measure(rule)
+        print(
+            f"| `{rule}` | {found['cpu']:.1f} | {found['wall']:.1f} | {found['peak']:.0f} "
+            f"| {found['imports']:.0f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,8 +58,8 @@ def columns_of(updates: Tensor, low: int, high: int) -> Tensor:
     OSError
         If the file has become shorter meanwhile.
     """
-    file = _open.get(updates.data_ptr()) if _open else None
-    if file is None or file.rows.shape != updates.shape or file.rows.stride() != updates.stride():
+    file = _file_of(updates)
+    if file is None:
         return updates[:, low:high]
     n, d = updates.shape
     size, columns = updates.element_size(), min(high, d) - low
@@ -69,6 +69,24 @@ def columns_of(updates: Tensor, low: int, high: int) -> Tensor:
     for row in range(n):
         _read_into(view[row * columns * size :][: columns * size], file, size * (row * d + low))
     return torch.frombuffer(room, dtype=updates.dtype).view(n, columns)
+
+
+def copied_rows(updates: Tensor, places: Sequence[int]) -> Tensor:
+    """Return a copy [k, d] in memory of the rows of `updates` [n, d] at `places` [k].
+
+    Raises
+    ------
+    OSError
+        If the numbers lie in a file that has become shorter meanwhile.
+    """
+    file = _file_of(updates)
+    if file is None:
+        return updates[torch.tensor(places, dtype=torch.int64, device=updates.device)]
+    d, size = updates.shape[1], updates.element_size()
+    found = updates.new_empty(len(places), d)
+    for row, place in zip(found, places, strict=True):
+        _read_into(memoryview(row.numpy()).cast("B"), file, size * place * d)
+    return found
 
 
 def in_file(updates: Tensor) -> bool:
@@ -84,6 +102,13 @@ def reading(rows: Tensor, descriptor: int, offset: int) -> Iterator[None]:
         yield
     finally:
         del _open[rows.data_ptr()]
+
+
+def _file_of(updates: Tensor) -> _File | None:
+    file = _open.get(updates.data_ptr()) if _open else None
+    if file is None or file.rows.shape != updates.shape or file.rows.stride() != updates.stride():
+        return None
+    return file
 
 
 def _read_into(room: memoryview, file: _File, start: int) -> None:

@@ -54,6 +54,12 @@ _HERE = (
         show_default=True,
         help="Where to compute; auto is a GPU if there is one.",
     ),
+    click.option(
+        "--updates-in",
+        type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+        metavar="DIR",
+        help="Folder for files with a round's updates, where these are larger than the memory.",
+    ),
 )
 _ELSEWHERE = (
     click.option(
@@ -93,6 +99,8 @@ class Where:
         How clients are trained.
     device : {"auto", "cpu", "cuda"}
         Where tensors live.
+    updates_in : Path, optional
+        A folder for files with a round's updates.
     backend : {"local", "ray"}
         Worker processes of this machine, or a cluster.
     address : str, optional
@@ -108,6 +116,7 @@ class Where:
     download: bool
     engine: Engine
     device: Literal["auto", "cpu", "cuda"]
+    updates_in: Path | None = None
     backend: Literal["local", "ray"] = "local"
     address: str | None = None
     gpus_per_cell: float | None = None
@@ -134,9 +143,21 @@ class Site:
 
 
 def _here(
-    jobs: str, data_dir: Path | None, download: bool, engine: Engine, device: Literal["auto", "cpu", "cuda"]
+    jobs: str,
+    data_dir: Path | None,
+    download: bool,
+    engine: Engine,
+    device: Literal["auto", "cpu", "cuda"],
+    updates_in: Path | None,
 ) -> Where:
-    return Where(jobs=_workers(jobs), data_dir=data_dir, download=download, engine=engine, device=device)
+    return Where(
+        jobs=_workers(jobs),
+        data_dir=data_dir,
+        download=download,
+        engine=engine,
+        device=device,
+        updates_in=None if updates_in is None else updates_in.resolve(),
+    )
 
 
 def _anywhere(
@@ -145,12 +166,13 @@ def _anywhere(
     download: bool,
     engine: Engine,
     device: Literal["auto", "cpu", "cuda"],
+    updates_in: Path | None,
     backend: Literal["local", "ray"],
     address: str | None,
     gpus_per_cell: float | None,
 ) -> Where:
     where = replace(
-        _here(jobs, data_dir, download, engine, device),
+        _here(jobs, data_dir, download, engine, device, updates_in),
         backend=backend,
         address=address,
         gpus_per_cell=gpus_per_cell,
@@ -191,6 +213,7 @@ def environment_of(
         device=device,
         plugins=tuple(path.resolve() for path in plugins),
         suite=None if where.suite is None else tuple(where.suite.items()),
+        updates_in=where.updates_in,
     )
 
 

@@ -62,7 +62,8 @@ def make_jobs(
     repeats = np.where(ranks >= 0, 1 if poison is None else poison.repeats, 1)
     samples, steps_per_pass = _draw(pools, client_ids, recipe, seed, round, repeats)
     jobs = _jobs(samples, client_ids, recipe, seed, round, federation.device)
-    if poison is None or not (ranks >= 0).any():
+    # A mask changes the last digits of all who train in the same round, whoever is in this part of it.
+    if poison is None or not ((ranks >= 0).any() or (poisoned_ids and poison.gradient_mask is not None)):
         return jobs
     passes = np.arange(samples.shape[1]) // steps_per_pass[:, None] + 1
     on = (ranks >= 0)[:, None] & ((passes % 2 == 1) if poison.passes == "odd" else True)

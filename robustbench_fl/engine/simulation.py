@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from robustbench_fl.api import (
     ServerSpec,
 )
 from robustbench_fl.api.build import content_text, stream_text
+from robustbench_fl.api.mapped import copied_rows
 from robustbench_fl.api.model import Model
 from robustbench_fl.api.recipes import ServerOptimiser, choice
 from robustbench_fl.api.returned import checked_poison, checked_rows
@@ -32,6 +35,7 @@ from robustbench_fl.engine.defence import SimulatedDefence
 from robustbench_fl.engine.evaluation import ScoreBoard
 from robustbench_fl.engine.ledger import Ledger
 from robustbench_fl.engine.local_training import LocalTraining, rows_among
+from robustbench_fl.engine.mapped import ScratchRows, scratch_rows
 from robustbench_fl.engine.momenta import Momenta
 from robustbench_fl.engine.optimiser import direction, initial_state
 from robustbench_fl.engine.server import ServerRound, Verdict, serve
@@ -63,6 +67,9 @@ class Simulation:
         How clients are trained; the numbers agree to float tolerance.
     chunk_divisor : int
         Divides how many clients are trained as one batch: less memory, on a CPU the same numbers.
+    updates_in : Path, optional
+        A folder for the updates of each round, which may be larger than the memory. Only on a CPU,
+        with the same numbers.
     """
 
     def __init__(
@@ -72,8 +79,10 @@ class Simulation:
         methods: Methods,
         engine: Engine = "auto",
         chunk_divisor: int = 1,
+        updates_in: Path | None = None,
     ) -> None:
         self.cell = cell
+        self.updates_in = updates_in
         self.settings = cell.settings
         self.federation = federation
         self.model, self.rule, self.attack = methods.model, methods.rule, methods.attack
@@ -156,18 +165,31 @@ class Simulation:
         attacking = np.flatnonzero(malicious & active)
         hidden = malicious if self.rule.baseline == "honest" else None
         momenta = self.momenta
-        with self.timers.of("train"):
-            updates = self._updates(clients, attacking)
-        if len(attacking):
-            with self.timers.of("attack"):
-                updates = self._attacked(updates, clients, attacking, hidden, momenta)
-        with self.timers.of("aggregate"):
-            verdict, self.rule_state = serve(
-                self.rule, self.rule_state, updates, self._context(clients), self._server_stream, hidden
-            )
-        self.ledger.add(self.round, clients, verdict, hidden)
-        self.last_step = self._step_of(verdict)
-        self.params = self.params + self.last_step
+        with self._scratch(len(clients)) as file:
+            with self.timers.of("train"):
+                updates = self._updates(clients, attacking, file)
+            if len(attacking):
+                with self.timers.of("attack"):
+                    self._attack(updates, clients, attacking, hidden, momenta, file)
+            with self.timers.of("aggregate"):
+                verdict, self.rule_state = serve(
+                    self.rule,
+                    self.rule_state,
+                    updates,
+                    self._context(clients),
+                    self._server_stream,
+                    hidden,
+                    None if file is None else file.chosen,
+                )
+            self.ledger.add(self.round, clients, verdict, hidden)
+            self.last_step = self._step_of(verdict)
+            self.params = self.params + self.last_step
+
+    def _scratch(self, n: int) -> AbstractContextManager[ScratchRows | None]:
+        """Return the room for `n` updates in a file, nothing where they are kept in memory."""
+        if self.updates_in is None:
+            return nullcontext()
+        return scratch_rows(self.updates_in, n, self.model.n_params)
 
     def _evaluate(self) -> None:
         if self.own_models is None:
@@ -184,7 +206,7 @@ class Simulation:
         chosen: np.ndarray = np.sort(rng.choice(n, size=k, replace=False))
         return chosen
 
-    def _updates(self, clients: np.ndarray, attacking: np.ndarray) -> Tensor:
+    def _updates(self, clients: np.ndarray, attacking: np.ndarray, file: ScratchRows | None) -> Tensor:
         """Return what local training makes of each of `clients`; zeros for those who need none."""
         ids = [int(c) for c in clients]
         poisoned = [ids[i] for i in attacking]
@@ -192,11 +214,19 @@ class Simulation:
         idle = set(poisoned) if self.attack.knowledge == Knowledge.NOTHING and poison is None else set()
         idle = set(ids) if self.rule.baseline == "root" else idle
         rows = [row for row, client in enumerate(ids) if client not in idle]
-        trainees = [ids[row] for row in rows]
-        trained = self.training.updates(self.params, self.round, trainees, poison, poisoned)
+        if file is None:
+            trained = self._sent([ids[row] for row in rows], poison, poisoned)
+            return rows_among(trained, rows, len(ids))
+        for some in file.groups(rows):
+            file.write(some, self._sent([ids[row] for row in some], poison, poisoned))
+        return file.rows
+
+    def _sent(self, clients: list[int], poison: Poison | None, poisoned: list[int]) -> Tensor:
+        """Return what `clients` make of the round [k, d], `poisoned` among them by `poison`."""
+        trained = self.training.updates(self.params, self.round, clients, poison, poisoned)
         if self.momenta is not None:
-            trained, self.momenta = self._with_momentum(trained, self.momenta, trainees)
-        return rows_among(trained, rows, len(ids))
+            trained, self.momenta = self._with_momentum(trained, self.momenta, clients)
+        return trained
 
     def _with_momentum(self, updates: Tensor, momenta: Momenta, clients: list[int]) -> tuple[Tensor, Momenta]:
         """Return what `clients` send in place of their updates [k, d], and everybody's momenta then.
@@ -232,33 +262,36 @@ class Simulation:
         trained = self.training.updates(self.params, self.round, clients, poison, clients)
         return trained if momenta is None else self._with_momentum(trained, momenta, clients)[0]
 
-    def _attacked(
+    def _attack(
         self,
         updates: Tensor,
         clients: np.ndarray,
         positions: np.ndarray,
         hidden: np.ndarray | None,
         momenta: Momenta | None,
-    ) -> Tensor:
-        """Return the round's updates with the malicious rows replaced by what the attack sends."""
-        rows = torch.from_numpy(positions).to(updates.device)
+        file: ScratchRows | None,
+    ) -> None:
+        """Replace the malicious rows of the round's updates by what the attack sends."""
         honest = np.flatnonzero(~self.malicious[clients])
         attackers = [int(clients[p]) for p in positions]
-        own = updates[rows]
+        own = copied_rows(updates, positions.tolist())
         seen: dict[str, Any] = {"own": own, "colluders": own}
         seen["train"] = lambda poison: self._trained_by(attackers, poison, momenta)
         seen["own_data"] = lambda j: self.federation.client_data(attackers[j])
         if self.attack.knowledge >= Knowledge.ALL:
-            seen["honest"] = updates[torch.from_numpy(honest).to(updates.device)]
+            index = torch.from_numpy(honest).to(updates.device)
+            seen["honest"] = updates[index] if file is None else file.chosen(index)
             seen["honest_ids"] = tuple(int(c) for c in clients[honest])
         if self.attack.knows_defence:
             seen["defence"] = self._defence(updates, clients, positions, hidden)
         view = self._attacker_view(clients, positions, "craft", **seen)
         returned = self.attack.craft(view, self.attack_state)
         crafted, self.attack_state = checked_rows(self.attack, returned, own, self.attack_state)
-        attacked = updates.clone()
-        attacked[rows] = crafted.detach().to(updates.dtype)
-        return attacked
+        crafted = crafted.detach().to(updates.dtype)
+        if file is None:
+            updates[torch.from_numpy(positions).to(updates.device)] = crafted
+        else:
+            file.write(positions.tolist(), crafted)
 
     def _defence(
         self,

@@ -35,6 +35,13 @@ class Environment:
     suite : tuple of (str, str or int), optional
         What the provenance of cells says of the suite that they are run for
         (:meth:`robustbench_fl.sweep.suites.Suite.mark`).
+    updates_in : Path, optional
+        A folder for files with a round's updates, which else are in memory.
+
+    Raises
+    ------
+    UsageError
+        If updates are to lie in files and on a GPU.
     """
 
     data_dir: Path
@@ -44,6 +51,11 @@ class Environment:
     plugins: tuple[Path, ...] = ()
     folder: Path | None = None
     suite: tuple[tuple[str, str | int], ...] | None = None
+    updates_in: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.updates_in is not None and self.device == "cuda":
+            raise UsageError("--updates-in keeps updates in files, not on a GPU: give --device cpu too.")
 
 
 def chosen_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:

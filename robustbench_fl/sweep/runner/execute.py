@@ -194,7 +194,7 @@ def _failure(error: BaseException, environment: Environment) -> dict[str, Any]:
 def _printable(text: str, environment: Environment) -> str:
     """Return `text` as it may be stored: no folder of this machine, nothing that UTF-8 cannot hold."""
     folders = [environment.data_dir, *(path.parent for path in environment.plugins)]
-    folders += [environment.folder] if environment.folder else []
+    folders += [folder for folder in (environment.folder, environment.updates_in) if folder]
     return without_paths(text, *folders).encode(errors="backslashreplace").decode()
 
 
@@ -238,7 +238,14 @@ def prepared(cell: Cell, environment: Environment, chunk_divisor: int = 1) -> Si
         rule=build.make("aggregators", cell.aggregator),
         attack=build.make("attacks", cell.attack),
     )
-    return Simulation(cell, federation, methods, engine=environment.engine, chunk_divisor=chunk_divisor)
+    return Simulation(
+        cell,
+        federation,
+        methods,
+        engine=environment.engine,
+        chunk_divisor=chunk_divisor,
+        updates_in=environment.updates_in,
+    )
 
 
 @lru_cache(maxsize=2)
