@@ -18,6 +18,8 @@ def is_default(rows: pd.DataFrame) -> pd.Series:
 def has_picks(rows: pd.DataFrame) -> bool:
     """Whether some family was met at its default and at another strength."""
     known = rows[rows["family"] != ""]
+    if known[["family", "attack"]].drop_duplicates()["family"].is_unique:
+        return False
     return bool((is_default(known).groupby(known["family"]).nunique() > 1).any())
 
 
@@ -87,8 +89,8 @@ def worst_at_edge(blocks: pd.DataFrame) -> list[str]:
     """
     names = ["_setting", "aggregator", "_block", "attack", "adaptive", "family", "edge", "accuracy"]
     ranked = attacked(blocks.loc[blocks["ranked"].astype(bool), names])
-    if not ranked["edge"].eq(True).any():
-        return []
-    of_grid = [family for family, rows in ranked.groupby("family") if family and has_picks(rows)]
-    at_edge = set(ranked.loc[ranked["edge"].eq(True) & ranked["family"].isin(of_grid), "attack"])
+    edge = ranked["edge"].eq(True)
+    families = ranked[ranked["family"].isin(set(ranked.loc[edge, "family"]))].groupby("family")
+    of_grid = [family for family, rows in families if family and has_picks(rows)]
+    at_edge = set(ranked.loc[edge & ranked["family"].isin(of_grid), "attack"])
     return sorted(at_edge & set(worst_pairs(ranked)["attack"])) if at_edge else []
