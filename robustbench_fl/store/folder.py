@@ -213,10 +213,11 @@ class Store:
             self._catalogue.refresh()
         return self._catalogue.problems
 
-    def stored(self) -> Iterator[dict[str, Any]]:
+    def stored(self, *, held: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every stored record once; a loose file wins over the packed one.
 
-        What is not whole is skipped with a warning: its cell counts as missing.
+        What is not whole is skipped with a warning: its cell counts as missing. Those that nobody has checked
+        before are read twice, one after another; once, where all are `held` in memory anyway.
 
         Raises
         ------
@@ -224,7 +225,7 @@ class Store:
             If the packed file is damaged, or a record is of a later schema.
         """
         just_read: ReadNow = {}
-        self._refresh(just_read)
+        self._refresh(just_read if held else None)
         heads = self._catalogue.heads
         for key in [key for key, head in heads.items() if head.place == LOOSE]:
             if record := just_read.pop((LOOSE, key), None) or self._loose(key):
@@ -235,7 +236,7 @@ class Store:
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record for every planned cell; those not run have the status ``missing``."""
-        stored = {record["key"]: record for record in self.stored()}
+        stored = {record["key"]: record for record in self.stored(held=True)}
         rows = told(self, without_other_data(self.code.rows(lambda row: stored.get(row["key"]))))
         if stored and all(row["status"] == MISSING for row in rows):
             warn(f"None of the {len(stored)} cells in {str(self.folder)!r} is of its plan.")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import robustbench_fl
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.store import Store, catalogue
+from robustbench_fl.store import Store, catalogue, folder
 from robustbench_fl.store.catalogue import LONG_PARTS
 
 ROOT = Path(robustbench_fl.__file__).parent.parent
@@ -108,6 +108,22 @@ def test_packed_cells_are_indexed_too(small, reads):
     assert reads == []
     assert Store(small).unpack() == 20
     assert everything(small) == before
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_first_look_reads_each_record_once(tmp_path, monkeypatch, packed):
+    place = fakes().fake_folder(tmp_path / "s", 20, packed=packed).folder
+    seen = []
+    for module in (catalogue, folder):
+        original = module.unseal
+        monkeypatch.setattr(
+            module, "unseal", lambda raw, *a, _o=original, **k: seen.append(raw) or _o(raw, *a, **k)
+        )
+    found = Store(place).records()
+    assert len(seen) == len(set(seen)) == len(found) == 20
+    assert sorted(Store(place).stored(), key=lambda one: one["key"]) == sorted(
+        Store(place).stored(held=True), key=lambda one: one["key"]
+    )
 
 
 def test_a_small_folder_gets_no_index(tmp_path):
