@@ -71,9 +71,9 @@ from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.runner.environment import Environment
 from robustbench_fl.sweep.runner.execute import one_thread, simulate
 
-rule, folder, clients = sys.argv[1], sys.argv[2], int(sys.argv[3])
+rule, folder, clients, attack = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 given = {
-    "aggregator": rule, "attack": "none", "dataset": "digits", "model": "mlp(hidden=[1000,1000])",
+    "aggregator": rule, "attack": attack, "dataset": "digits", "model": "mlp(hidden=[1000,1000])",
     "partition": "iid", "clients": clients, "malicious": 0.2, "rounds": 1, "local_steps": 1, "root_size": 50,
     "seeds": [0],
 }
@@ -94,9 +94,9 @@ print(json.dumps({
 """
 
 
-def simulated(rule: str, folder: Path, clients: int) -> dict[str, float]:
+def simulated(rule: str, folder: Path, clients: int, attack: str = "none") -> dict[str, float]:
     """Return seconds and megabytes of a cell of one round, in a process of its own."""
-    return _measured(SIMULATED, rule, str(folder), str(clients))
+    return _measured(SIMULATED, rule, str(folder), str(clients), attack)
 
 
 def _measured(code: str, *arguments: str) -> dict[str, float]:
@@ -115,10 +115,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1_000)
     parser.add_argument("--parameters", type=int, default=1_100_000)
     parser.add_argument("--simulated", action="store_true")
+    parser.add_argument("--attack", default="none", help="of a fifth of the simulated clients")
     options = parser.parse_args()
     if options.simulated:
         print(f"\n### {options.clients:,} simulated clients, 1,076,010 parameters, one thread\n")
-        _print_rows(options.rules, lambda rule: simulated(rule, options.folder, options.clients))
+        _print_rows(
+            options.rules, lambda rule: simulated(rule, options.folder, options.clients, options.attack)
+        )
         return
     path = options.folder / "updates-to-aggregate.npy"
     try:

@@ -52,6 +52,8 @@ class MappedRows:
             If there is no room for it.
         """
         shape = (len(index), self.rows.shape[1])
+        if not len(index):
+            return self.rows.new_empty(shape)  # nothing that could be mapped
         with _told(self._folder, f"{len(index)} of {len(self.rows)} updates are copied"):
             file = self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
             for row in index.tolist():
