@@ -59,6 +59,7 @@ def simulation(name: str, alpha: float, lr: float, epochs: int, seed: int, data_
     point = {
         "aggregator": "mean", "attack": "alie", "dataset": dataset, "model": model, "seeds": [seed],
         "partition": f"balanced_dirichlet(alpha={alpha})", "malicious": 0.3, "lr": lr, "local_epochs": epochs,
+        "root_size": 100,
     }  # fmt: skip
     plan = expand(canonical(make_sweep({}, point, "calibration"), data_dir=data_dir))
     return prepared(plan[0].cell, Environment(data_dir=data_dir))
@@ -72,7 +73,9 @@ def groups(
     found = {"honest": honest}
     for text in ATTACKS:
         at.attack, at.attack_state = make("attacks", text), states[text]
-        found[text] = at._attacked(honest, clients, positions, None, None)[torch.from_numpy(positions[:1])]
+        attacked = honest.clone()
+        at._attack(attacked, clients, positions, None, None, None)
+        found[text] = attacked[torch.from_numpy(positions[:1])]
         states[text] = at.attack_state
     samples = int(at.sample_counts.median())
     recipe = at.training.client_recipe(at.params, at.round, samples)
@@ -110,7 +113,7 @@ def rows(name: str, seed: int, data_dir: Path) -> Iterator[list[object]]:
             for number in range(max(ROUNDS) + 1):
                 at.attack = first
                 clients = np.arange(at.settings.clients)
-                honest = at._updates(clients, clients[:0])
+                honest = at._updates(clients, clients[:0], None)
                 if number in ROUNDS:
                     for who, updates in groups(at, states, honest, clients).items():
                         sent = updates[updates.norm(dim=1) > 1e-12]
