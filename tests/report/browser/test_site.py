@@ -5,6 +5,7 @@ With ROBUSTBENCH_FL_SITE naming a built site (`make docs`), its pages are opened
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,13 @@ def opened(browser, tmp_path_factory):
         f'<script src="{script.as_uri()}"></script>'
     )
     browser.get(page.as_uri())
-    assert browser.execute_script("return document.documentElement.dataset.boards") == "ready"
+    deadline = time.monotonic() + 60
+    while browser.execute_script("return document.documentElement.dataset.boards") != "ready":
+        shown = browser.execute_script("return document.body.innerText.slice(0, 500)")
+        assert time.monotonic() < deadline, (browser.current_url, shown)
+        time.sleep(0.05)
+        if browser.current_url != page.as_uri():  # what the test before had begun to open came later
+            browser.get(page.as_uri())
     return browser
 
 
