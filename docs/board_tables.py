@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
 from robustbench_fl.analysis.coverage import only_counted
@@ -348,15 +349,7 @@ MADE: Mapping[str, Callable[[Boards], str]] = {
 
 def page(text: str, markers: Iterable[str], boards: Boards) -> str:
     """Return a page's `text` with what stands between its markers made anew."""
-    for marker in markers:
-        made = MADE[marker](boards)
-        pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
-        text, count = re.subn(
-            pattern, lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise SystemExit(f"The page must hold the marker {marker!r} once, found {count}.")
-    return text
+    return with_made(text, {marker: MADE[marker](boards) for marker in markers}, "The page")
 
 
 def committed() -> Boards:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from marked import with_made
 from scipy.stats import binomtest
 
 from robustbench_fl.analysis.frame import frame
@@ -187,12 +188,7 @@ def page(text: str) -> str:
     tables = {name: table(folder, by) for name, (folder, by) in TABLES.items()}
     tables |= {name: settings_table(folder, by) for name, (folder, by) in GRIDS.items()}
     tables |= {"adaptive": adaptive_table(), "iterations": iterations_table()}
-    for name, made in tables.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text, count = re.subn(pattern, rf"\g<1>{made}\n\g<2>", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE.name} must hold the marker {name!r} once, found {count}.")
-    return text
+    return with_made(text, tables, PAGE.name)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.store import Store
@@ -122,14 +123,11 @@ def _row(values: list[str]) -> str:
 
 def page(text: str) -> str:
     """Return the page's `text` with every marked table made anew from the committed cells."""
+    tables = {}
     for marker, (folder, made) in TABLES.items():
         cells = frame(Store.existing(ROOT / "results" / folder).records())
-        table = made(cells[cells.status.isin(["done", "diverged"])])
-        pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
-        text, count = re.subn(pattern, rf"\g<1>{table}\n\g<2>", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE.name} must hold the marker {marker!r} once, found {count}.")
-    return text
+        tables[marker] = made(cells[cells.status.isin(["done", "diverged"])])
+    return with_made(text, tables, PAGE.name)
 
 
 if __name__ == "__main__":

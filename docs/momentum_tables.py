@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.inference import mean_interval
@@ -67,12 +67,7 @@ def page(text: str) -> str:
     cells = frame(Store.existing(ROOT / "results" / "fedsgd-momentum").records())
     # A setting that came later enters a cell's identity only where it differs from its default.
     cells = cells.assign(worker_momentum=cells.worker_momentum.fillna(0.0))
-    for marker, table in {"worst": worst(cells), "attacks": attacks(cells)}.items():
-        pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
-        text, count = re.subn(pattern, rf"\g<1>{table}\n\g<2>", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE.name} must hold the marker {marker!r} once, found {count}.")
-    return text
+    return with_made(text, {"worst": worst(cells), "attacks": attacks(cells)}, PAGE.name)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.store import Store
@@ -56,14 +56,11 @@ def _value(wide: pd.DataFrame, rule: str, attack: str) -> float | None:
 
 def page(text: str) -> str:
     """Return the page's `text` with every marked table made anew from the committed cells."""
+    tables = {}
     for folder in FOLDERS:
         cells = frame(Store.existing(ROOT / "results" / folder).records())
-        made = table(cells[cells.status.isin(["done", "diverged"])])
-        pattern = rf"(<!-- {folder} -->\n).*?(<!-- /{folder} -->)"
-        text, count = re.subn(pattern, rf"\g<1>{made}\n\g<2>", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE.name} must hold the marker {folder!r} once, found {count}.")
-    return text
+        tables[folder] = table(cells[cells.status.isin(["done", "diverged"])])
+    return with_made(text, tables, PAGE.name)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.inference import worst_interval
@@ -159,14 +159,7 @@ def page(text: str) -> str:
         "f": wrong_f(further),
         "participation": participation(further, picked),
     }
-    for marker, table in made.items():
-        pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
-        text, count = re.subn(
-            pattern, lambda found, made=table: f"{found[1]}{made}\n{found[2]}", text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise SystemExit(f"{PAGE.name} must hold the marker {marker!r} once, found {count}.")
-    return text
+    return with_made(text, made, PAGE.name)
 
 
 if __name__ == "__main__":

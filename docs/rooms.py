@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from marked import with_made
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGE = "robustbench_fl"
@@ -73,11 +75,7 @@ def compared(now: dict[str, str]) -> str:
 
 def page(text: str) -> str:
     """Return the page's `text` with what stands between its markers made anew."""
-    for name, made in {"rooms": table(ROOT), "totals": compared(totals(ROOT))}.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-        before, _, rest = text.partition(begin)
-        text = before + begin + made + end + rest.partition(end)[2]
-    return text
+    return with_made(text, {"rooms": table(ROOT), "totals": compared(totals(ROOT))}, PAGE.name)
 
 
 def folders(root: Path) -> dict[str, Path]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
+from marked import with_made
 
 from robustbench_fl.cli.durations import duration_text
 from robustbench_fl.store import Store
@@ -97,10 +97,7 @@ def _row(values: list[str]) -> str:
 
 def page(text: str) -> str:
     """Return the page with its tables made anew."""
-    for name, table in (("blocks", blocks()), ("convergence", convergence())):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, flags=re.S)
-    return text
+    return with_made(text, {"blocks": blocks(), "convergence": convergence()}, PAGE.name)
 
 
 if __name__ == "__main__":
