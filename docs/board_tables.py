@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from marked import with_made
 
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.coverage import only_counted
+from robustbench_fl.analysis.blocks import CLEAN
+from robustbench_fl.analysis.coverage import counted_blocks
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
@@ -101,7 +101,7 @@ class Boards:
     @cached_property
     def main(self) -> pd.DataFrame:
         """Cells of the headline, counted, in blocks."""
-        return _blocks(list(self.cells.values())[-1])
+        return counted_blocks(list(self.cells.values())[-1])
 
 
 def readme(boards: Boards) -> str:
@@ -159,7 +159,7 @@ def losses(boards: Boards) -> str:
     rows = []
     favourite = boards.favourite
     for name in boards.whole:
-        cells = _blocks(boards.cells[name])
+        cells = counted_blocks(boards.cells[name])
         track = boards.boards[name].table.set_index("aggregator")["track"]
         rivals = [rule for rule in track.index if track[rule] in ("A", "B", "C") and rule != favourite]
         of_family = pd.concat([by_family(attacked(cells)), cells[cells["attack"] == CLEAN]])
@@ -291,10 +291,6 @@ def _records(tier: Tier, name: str, folder: Path) -> list[dict[str, Any]]:
             return []
         found += records if whole else []
     return found
-
-
-def _blocks(cells: pd.DataFrame) -> pd.DataFrame:
-    return in_blocks(only_counted(completed(cells)))
 
 
 def _bare(rule: str) -> str:

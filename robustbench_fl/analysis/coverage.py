@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.core.status import COUNTED
 
@@ -38,6 +39,11 @@ def counted(table: pd.DataFrame) -> pd.Series:
 def only_counted(table: pd.DataFrame) -> pd.DataFrame:
     """Return `table` with the accuracy blanked wherever the status does not let it count."""
     return table.assign(accuracy=table["accuracy"].where(counted(table)))
+
+
+def counted_blocks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of `frame`, completed, in blocks, with the accuracies that count alone."""
+    return in_blocks(only_counted(completed(frame)))
 
 
 def beyond_all(table: pd.DataFrame) -> pd.Series:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robustbench_fl.analysis.attack_effect import effective_drops
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.coverage import counted, only_counted
+from robustbench_fl.analysis.blocks import CLEAN
+from robustbench_fl.analysis.coverage import counted, counted_blocks
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.strengths import worst_at_edge
 from robustbench_fl.analysis.tuned import with_chosen_parameters
@@ -53,7 +53,7 @@ def flags(
     frame : pandas.DataFrame
         As from :func:`robustbench_fl.analysis.frame.frame`.
     blocks : pandas.DataFrame, optional
-        Its counted cells, completed, in blocks, if they are known.
+        Its :func:`robustbench_fl.analysis.coverage.counted_blocks`, if they are known.
     drops : pandas.DataFrame, optional
         What :func:`robustbench_fl.analysis.attack_effect.effective_drops` says of them, likewise.
 
@@ -65,7 +65,7 @@ def flags(
     if frame.empty or not counted(frame).any():
         return ()
     if blocks is None:
-        blocks = in_blocks(only_counted(completed(frame)))
+        blocks = counted_blocks(frame)
     return (*_other_data(frame), *_found(blocks, effective_drops(blocks) if drops is None else drops))
 
 

@@ -185,7 +185,7 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     as_run = only_counted(completed(frame))
     found = effects(as_run)
     cells = imputed(as_run, missing)
-    blocks = _blocks(cells)
+    blocks = in_blocks(cells[[name for name in _ASKED if name in cells]])
     drops = effective_drops(blocks)
     idle = unhurt_blocks(drops)
     meant = sorted(set(attacked(blocks)["_block"]))
@@ -202,16 +202,11 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     _add_ranks(table, by_seed if enough else None)
     table = _in_order(table.reset_index(), mixed=False)
     check_worst_below_mean(table)
-    doubts = flags(frame, blocks, drops) if missing == "exclude" else flags(frame, _blocks(as_run))
+    doubts = flags(frame, blocks, drops) if missing == "exclude" else flags(frame)
     sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
     sentences = (*sentences, *(f"{FLAG}{flag.text}" for flag in doubts))
     said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
     return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
-
-
-def _blocks(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return cells in blocks, with the columns of which anything here asks."""
-    return in_blocks(cells[[name for name in _ASKED if name in cells]])
 
 
 def _columns(

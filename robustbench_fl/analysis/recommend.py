@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robustbench_fl.analysis.attack_effect import PLAIN
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.coverage import only_counted
+from robustbench_fl.analysis.blocks import CLEAN
+from robustbench_fl.analysis.coverage import counted_blocks
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError
@@ -84,7 +84,7 @@ def recommend(
         raise UsageError(
             f"Nothing is called {unknown[0]!r} that a server may know. Known: {', '.join(KNOWABLE)}."
         )
-    blocks = in_blocks(only_counted(completed(frame)))
+    blocks = counted_blocks(frame)
     blocks = blocks[(blocks["malicious"] > 0)]
     if attacked(blocks).empty:
         raise UsageError("These results hold no cell under an attack; nothing can be recommended from them.")
