@@ -1,8 +1,8 @@
 """Claims made from the records of a sweep, and the numbers of a claim made again from its rows.
 
 A claim says of a rule what :func:`robustbench_fl.analysis.leaderboard.leaderboard` says of it beside plain
-averaging alone: nothing of it depends on who else was compared. So ranks are in no claim; whoever
-holds several makes them.
+averaging alone: nothing of it depends on who else was compared. So ranks are in no claim, nor is the worst at
+default strengths: only other rules show which strengths were picked. Whoever holds several claims makes both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from robustbench_fl.core.version import __version__
 
 EQUAL = 1e-9
 """Figures made from the same rows by other versions of libraries differ by less."""
-_OF_OTHERS = frozenset({"aggregator", "rank", "tied", "rank_low", "rank_high", "note"})
+_OF_OTHERS = frozenset({"aggregator", "rank", "tied", "rank_low", "rank_high", "note", "worst_at_defaults"})
 _OF_CELL = frozenset({"aggregator", "attack", "assumed_f", "seed"})
 _OF_RULE = ("needs", "detector", "ranked")
 _ORIGIN = ("versions", "hardware", "engine", "device", "commit", "dirty")

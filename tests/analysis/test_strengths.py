@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from robustbench_fl.analysis import claimed
 from robustbench_fl.analysis.blocks import completed, in_blocks, picked_strengths
 from robustbench_fl.analysis.flags import flags
 from robustbench_fl.analysis.frame import frame
@@ -144,3 +145,18 @@ def test_attacks_that_all_rules_met_are_as_the_sweep_names_them(by_name: list[Re
         cell["labels"]["attack"] = "fang_krum"
     assert picked_strengths(completed(frame(alike + further))) == set()
     assert "worst_at_defaults" not in leaderboard(frame(alike + further)).table
+
+
+def test_no_claim_says_which_strengths_are_defaults(grid: Callable[..., list[Record]]) -> None:
+    both = {"none": 0.9, "fang_trimmed_mean": 0.6, "fang_krum": 0.2}
+    named = {"none": 0.9, "fang_trimmed_mean": 0.7}
+    cells = frame(grid({"mean": both, "median": both, "krum": named}))
+    cells.loc[cells["attack"] != "none", "family"] = "fang"
+    board = leaderboard(cells).table.set_index("aggregator")
+    assert board["worst_at_defaults"].to_dict() == {"mean": 0.6, "median": 0.6, "krum": 0.7}
+    pair = cells[cells["aggregator"] != "krum"].reset_index(drop=True)
+    assert "worst_at_defaults" not in leaderboard(pair).table
+    for known in (cells, pair):
+        numbers = claimed._numbers(known, "median")
+        assert numbers["worst_accuracy"] == 0.2
+        assert "worst_at_defaults" not in numbers
