@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from robustbench_fl.api.aggregator import Aggregator, PreAggregator
 from robustbench_fl.api.pipeline import Pipeline
 from robustbench_fl.api.spec import GROUP_MARK, Call, Chain, format_chain, parse_chain
 from robustbench_fl.core.errors import UsageError
+
+LARGEST_GRID = 10_000
+"""Forms of one method, or of one composition."""
 
 
 def make(kind: str, text: str | Chain, where: str = "") -> Any:
@@ -56,9 +60,10 @@ def expand_grid(kind: str, chain: Chain, where: str = "") -> Iterator[Chain]:
     Raises
     ------
     UsageError
-        If a method does not exist, or a grid is empty.
+        If a method does not exist, or a grid is empty or larger than :data:`LARGEST_GRID`.
     """
     options: list[list[Call]] = []
+    n_forms = 1
     for call in (_spelled_out(kind, call) for call in chain):
         cls: type = registry.entry(kind, call.name, where).cls
         scalar = {p.name for p in params.parameters(cls) if not p.takes_list}
@@ -68,6 +73,12 @@ def expand_grid(kind: str, chain: Chain, where: str = "") -> Iterator[Chain]:
                 raise UsageError(f"{call.name} in {where}: parameter {key!r} is an empty list.")
             items = value if isinstance(value, list) and key in scalar else [value]
             axes.append([(key, item) for item in items])
+        n_forms *= math.prod(map(len, axes))
+        if n_forms > LARGEST_GRID:
+            raise UsageError(
+                f"{call.name} in {where}: with its lists of parameters these are {n_forms:,} forms; at most "
+                f"{LARGEST_GRID:,} are allowed. Shorten a list."
+            )
         options.append([Call(call.name, dict(point)) for point in itertools.product(*axes)])
     yield from itertools.product(*options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +140,8 @@ def sampled(claim: Claim, checked: Checked, count: int, seed: int) -> list[Row]:
 
 
 def _sweeps(claim: Claim) -> list[Sweep]:
+    from robustbench_fl.sweep.expand import n_points
+
     sweeps = []
     for part in claim.sweeps:
         if set(part.table) & {"plugins", "pilot"}:
@@ -149,8 +150,7 @@ def _sweeps(claim: Claim) -> list[Sweep]:
             sweeps.append(make_sweep({"name": "claim", **part.table}, {}, f"the claim's sweep {part.name}"))
         except UsageError as error:
             raise ClaimError(f"its sweep {part.name} is none: {error}") from None
-    n_cells = sum(math.prod(len(values) for _, values in grid) for sweep in sweeps for grid in sweep.grids)
-    if n_cells > MOST_CELLS:
+    if (n_cells := sum(map(n_points, sweeps))) > MOST_CELLS:
         raise ClaimError(f"its sweeps have {n_cells} cells, more than any claim.")
     rules = {rule for sweep in sweeps for grid in sweep.grids for rule in grid.aggregator}
     if rules != {claim.rule, *filter(None, [claim.reference])}:

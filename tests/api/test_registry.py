@@ -289,6 +289,11 @@ def test_parameter_grids():
     assert message(grid, "aggregators", "trimmed_mean(trim=[])") == (
         "trimmed_mean in x: parameter 'trim' is an empty list."
     )
+    many = "bucketing(s=[{}]) > trimmed_mean(trim=[{}])"
+    many = many.format(",".join(map(str, range(2, 103))), ",".join(f"0.{n}" for n in range(100, 200)))
+    assert message(grid, "aggregators", many).startswith(
+        "trimmed_mean in x: with its lists of parameters these are 10,100 forms; at most 10,000 are allowed."
+    )
 
 
 def test_identity_holds_names_versions_and_all_parameters():

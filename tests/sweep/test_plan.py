@@ -36,6 +36,27 @@ def test_product_of_axes_in_order():
     ]  # fmt: skip
 
 
+def test_a_plan_of_millions_is_refused_before_it_is_made(monkeypatch):
+    began = time.process_time()
+    with pytest.raises(UsageError) as refused:
+        planned(aggregator="mean,median,krum", attack="none,alie,ipm,mpaf,mimic,min_max,zero", seeds=100_000)
+    assert time.process_time() - began < 20  # planned they are minutes
+    assert str(refused.value).startswith(
+        "The sweep 'sweep' names 2,100,000 cells (3 of aggregator, 7 of attack, 100,000 of seeds); at most "
+        "2,000,000 are planned. Ask for fewer, or divide it"
+    )
+    few = {
+        "attack": "none,alie",
+        "malicious": [0.0, 0.2],
+        "seeds": 2,
+    }  # two seeds of none, alie and, at 0, none
+    monkeypatch.setattr(planning, "LARGEST_PLAN", 6)
+    assert len(planned(**few)) == 6
+    monkeypatch.setattr(planning, "LARGEST_PLAN", 5)
+    with pytest.raises(UsageError, match="names 6 cells"):
+        planned(**few)
+
+
 def test_rules_without_f_are_not_multiplied_by_the_assumed_f():
     plan = planned(aggregator="mean,krum,trimmed_mean(trim=0.1),trimmed_mean", assumed_f=["exact", "0.5x"])
     assert points(plan) == [
