@@ -67,17 +67,15 @@ reference: $(VENV)/.installed
 	$(BIN)/robustbench-fl sweep sweeps/reference-digits.toml
 	$(BIN)/robustbench-fl pack results/reference-digits
 	$(BIN)/robustbench-fl figures results/reference-digits
-	$(BIN)/robustbench-fl report results/reference-digits
 
 # Claims of the committed results of quick start and suite, a file a rule.
 claims: $(VENV)/.installed
 	for folder in results/quickstart results/rbfl-1-smoke results/rbfl-1-cpu; do test -n "$$(find $$folder -maxdepth 2 -name cells.jsonl.gz)" || continue; $(BIN)/robustbench-fl claim $$folder || exit 1; done
 
-# What is made from the committed results of the suite: claims, tables, figures and page of each finished block, the
-# tables of README and docs/leaderboard.md, and those of docs/suite.md.
+# What is made from the committed results of the suite: claims, tables and figures of each finished block, the tables of
+# README and docs/leaderboard.md, and those of docs/suite.md.
 boards: claims
-	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do folder=$$(dirname $$cells); \
-	  $(BIN)/robustbench-fl tables $$folder && $(BIN)/robustbench-fl report $$folder || exit 1; done
+	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do $(BIN)/robustbench-fl tables $$(dirname $$cells) || exit 1; done
 	$(BIN)/python docs/board_tables.py
 	$(BIN)/python docs/suite_tables.py
 
