@@ -71,12 +71,11 @@ def row_distances(updates: Tensor, point: Tensor, norms: Tensor | None = None) -
     """
     updates = updates.detach()
     norms = row_norms(updates) if norms is None else norms
-    length = row_norms(point[None])[0]
-    terms = norms.square() + length.square()
-    squares = terms - 2 * _products(updates, point)
-    clear = (squares > _CANCELLED * terms) & squares.isfinite()
-    distances = squares.clamp(min=0).sqrt()
-    if not bool(clear.all()):
+    terms = norms.square() + row_norms(point[None]).square()
+    squares = torch.sub(terms, _products(updates, point), alpha=2)
+    clear = (squares > _CANCELLED * terms) & (squares < torch.inf)
+    distances = squares.sqrt()
+    if not bool(clear.all()):  # squares below zero are among these
         index = (~clear).nonzero()[:, 0]
         formed = _lengths_of_differences(updates, index, point, updates.dtype)
         distances[index] = _huge_again(formed, updates, index, point)
@@ -94,7 +93,7 @@ def weighted_sum(weights: Tensor, updates: Tensor) -> Tensor:
 
 def shrinking(lengths: Tensor, bound: float | Tensor) -> Tensor:
     """Return the factors ``min(1, bound / lengths)``; a row of length zero keeps its one."""
-    return torch.where(lengths > bound, bound / lengths, 1.0)
+    return (bound / lengths).masked_fill_(lengths <= bound, 1.0)
 
 
 def middle(values: Tensor) -> Tensor:
@@ -115,7 +114,7 @@ def _products(updates: Tensor, point: Tensor) -> Tensor:
 
 def _huge_again(lengths: Tensor, updates: Tensor, index: Tensor | None, point: Tensor | None) -> Tensor:
     """Measure those of `lengths` again that are too long; they are of the rows `index`, by default all."""
-    if not bool((lengths < _SQUARE_LIMIT).all()):
+    if not lengths.max().item() < _SQUARE_LIMIT:  # so that a NaN is, too
         huge = ~(lengths < _SQUARE_LIMIT)
         again = huge.nonzero()[:, 0] if index is None else index.to(huge.device)[huge]
         lengths[huge] = _lengths_of_differences(updates, again, point, torch.float64)

@@ -109,12 +109,13 @@ class CenteredClipping(Aggregator):
 
 
 def _clipped(updates: Tensor, centre: Tensor, tau: float | None, steps: int) -> tuple[Tensor, Tensor]:
-    weights = torch.zeros(len(updates), dtype=torch.float64, device=updates.device)
     norms = row_norms(updates)
+    weights = torch.zeros_like(norms)
     for _ in range(steps):
-        lengths = row_distances(updates, centre, norms) if bool(centre.any()) else norms
+        at_zero = torch.equal(centre, torch.zeros_like(centre))
+        lengths = norms if at_zero else row_distances(updates, centre, norms)
         factors = shrinking(lengths, middle(lengths) if tau is None else tau) / len(updates)
-        kept = 1 - factors.sum()
-        centre = kept.to(updates.dtype) * centre.to(updates) + weighted_sum(factors, updates)
+        kept = 1 - factors.sum().item()
+        centre = kept * centre.to(updates) + weighted_sum(factors, updates)
         weights = kept * weights + factors
     return centre, weights

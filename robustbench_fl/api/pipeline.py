@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 8192
 """Columns mixed at a time before a coordinate-wise rule."""
+_FEW_VALUES = 2**18
+"""So few values with a factor a row are mixed at once: a block more would cost more than its numbers."""
 _APART = 16
 """Values between the rows of a block that are not used."""
 _WHOLE_VECTORS = frozenset({Need.HISTORY, Need.MODEL, Need.ROOT_DATA})
@@ -91,7 +93,7 @@ class Pipeline(Aggregator):
     ) -> tuple[Aggregation, StageStates]:
         """Mix the rows stage by stage, aggregate, and trace the outcome back to the clients."""
         rows, states = updates, list[State | None]()
-        origin = _Origin.of(updates)
+        origin = _Origin()
         mixing: Tensor | None = None
         for index, stage in enumerate(self.stages):
             # Applied only now: what the last stage returns may be applied by blocks below.
@@ -104,12 +106,12 @@ class Pipeline(Aggregator):
         assert mixing is not None, "a pipeline has at least one stage"
         rule_view = (view if self._keeps_clients else _without_identity(view)).narrowed(self.rule.needs)
         rule_state = state.stages[-1]
-        if self._by_blocks and rule_state is None:
+        at_once = mixing.ndim == 1 and rows.numel() <= _FEW_VALUES
+        if self._by_blocks and rule_state is None and not at_once:
             outcome = self._aggregate_blocks(rows, mixing, rule_view)
         else:
             outcome, rule_state = self._asked(_mix(mixing, rows), rule_view, rule_state)
-        traced = origin.traced(outcome, grouped=not self._keeps_clients)
-        return traced, StageStates(stages=(*states, rule_state))
+        return origin.traced(outcome), StageStates(stages=(*states, rule_state))
 
     @property
     def _keeps_clients(self) -> bool:
@@ -138,50 +140,53 @@ class _Origin:
 
     Parameters
     ----------
-    weights : float64 Tensor [rows, n]
-        Each row as a weighted sum of the updates.
-    members : bool Tensor [rows, n]
-        The clients that each row stands for: a group's members. Mixing with neighbours changes what
-        is in a row, but not for whom it stands.
+    weights : float64 Tensor [rows, n] or [n], optional
+        Each row as a weighted sum of the updates, or as a multiple of its own; by default it is its own.
+    members : bool Tensor [rows, n], optional
+        The clients that each row stands for: a group's members, by default its own. Mixing with
+        neighbours changes what is in a row, but not for whom it stands.
     """
 
-    weights: Tensor
-    members: Tensor
-
-    @classmethod
-    def of(cls, updates: Tensor) -> _Origin:
-        eye = torch.eye(len(updates), dtype=torch.float64, device=updates.device)
-        return cls(eye, eye.bool())
+    weights: Tensor | None = None
+    members: Tensor | None = None
 
     def after(self, mixing: Tensor, keeps_clients: bool) -> _Origin:
-        weights = _mix(mixing, self.weights)
+        weights = mixing.double()
+        if self.weights is not None:
+            diagonal = self.weights.ndim == 1
+            weights = weights * self.weights if diagonal else _mix(weights, self.weights)
         if keeps_clients:
             return _Origin(weights, self.members)
-        return _Origin(weights, _mix(mixing != 0, self.members.double()) > 0)
+        members = torch.eye(mixing.shape[-1]) if self.members is None else self.members
+        return _Origin(weights, _mix(mixing != 0, members.to(weights)) > 0)
 
-    def traced(self, outcome: Aggregation, *, grouped: bool) -> Aggregation:
+    def traced(self, outcome: Aggregation) -> Aggregation:
         """Translate weights, and for grouped rows verdicts, to the clients behind the rows.
 
         Diagnostics belong to rows, so those of grouped rows are dropped.
         """
         weights = outcome.weights
-        if weights is not None:
-            weights = (weights.to(self.weights) @ self.weights).to(weights.dtype)
-        if not grouped:
+        if weights is not None and self.weights is not None:
+            diagonal = self.weights.ndim == 1
+            share = weights * self.weights if diagonal else weights.to(self.weights) @ self.weights
+            weights = share.to(weights.dtype)
+        members = self.members
+        if members is None:
             return replace(outcome, weights=weights)
         scores = outcome.scores
         if scores is not None:
-            scores = torch.where(self.members, scores[:, None], -torch.inf).amax(0)
+            scores = torch.where(members, scores[:, None], -torch.inf).amax(0)
         return Aggregation(
             outcome.aggregate,
             weights=weights,
-            selected=self._members_of_any(outcome.selected),
-            rejected=self._members_of_any(outcome.rejected),
+            selected=_members_of_any(members, outcome.selected),
+            rejected=_members_of_any(members, outcome.rejected),
             scores=scores,
         )
 
-    def _members_of_any(self, flags: Tensor | None) -> Tensor | None:
-        return None if flags is None else (self.members & flags[:, None]).any(0)
+
+def _members_of_any(members: Tensor, flags: Tensor | None) -> Tensor | None:
+    return None if flags is None else (members & flags[:, None]).any(0)
 
 
 def _mixed_blocks(mixing: Tensor, rows: Tensor) -> Iterator[Tensor]:

@@ -9,7 +9,16 @@ import torch
 from robustbench_fl.aggregators.mean import Mean
 from robustbench_fl.aggregators.median import Median
 from robustbench_fl.aggregators.nnm import NNM
-from robustbench_fl.api import Aggregation, Aggregator, Need, PreAggregator, ServerSpec, ServerView, State
+from robustbench_fl.api import (
+    Aggregation,
+    Aggregator,
+    Need,
+    PreAggregator,
+    ServerSpec,
+    ServerView,
+    State,
+    pipeline,
+)
 from robustbench_fl.api.build import make
 from robustbench_fl.api.pipeline import Pipeline
 from robustbench_fl.core.errors import UndeclaredAccess
@@ -157,6 +166,15 @@ def test_blocks_of_columns_equal_one_matrix():
     judge = Judge()
     run(Pipeline(stages=(NNM(),), rule=judge), rows, f=2)
     np.testing.assert_allclose(found.aggregate.numpy(), np.median(judge.seen[0].numpy(), axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["mean", "trimmed_mean"])
+def test_few_values_mixed_at_once_equal_blocks(aggregate, rule, monkeypatch):
+    rows = torch.from_numpy(np.random.default_rng(0).standard_normal((20, 10_345)).astype(np.float32))
+    at_once = aggregate(f"arc > {rule}", rows, f=4)
+    monkeypatch.setattr(pipeline, "_FEW_VALUES", 0)
+    in_blocks = aggregate(f"arc > {rule}", rows, f=4)
+    assert torch.equal(at_once.aggregate, in_blocks.aggregate)
 
 
 def test_blocks_keep_the_weights_of_the_mean():
