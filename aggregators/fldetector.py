@@ -106,7 +106,9 @@ class FLDetector(Aggregator):
     Made for full participation. Where clients miss rounds, the prediction spans all that the
     model moved since they last took part, and is the worse the longer that is: honest clients
     are then removed too. A client is judged once it has N distances, against the others of the
-    round that have. Fewer than three are never judged. Until `start`, and if
+    round that have. Fewer than three are never judged. The noise of local training in batches is not
+    predicted, and attackers who send a mean of several updates have less of it: they may be predicted
+    better than honest clients, who are then removed in their place. Until `start`, and if
     nobody is removed, the rule is the inner one, and no more robust. Scores are those averages, 2 for removed
     clients. Time O(n d + N² d), extra memory a few vectors. The state is by definition each client's last
     update, as large as the updates (twice that while a round replaces it), 2 N vectors, and the
@@ -116,12 +118,15 @@ class FLDetector(Aggregator):
     ------------
     Release: ``github.com/zaixizhang/FLDetector`` at 7e6a414 (``train_mnist.py``, ``nd_aggregation.py``),
         the authors'.
-    Compared: numbers, in the review; the code line by line.
-    Difference: none found in the distances; see the next line for the rest.
+    Compared: numbers, in the review; 900 distances and the clients removed in ten cells of CIFAR-10 with
+        a transcription in float64; the code line by line.
+    Difference: 1.3e-11 of a round's sum of distances; the same clients removed; see the next line for
+        the rest.
     On purpose: the gap statistic looks at one group against two, where the release looks at up to seven
         but uses only whether it is more than one; its gap is the logarithm of the mean inertia of the
         references, ours, as in Tibshirani et al., the mean of the logarithms. The release's training
-        keeps the detected clients; here they are removed.
+        keeps the detected clients; here they are removed. Its clients send one gradient over all their
+        data, and attack from round 50 on.
 
     References
     ----------
