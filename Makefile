@@ -77,6 +77,7 @@ claims: $(VENV)/.installed
 boards: claims
 	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do $(BIN)/robustbench-fl tables $$(dirname $$cells) || exit 1; done
 	$(BIN)/python docs/board_tables.py
+	$(BIN)/python docs/further_tables.py
 	$(BIN)/python docs/suite_tables.py
 
 # The committed table of all methods.

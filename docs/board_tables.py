@@ -6,7 +6,6 @@ They are made from those main blocks of the tier ``cpu`` that have all their cel
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from marked import with_made
+from written import difference, filled, percent, table
 
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import counted_blocks
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
 from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, worst_pairs
 from robustbench_fl.analysis.strengths import by_family
@@ -106,19 +105,19 @@ class Boards:
 
 def readme(boards: Boards) -> str:
     """Return the first rules of each track with the baselines, and what is suspect about them."""
-    table = boards.board.table
-    ahead = table.groupby("track").cumcount() < TOP
-    kept = ahead | (table["track"] == "") | table["aggregator"].isin(ALWAYS)
+    rules = boards.board.table
+    ahead = rules.groupby("track").cumcount() < TOP
+    kept = ahead | (rules["track"] == "") | rules["aggregator"].isin(ALWAYS)
     more = "" if kept.all() else f" {(~kept).sum()} more rules: [docs/leaderboard.md](docs/leaderboard.md)."
-    caption = _filled(f"{extent(boards)} {READ}{more}")
-    flags = "\n".join(_filled(f"* {flag.text}", "  ") for flag in boards.board.flags)
-    shown = _shown(boards, table[kept])
+    caption = filled(f"{extent(boards)} {READ}{more}")
+    flags = "\n".join(filled(f"* {flag.text}", "  ") for flag in boards.board.flags)
+    shown = _shown(boards, rules[kept])
     return f"{shown}\n\n{caption}\n\nWhat is suspect about it, by its own flags:\n\n{flags}"
 
 
 def board(boards: Boards) -> str:
     """Return all rules over the main blocks."""
-    return f"{_shown(boards, boards.board.table)}\n\n{_filled(READ)}"
+    return f"{_shown(boards, boards.board.table)}\n\n{filled(READ)}"
 
 
 def extent(boards: Boards) -> str:
@@ -131,7 +130,7 @@ def extent(boards: Boards) -> str:
     )
     if boards.missing:
         text += f" Still to run: {_named(boards.missing)}; until then these are no final places."
-    return _filled(text)
+    return filled(text)
 
 
 def leaders(boards: Boards) -> str:
@@ -149,9 +148,9 @@ def leaders(boards: Boards) -> str:
             ]
             following = next((_scored(row) for row in others.to_dict("records")), "–")
             best = str(first["worst_attack"].iloc[0]) if len(first) else "–"
-            rows.append([name, track, "; ".join(texts), best, following, *(_percent(v) for v in oracle)])
+            rows.append([name, track, "; ".join(texts), best, following, *(percent(v) for v in oracle)])
     names = ["block", "track", "first, worst %", "under", "next, worst %", "oracle %"]
-    return _table(names, rows)
+    return table(names, rows)
 
 
 def losses(boards: Boards) -> str:
@@ -171,7 +170,7 @@ def losses(boards: Boards) -> str:
         "At the member of the family that is worst for each rule; differences paired over seeds, with 95 % t "
         "intervals. The best other rule is chosen on the same seeds, which favours it a little."
     )
-    return _table(names, rows, said)
+    return table(names, rows, said)
 
 
 def _duel(favourite: str, rivals: list[str], cells: pd.DataFrame) -> tuple[float, list[str]]:
@@ -179,15 +178,14 @@ def _duel(favourite: str, rivals: list[str], cells: pd.DataFrame) -> tuple[float
     values = cells.pivot(index="aggregator", columns="seed", values="accuracy")
     means = values.mean(axis=1)
     best = str(means[means.index.isin(rivals)].idxmax())
-    gap = (values.loc[favourite] - values.loc[best]).to_numpy(dtype=float)
-    centre, low, high = mean_interval(gap[None, None])
+    gap = values.loc[favourite] - values.loc[best]
     own = cells[cells["aggregator"] == favourite]
-    return centre, [
+    return gap.mean(), [
         str(cells["attack"].iloc[0]),
-        *(_percent(means.get(rule, np.nan)) for rule in (favourite, PLAIN, ORACLE)),
-        f"{best} {_percent(means[best])}",
-        f"{100 * centre:+.1f} [{100 * low:.1f}, {100 * high:.1f}]",
-        *(_percent(own[rate].mean()) for rate in ("tpr", "fpr")),
+        *(percent(means.get(rule, np.nan)) for rule in (favourite, PLAIN, ORACLE)),
+        f"{best} {percent(means[best])}",
+        difference(values.loc[favourite], values.loc[best]),
+        *(percent(own[rate].mean()) for rate in ("tpr", "fpr")),
     ]
 
 
@@ -201,7 +199,7 @@ def digits(boards: Boards) -> str:
     for row in boards.board.table.to_dict("records"):
         if (name := _bare(row["aggregator"])) in theirs.index and row["track"]:
             before = theirs.loc[name].to_dict()
-            defaults = _percent(row.get("worst_at_defaults", np.nan))
+            defaults = percent(row.get("worst_at_defaults", np.nan))
             sides = [_place(before), _interval(before), _place(row), defaults, _interval(row)]
             rows.append([row["track"], row["aggregator"], *sides, row["worst_attack"]])
     names = [
@@ -215,7 +213,7 @@ def digits(boards: Boards) -> str:
         "worst attack",
     ]
     said = f"Digits: `results/{DIGITS}` at the same shares and partitions, attacks at their defaults."
-    return _table(names, rows, f"{said} Places count the rules that were run there.")
+    return table(names, rows, f"{said} Places count the rules that were run there.")
 
 
 def attacks(boards: Boards) -> str:
@@ -244,8 +242,8 @@ def attacks(boards: Boards) -> str:
         rows.append([
             name, f"{own['share'].sum():.3g} of {worst['share'].sum():.0f}",
             "; ".join(f"{attack} ({share:.3g})" for attack, share in members.head(2).items()) or "–",
-            _percent(drops["drop"].mean()), _percent(plain),
-            f"{most.idxmax()} {_percent(most.max())}", "; ".join(changed) or "–",
+            percent(drops["drop"].mean()), percent(plain),
+            f"{most.idxmax()} {percent(most.max())}", "; ".join(changed) or "–",
         ])  # fmt: skip
     names = [
         "family",
@@ -260,13 +258,13 @@ def attacks(boards: Boards) -> str:
         "Worst for: pairs of a rule and a block, attacks that are equal share one. Drop: from the rule's "
         "clean accuracy to its worst member of the family, mean over rules and blocks."
     )
-    return _table(names, rows, said)
+    return table(names, rows, said)
 
 
 def flags(boards: Boards) -> str:
     """Return the flags of the headline."""
     rows = [[f"`{flag.name}`", flag.cause, flag.remedy] for flag in boards.board.flags]
-    return _table(["flag", "what was found", "remedy"], rows)
+    return table(["flag", "what was found", "remedy"], rows)
 
 
 def _first(boards: Boards, means: pd.DataFrame) -> dict[str, str]:
@@ -282,15 +280,14 @@ def _first(boards: Boards, means: pd.DataFrame) -> dict[str, str]:
 
 def _records(tier: Tier, name: str, folder: Path) -> list[dict[str, Any]]:
     """Return the records of a block and of those that join it, each only if it is whole."""
-    found: list[dict[str, Any]] = []
-    for place, block in enumerate(tier.read_with(tier.block(name))):
-        there = (folder / block.name / "plan.jsonl.gz").is_file()
-        records = Store.existing(folder / block.name).records() if there else []
-        whole = bool(records) and all(record["status"] in FINAL for record in records)
-        if not place and not whole:
-            return []
-        found += records if whole else []
-    return found
+    own, *joined = (whole_records(folder / block.name) for block in tier.read_with(tier.block(name)))
+    return sum(joined, own) if own else []
+
+
+def whole_records(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a block's folder, none if it is not there or cells are missing."""
+    records = Store.existing(folder).records() if (folder / "plan.jsonl.gz").is_file() else []
+    return records if all(record["status"] in FINAL for record in records) else []
 
 
 def _bare(rule: str) -> str:
@@ -303,38 +300,23 @@ def _scored(row: Mapping[Any, Any]) -> str:
 
 
 def _interval(row: Mapping[Any, Any]) -> str:
-    text = _percent(row["worst_accuracy"])
+    text = percent(row["worst_accuracy"])
     if pd.isna(row.get("worst_low", np.nan)):
         return text
-    return f"{text} [{_percent(row['worst_low'])}, {_percent(row['worst_high'])}]"
+    return f"{text} [{percent(row['worst_low'])}, {percent(row['worst_high'])}]"
 
 
 def _place(row: Mapping[Any, Any]) -> str:
     return "–" if pd.isna(row["rank"]) else f"{row['rank']}{'=' * bool(row['tied'])}"
 
 
-def _percent(value: float) -> str:
-    return "–" if pd.isna(value) else f"{100 * value:.1f}"
-
-
 def _named(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _filled(text: str, further: str = "") -> str:
-    return textwrap.fill(
-        " ".join(text.split()), 118, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _shown(boards: Boards, rows: pd.DataFrame) -> str:
     kept = rows[[name for name in SHOWN if name in rows]]
     return render(Table(kept, "rank", boards.board.score_column, ()), "md")
-
-
-def _table(names: list[str], rows: list[list[str]], caption: str = "") -> str:
-    lines = [f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows]]
-    return "\n".join([*lines, *(["", _filled(caption)] if caption else [])])
 
 
 MADE: Mapping[str, Callable[[Boards], str]] = {

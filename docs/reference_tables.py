@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from marked import with_made
+from tuned_table import before_and_after
+from written import by_number, table, worst_case
 
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.inference import worst_interval
 from robustbench_fl.analysis.strengths import is_default
-from robustbench_fl.analysis.tuned import tuned_to
 from robustbench_fl.core.picks import read_picks
-from robustbench_fl.core.tuned import read_tuned, tuned
 from robustbench_fl.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -52,13 +51,13 @@ def strengths(before: pd.DataFrame, after: pd.DataFrame) -> str:
             [
                 rule,
                 *("–" if np.isnan(value) else f"{value:.1f}" for value in clean),
-                _worst(own) if len(own) else "–",
-                _worst(defaults),
-                _worst(attacked),
+                worst_case(own) if len(own) else "–",
+                worst_case(defaults),
+                worst_case(attacked),
                 f"`{worst.idxmin()}`" if worst.max() - worst.min() > 0 else "–",
             ]
         )
-    return _table(names, sorted(rows, key=lambda row: -float(row[5].split()[0])))
+    return table(names, by_number(rows, 5))
 
 
 def picks() -> str:
@@ -74,7 +73,7 @@ def picks() -> str:
         ]
         for pick in read_picks(PILOT / "picks.json").picks
     ]
-    return _table(["rule", "family", "worst strength", "accuracy", "at the default", "run"], rows)
+    return table(["rule", "family", "worst strength", "accuracy", "at the default", "run"], rows)
 
 
 def wrong_f(cells: pd.DataFrame) -> str:
@@ -83,10 +82,10 @@ def wrong_f(cells: pd.DataFrame) -> str:
     rows = []
     for rule, own in cells[cells["assumed_f"].notna()].groupby("aggregator", sort=False):
         by = dict(iter(own[own["attack"] != "none"].groupby("assumed_f")))
-        rows.append([rule, *(_worst(by[name]) for name in ("0.5x", "exact", "2x"))])
+        rows.append([rule, *(worst_case(by[name]) for name in ("0.5x", "exact", "2x"))])
     plain = cells[(cells["aggregator"] == "mean") & (cells["attack"] != "none")]
-    rows.append(["mean", "–", _worst(plain), "–"])
-    return _table(["rule", "half of f", "the true f", "twice f"], rows)
+    rows.append(["mean", "–", worst_case(plain), "–"])
+    return table(["rule", "half of f", "the true f", "twice f"], rows)
 
 
 def participation(cells: pd.DataFrame, whole: pd.DataFrame) -> str:
@@ -99,52 +98,10 @@ def participation(cells: pd.DataFrame, whole: pd.DataFrame) -> str:
         attacked = own[own["attack"] != "none"]
         means = attacked.groupby("attack")[["accuracy", "worst_client_accuracy"]].mean()
         client = 100 * means.loc[means["accuracy"].idxmin(), "worst_client_accuracy"]
-        rows.append([rule, _worst(block[block["aggregator"] == rule]), _worst(attacked), f"{client:.1f}"])
-    return _table(names, sorted(rows, key=lambda row: -float(row[2].split()[0])))
-
-
-def tuned_rules(cells: pd.DataFrame) -> str:
-    """Return what each rule was tuned to, its gain on the validation split, and both worst cases."""
-    names = [
-        "rule",
-        "tuned to",
-        "gain in validation, points",
-        "clean",
-        "clean, tuned",
-        "worst",
-        "worst, tuned",
-    ]
-    forms = tuned_to(cells)
-    found = read_tuned(ROOT / "results" / "reference-digits-tuned" / "tuned.json")
-    rows = []
-    for pick in found.picks:
-        sides = [cells[cells["aggregator"] == rule] for rule in (pick.aggregator, tuned(pick.aggregator))]
-        clean = [100 * side.loc[side["attack"] == "none", "accuracy"].mean() for side in sides]
-        assert pick.gain is not None
-        assert pick.error is not None
         rows.append(
-            [
-                pick.aggregator,
-                f"`{forms[tuned(pick.aggregator)]}`" + f" (edge: {', '.join(pick.edge)})" * bool(pick.edge),
-                f"{100 * pick.gain:+.1f} ± {100 * pick.error:.1f}",
-                *(f"{value:.1f}" for value in clean),
-                *(_worst(side[side["attack"] != "none"]) for side in sides),
-            ]
+            [rule, worst_case(block[block["aggregator"] == rule]), worst_case(attacked), f"{client:.1f}"]
         )
-    return _table(names, rows)
-
-
-def _worst(cells: pd.DataFrame) -> str:
-    """Return the least mean over seeds with its 95 % interval, in %; one world."""
-    values = cells.pivot(index="attack", columns="seed", values="accuracy").to_numpy(dtype=float)
-    values = values[~np.isnan(values).all(axis=1)]
-    if not len(values):
-        return "–"
-    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * end for end in worst_interval(values[None])))
-
-
-def _table(names: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows])
+    return table(names, by_number(rows, 2))
 
 
 def page(text: str) -> str:
@@ -155,7 +112,9 @@ def page(text: str) -> str:
     made = {
         "strengths": strengths(before, picked),
         "picks": picks(),
-        "tuned": tuned_rules(cells_of("reference-digits-tuned")),
+        "tuned": before_and_after(
+            cells_of("reference-digits-tuned"), ROOT / "results" / "reference-digits-tuned" / "tuned.json"
+        ),
         "f": wrong_f(further),
         "participation": participation(further, picked),
     }
