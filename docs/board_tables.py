@@ -52,6 +52,7 @@ READ = (
     "data), equal (=) where a test over all pairs cannot tell rules apart; in brackets the places that it "
     "leaves open."
 )
+ADAPTIVE = "Worst adaptive: the same under the attack that is optimised against the rule, in {} alone."
 
 
 class Boards:
@@ -97,6 +98,12 @@ class Boards:
         """The headline."""
         return list(self.boards.values())[-1]
 
+    @property
+    def read(self) -> str:
+        """How the table of the headline is read."""
+        where = [name for name in self.whole if self.cells[name]["adaptive"].any()]
+        return f"{READ} {ADAPTIVE.format(_named(where))}" if where else READ
+
     @cached_property
     def main(self) -> pd.DataFrame:
         """Cells of the headline, counted, in blocks."""
@@ -109,7 +116,7 @@ def readme(boards: Boards) -> str:
     ahead = rules.groupby("track").cumcount() < TOP
     kept = ahead | (rules["track"] == "") | rules["aggregator"].isin(ALWAYS)
     more = "" if kept.all() else f" {(~kept).sum()} more rules: [docs/leaderboard.md](docs/leaderboard.md)."
-    caption = filled(f"{extent(boards)} {READ}{more}")
+    caption = filled(f"{extent(boards)} {boards.read}{more}")
     flags = "\n".join(filled(f"* {flag.text}", "  ") for flag in boards.board.flags)
     shown = _shown(boards, rules[kept])
     return f"{shown}\n\n{caption}\n\nWhat is suspect about it, by its own flags:\n\n{flags}"
@@ -117,7 +124,7 @@ def readme(boards: Boards) -> str:
 
 def board(boards: Boards) -> str:
     """Return all rules over the main blocks."""
-    return f"{_shown(boards, boards.board.table)}\n\n{filled(READ)}"
+    return f"{_shown(boards, boards.board.table)}\n\n{filled(boards.read)}"
 
 
 def extent(boards: Boards) -> str:
