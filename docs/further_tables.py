@@ -44,7 +44,7 @@ class Further:
 
 
 def changed(further: Further, name: str) -> str:
-    """Return each rule in a block and in the main block that differs from it in one thing, same attacks."""
+    """Return each rule in a block and in the main block whose attacks it has, under the same attacks."""
     here = further.cells(name)
     base = further.tier.block(name).strengths
     there = further.cells(base)
@@ -118,7 +118,7 @@ def backdoors(further: Further) -> str:
             ]
         )
     names = ["rule", "clean %", "attacked %", "success in its last round %", "10 rounds after %",
-             "20 rounds after %", "malicious rejected %", "honest rejected %"]  # fmt: skip
+             "20 rounds after %", "malicious ever rejected %", "honest ever rejected %"]  # fmt: skip
     return table(names, sorted(rows, key=lambda row: float(row[4])))
 
 
