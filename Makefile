@@ -72,10 +72,11 @@ reference: $(VENV)/.installed
 claims: $(VENV)/.installed
 	for folder in results/quickstart results/rbfl-1-smoke results/rbfl-1-cpu; do test -n "$$(find $$folder -maxdepth 2 -name cells.jsonl.gz)" || continue; $(BIN)/robustbench-fl claim $$folder || exit 1; done
 
-# What is made from the committed results of the suite: claims, tables and figures of each finished block, the tables of
-# README and docs/leaderboard.md, and those of docs/suite.md.
+# What is made from the committed results of the suite: claims, tables, figures and page of each finished block, the
+# tables of README, docs/leaderboard.md, docs/blocks.md and docs/suite.md.
 boards: claims
-	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do $(BIN)/robustbench-fl tables $$(dirname $$cells) || exit 1; done
+	for cells in results/rbfl-1-cpu/*/cells.jsonl.gz; do folder=$$(dirname $$cells); \
+	  $(BIN)/robustbench-fl tables $$folder && $(BIN)/robustbench-fl report $$folder || exit 1; done
 	$(BIN)/python docs/board_tables.py
 	$(BIN)/python docs/further_tables.py
 	$(BIN)/python docs/suite_tables.py

@@ -87,8 +87,8 @@ def made_for(further: Further) -> str:
         "clean %",
         "attacked %",
         "difference, points",
-        "malicious rejected %",
-        "honest rejected %",
+        "malicious ever rejected %",
+        "honest ever rejected %",
     ]
     return table(names, rows)
 
