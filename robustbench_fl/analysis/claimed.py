@@ -60,9 +60,16 @@ class Part:
 
 
 def rules_of(parts: Iterable[Part]) -> list[str]:
-    """Return the rules of sweeps as tables name them, in the order of the plans."""
-    found = (record for part in parts for record in standing(part.records))
-    return list(dict.fromkeys(record["labels"]["aggregator"] for record in found))
+    """Return the rules of sweeps as tables name them, in the order of the plans.
+
+    A tuned rule that tuning left as it was is not among them: its cells are those of the rule itself.
+    """
+    found: dict[str, bool] = {}
+    for record in (record for part in parts for record in part.records):
+        names = [row["labels"]["aggregator"] for row in standing([record])]
+        for name in names:
+            found[name] = found.get(name, False) or name == untuned(name) or untuned(name) not in names
+    return [name for name, own in found.items() if own]
 
 
 def claim_of(

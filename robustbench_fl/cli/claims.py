@@ -54,14 +54,16 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     name, parts, suite = _held(folder)
-    known = rules_of(part for part in parts if part.own)
+    # A rule that only further blocks of a suite have, such as a tuned one, has no place in its headline.
+    known = rules_of(part for part in parts if part.own and part.main)
     for rule in rules:
         if rule not in known:
             raise UsageError(f"{str(folder)!r} has no rule {rule!r}. {among(rule, known)}")
     of_rule: dict[str, dict[str, Any]] = {rule: {} for rule in known}
     for record in (record for part in parts if part.own for record in standing(part.records)):
         identities = record["cell"]["aggregator"]
-        of_rule[record["labels"]["aggregator"]] |= {one["name"]: one for one in identities}
+        if (rule := record["labels"]["aggregator"]) in of_rule:
+            of_rule[rule] |= {one["name"]: one for one in identities}
     with MethodProcess(plugins) as methods:
         code = methods.call(code_of, [one for many in of_rule.values() for one in many.values()])
     place = out or Path("results") / "claims" / name

@@ -317,3 +317,16 @@ def test_a_claim_holds_every_cell(made, run_here):
     done = run_here(made, "claim", "results/s", "--rule", "medan")
     assert done.returncode == 2
     assert "Did you mean median or mean?" in done.stderr
+
+
+def test_a_rule_that_tuning_left_as_it_was_has_no_claim_of_its_own():
+    def record(rule: str, *names: str) -> Table:
+        rows = [{"aggregator": name, "lr": 0.1} for name in names]
+        return {"labels": {"aggregator": rule}, "cell": {"lr": 0.1}, "stands_for": rows}
+
+    records = [
+        record("mean", "mean", "tuned > mean"),
+        record("krum", "krum"),
+        record("krum(neighbours=3)", "tuned > krum"),
+    ]
+    assert claimed.rules_of([claimed.Part("s", {}, records)]) == ["mean", "krum", "tuned > krum"]
