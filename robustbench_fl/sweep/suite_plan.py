@@ -12,11 +12,13 @@ from typing import Any
 from robustbench_fl.core.cell import Planned
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import FILE, Picks, read_picks
+from robustbench_fl.core.tuned import FILE as TUNED
 from robustbench_fl.sweep.config import Sweep
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.picking import block_of, digest_of
 from robustbench_fl.sweep.strengths import narrowed, trial
 from robustbench_fl.sweep.suites import CARRIED, DEFAULTS, PICKED, Block, Suite, Tier, stored_at
+from robustbench_fl.sweep.tuning import tuning_trial, with_tuned
 
 
 def fewer(picks: Picks, most: int) -> Picks:
@@ -66,8 +68,8 @@ def frozen(suite: Suite) -> dict[str, Any]:
     -------
     dict
         The suite's ``digest``, and by tier and block: ``named``, cells with the attacks as the suite names
-        them, ``pilot``, cells of the block's pilot, and ``picked``, cells once strengths are picked, where
-        the picks lie among the results.
+        them, ``pilot`` or ``tuning``, cells of the block's pilot, and ``picked`` or ``tuned``, cells once
+        strengths are picked or rules tuned, where that lies among the results.
     """
     found: dict[str, Any] = {"digest": suite.digest, "tiers": {}}
     for tier in suite.tiers:
@@ -78,6 +80,12 @@ def frozen(suite: Suite) -> dict[str, Any]:
 def _frozen(suite: Suite, tier: Tier, block: Block) -> dict[str, Any]:
     sweep = block.sweep()
     found = {"named": _digest(expand(canonical(sweep)))}
+    if block.tune:
+        found["tuning"] = _digest(expand(tuning_trial(sweep, suite.pilot_seeds, block.name)[0]))
+        rules = stored_at(tier) / block.name / TUNED
+        if rules.is_file():
+            changed = canonical(sweep).model_copy(update={"tuned_rules": rules})
+            found["tuned"] = _digest(expand(with_tuned(changed)))
     if block.strengths == DEFAULTS:
         return found
     if block.strengths == PICKED:

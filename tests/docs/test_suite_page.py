@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from robustbench_fl.cli import main
+from robustbench_fl.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +22,6 @@ def test_the_smallest_committed_page_is_what_the_code_makes(tmp_path: Path) -> N
     """One page stands for all: `make boards` makes them together."""
     kept = min((ROOT / "results" / "rbfl-1-cpu").glob("*/report.html"), key=lambda page: page.stat().st_size)
     made = tmp_path / "report.html"
-    done = CliRunner().invoke(main, ["report", str(kept.parent), "-o", str(made)])
+    done = CliRunner().invoke(cli, ["report", str(kept.parent), "-o", str(made)])
     assert done.exit_code == 0, done.output
     assert made.read_bytes() == kept.read_bytes()

@@ -77,7 +77,7 @@ def test_committed_results_are_what_the_suite_plans(path):
             records = Store.existing(folder).records()
             keys = {record["key"] for record in records}
             planned = held[tier.name][block.name]
-            kind = "picked" if block.strengths != "defaults" else "named"
+            kind = "tuned" if block.tune else "picked" if block.strengths != "defaults" else "named"
             assert {"cells": len(keys), "keys": digest_of(keys)} == planned[kind], folder
             marks = {record["provenance"]["suite"]["digest"] for record in records}
             assert marks == {suite.digest}, folder
