@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from robustbench_fl.analysis import claimed
 from robustbench_fl.analysis.boards import board_of
 from robustbench_fl.core.claim_file import read_claim, text_of
 from robustbench_fl.report.naming import safe
@@ -42,6 +43,7 @@ def test_claims_are_true_of_plan_suite_and_leaderboard(folder: str) -> None:
         assert folder == (f"{claim.suite.name}-{claim.suite.tier}" if claim.suite else "quickstart")
     table = board_of(folder, claims, {}).leaderboard.table.set_index("aggregator")
     for claim in claims:
+        assert not claimed._OF_OTHERS & set(claim.reported.whole)
         stated = {name: claim.reported.whole[name] for name in HELD}
         row: dict[str, Any] = {name: table.loc[claim.rule, name] for name in HELD}
         assert row == pytest.approx(stated, abs=1e-9), claim.rule
