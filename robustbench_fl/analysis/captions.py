@@ -100,6 +100,8 @@ def _commits(cells: pd.DataFrame) -> str:
 def _intervals(cells: pd.DataFrame, several: bool) -> list[str]:
     rates = ["Brackets of rates: 95 % binomial over clients."] * bool(cells["fpr"].notna().any())
     n_seeds = cells["seed"].nunique()
+    if cells.loc[cells["attack"] != CLEAN, "adaptive"].all():
+        return ["Only adaptive attacks or none were run: no worst case, no ranks.", *rates]
     if n_seeds == 1:
         return ["n=1, no interval.", *rates, NO_RANKS]
     if not several:

@@ -220,6 +220,13 @@ def test_seeds_that_differ_between_attacks_give_no_interval(grid):
     assert "no interval" in board.caption
 
 
+def test_without_an_attack_that_counts_nothing_is_said_of_seeds(grid):
+    cells = grid({"mean": {"none": 0.9}}, seed=0) + grid({"mean": {"none": 0.8}}, seed=1)
+    caption = leaderboard(frame(cells)).caption
+    assert "Only adaptive attacks or none were run: no worst case, no ranks." in caption
+    assert "same" not in caption
+
+
 def test_a_small_drop_within_the_noise_is_ineffective(grid):
     # The drop is 3 points on average, but in some seeds the attacked model is better.
     cells = []
