@@ -15,16 +15,17 @@ from race.networks import NETWORKS
 from race.peers import PEERS
 
 Run = dict[str, Any]
-MARKS = "<!-- race -->", "<!-- /race -->"
 
 
 def write_readme(readme: Path, build: Path, figure: Path) -> None:
     """Write tables between the marks of `readme`, and the curves beside it.
 
+    What was not raced, matrices or networks, keeps the table that is there.
+
     Parameters
     ----------
     readme : Path
-        Holds the two marks.
+        Holds the marks ``race`` and ``matrices``.
     build : Path
         Holds ``runs/*.json``, and ``matrix/*.json`` if matrices were raced.
     figure : Path
@@ -32,19 +33,21 @@ def write_readme(readme: Path, build: Path, figure: Path) -> None:
     """
     runs = [json.loads(path.read_text()) for path in (build / "runs").glob("*.json")]
     runs.sort(key=lambda run: (list(NETWORKS).index(run["network"]), list(PEERS).index(run["peer"])))
-    parts = [_machine(runs)]
+    parts = [_machine(runs)] if runs else []
     for network in dict.fromkeys(run["network"] for run in runs):
         parts.append(_protocol(network, [run for run in runs if run["network"] == network], build / "runs"))
     parts.append(_remarks(runs))
     matrices = {
         int(path.stem): json.loads(path.read_text()) for path in sorted((build / "matrix").glob("[0-9].json"))
     }
-    if matrices:
-        parts.append(_matrices(matrices))
+    made = {"race": "\n\n".join(filter(None, parts)), "matrices": _matrices(matrices) if matrices else ""}
     text = readme.read_text()
-    before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    readme.write_text(before + MARKS[0] + "\n" + "\n\n".join(filter(None, parts)) + "\n" + MARKS[1] + after)
+    for name, new in made.items():
+        opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, rest = text.split(opening)
+        old, after = rest.split(closing)
+        text = f"{before}{opening}{new + chr(10) if new else old}{closing}{after}"
+    readme.write_text(text)
     _draw(runs, figure)
 
 
@@ -181,7 +184,7 @@ def _matrices(matrices: dict[int, Run]) -> str:
                 f"{statistics.median(map(abs, gaps)):.3f} in the median "
                 f"(mean {statistics.mean(gaps):+.3f}; batches and starts are drawn by each side itself)."
             )
-    return "\n".join(["#### Matrices", "", *lines, "", *notes])
+    return "\n".join([*lines, "", *notes])
 
 
 def _draw(runs: list[Run], figure: Path) -> None:
