@@ -50,9 +50,13 @@ READ = (
     "seeds. A pilot picked for each rule the strength of each family of attacks that is worst for it. Ranks "
     "are by track, by what the server knows (A: nothing, B: f, C: the model, clients or the past, D: root "
     "data), equal (=) where a test over all pairs cannot tell rules apart; in brackets the places that it "
-    "leaves open."
+    "leaves open. `oracle_mean` averages the honest clients, `root_only` trains on the server's own data, "
+    "`local_only` is no federation."
 )
-ADAPTIVE = "Worst adaptive: the same under the attack that is optimised against the rule, in {} alone."
+ADAPTIVE = (
+    "Worst adaptive: the same under the attack that is optimised against the rule, along ALIE's direction, "
+    "in {} alone."
+)
 
 
 class Boards:
@@ -130,10 +134,12 @@ def board(boards: Boards) -> str:
 def extent(boards: Boards) -> str:
     """Return which main blocks tables are made from, and which are still to run."""
     cells = list(boards.cells.values())[-1]
+    n_adaptive = int(cells["adaptive"].sum())
+    optimised = f" and {n_adaptive:,} of the attack that is optimised" if n_adaptive else ""
     text = (
         f"`{boards.suite.name}`, tier `{boards.tier.name}`, digest {boards.suite.digest}: "
-        f"main block{'s' * (len(boards.whole) > 1)} {_named(boards.whole)}, {len(cells):,} cells, "
-        f"{cells['seed'].nunique()} seeds."
+        f"main block{'s' * (len(boards.whole) > 1)} {_named(boards.whole)}, {(~cells['adaptive']).sum():,} "
+        f"cells{optimised}, {cells['seed'].nunique()} seeds."
     )
     if boards.missing:
         text += f" Still to run: {_named(boards.missing)}; until then these are no final places."

@@ -104,7 +104,7 @@ def recommend(
             f"than the budget. Cheapest of those: {_cheapest(rules, dear)}. Widen --knows or --budget-ms."
         )
     fit = fit.sort_values(["worst_accuracy", "aggregator"], ascending=[False, True], ignore_index=True)
-    sentences = _sentences(rows, setting, distance, size, fit, ignorant, dear)
+    sentences = _sentences(rows, setting, distance, size, set(rules["aggregator"]), ignorant, dear)
     return Table(fit, None, "worst_accuracy", sentences)
 
 
@@ -130,15 +130,20 @@ def _scale(rows: pd.DataFrame, setting: Setting, size: int | None) -> float:
 
 
 def _rules(rows: pd.DataFrame, scale: float) -> pd.DataFrame:
-    """Return what was measured of each rule that has a value under every attack of the block."""
+    """Return what was measured of each rule that has a value under every attack of the block.
+
+    Of a family of attacks each rule may have met other members: those that a pilot picked for it.
+    """
     ranked = rows[rows["ranked"].astype(bool)]
     means = block_means(ranked)
     attacks = means[means["attack"] != CLEAN]
-    whole = attacks.groupby("aggregator")["attack"].nunique()
+    family = ranked.groupby("attack")["family"].max()
+    family = family.where(family != "", family.index.to_series())
+    met = attacks["attack"].map(family).groupby(attacks["aggregator"]).nunique()
+    holes = ranked.loc[ranked["accuracy"].isna(), "aggregator"]
+    whole = met.index[met == met.max()].difference(holes)
     regular = block_means(attacked(ranked)).groupby("aggregator")["accuracy"].min()
-    table = pd.DataFrame(
-        {"worst_accuracy": regular[whole[whole == whole.max()].index.intersection(regular.index)]}
-    )
+    table = pd.DataFrame({"worst_accuracy": regular[regular.index.intersection(whole)]})
     clean = means[means["attack"] == CLEAN].set_index("aggregator")["accuracy"]
     table["clean_accuracy"] = clean.reindex(table.index)
     times = ranked[ranked["attack"] == CLEAN].groupby("aggregator")["server_ms"].mean()
@@ -174,7 +179,7 @@ def _sentences(
     setting: Setting,
     distance: float,
     size: int | None,
-    fit: pd.DataFrame,
+    known: set[str],
     ignorant: list[str],
     dear: list[str],
 ) -> tuple[str, ...]:
@@ -195,6 +200,8 @@ def _sentences(
     elif distance > 0:
         said.append(f"Asked for: {asked}; not measured exactly there.")
     said += _on_time(setting, n, size)
+    if holes := sorted(set(rows.loc[rows["ranked"].astype(bool), "aggregator"]) - known):
+        said.append(f"Left out, since they lack cells: {', '.join(holes)}.")
     if PLAIN in set(rows["aggregator"]):
         plain = block_means(attacked(rows[rows["aggregator"] == PLAIN]))["accuracy"].min()
         said.append(f"Plain averaging keeps {100 * plain:.1f} % under its worst attack there.")

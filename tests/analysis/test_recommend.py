@@ -42,6 +42,26 @@ def test_rules_that_qualify_stand_best_first(cells) -> None:
     assert "Plain averaging keeps 30.0 %" in found.caption
 
 
+def picked(rule: str, accuracy: float, attack: str) -> dict[str, dict[str, float]]:
+    return {rule: {"none": 0.9, "ipm": accuracy + 0.1, attack: accuracy}}
+
+
+def test_rules_that_met_other_members_of_a_family_are_recommended_alike(grid) -> None:
+    made = [
+        *grid(picked("median", 0.6, "ipm(epsilon=10)"), malicious=0.2),
+        *grid(picked("krum", 0.5, "ipm(epsilon=0.1)"), malicious=0.2),
+        *grid({"mean": {"none": 0.9, "ipm": 0.3}}, malicious=0.2),
+        *grid({"bulyan": {"none": 0.9}}, malicious=0.2),
+    ]
+    for record in made:
+        family = "ipm" if record["labels"]["attack"].startswith("ipm") else ""
+        record["facts"] = {**record["facts"], "family": family, "needs": []}
+        record["cell"] = {**record["cell"], "clients": 20, "participation": 1.0}
+    found = recommend(frame(made), asked())
+    assert list(found.table["aggregator"]) == ["median", "krum", "mean"]
+    assert "Left out, since they lack cells: bulyan." in found.caption
+
+
 def test_what_the_server_does_not_know_is_left_out(cells) -> None:
     found = recommend(cells, asked(knows=frozenset()))
     assert list(found.table["aggregator"]) == ["median", "mean"]
