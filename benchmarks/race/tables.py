@@ -215,7 +215,7 @@ def _draw(runs: list[Run], figure: Path) -> None:
         column[1].set_xlabel("round")
     axes[0, 0].set_ylabel("test accuracy")
     axes[1, 0].set_ylabel("test loss")
-    axes[0, 0].legend(frameon=False, fontsize=7)
+    axes[1, 0].legend(frameon=False, fontsize=7, loc="upper right")
     drawing.tight_layout()
     drawing.savefig(figure, dpi=110)
     pyplot.close(drawing)
