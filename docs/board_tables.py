@@ -21,7 +21,7 @@ from robustbench_fl.analysis.coverage import counted_blocks
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import Leaderboard, leaderboard
 from robustbench_fl.analysis.scores import attacked, block_means, over_blocks, worst_pairs
-from robustbench_fl.analysis.strengths import by_family
+from robustbench_fl.analysis.strengths import by_family, families_of
 from robustbench_fl.analysis.suite_tables import frames
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.status import FINAL
@@ -234,8 +234,7 @@ def attacks(boards: Boards) -> str:
     blocks = boards.main
     ranked = blocks[blocks["ranked"].astype(bool)]
     hurt = attacked(ranked)
-    family = hurt.groupby("attack")["family"].max()
-    family = family.where(family != "", family.index.to_series())
+    family = families_of(hurt)
     worst = worst_pairs(hurt).assign(family=lambda pairs: pairs["attack"].map(family))
     worst["share"] = 1 / worst.groupby(["aggregator", "_block"])["attack"].transform("size")
     clean = block_means(ranked[ranked["attack"] == CLEAN]).rename(columns={"accuracy": "clean"})

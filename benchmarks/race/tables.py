@@ -6,6 +6,7 @@ import json
 import os
 import re
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from race.networks import NETWORKS
 from race.peers import PEERS
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "docs"))
+from marked import with_made
 
 Run = dict[str, Any]
 
@@ -41,13 +45,8 @@ def write_readme(readme: Path, build: Path, figure: Path) -> None:
         int(path.stem): json.loads(path.read_text()) for path in sorted((build / "matrix").glob("[0-9].json"))
     }
     made = {"race": "\n\n".join(filter(None, parts)), "matrices": _matrices(matrices) if matrices else ""}
-    text = readme.read_text()
-    for name, new in made.items():
-        opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, rest = text.split(opening)
-        old, after = rest.split(closing)
-        text = f"{before}{opening}{new + chr(10) if new else old}{closing}{after}"
-    readme.write_text(text)
+    raced = {name: new for name, new in made.items() if new}
+    readme.write_text(with_made(readme.read_text(), raced, readme.name))
     _draw(runs, figure)
 
 

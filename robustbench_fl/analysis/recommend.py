@@ -12,6 +12,7 @@ from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import counted_blocks
 from robustbench_fl.analysis.scores import attacked, block_means
+from robustbench_fl.analysis.strengths import families_of
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError
 
@@ -137,9 +138,7 @@ def _rules(rows: pd.DataFrame, scale: float) -> pd.DataFrame:
     ranked = rows[rows["ranked"].astype(bool)]
     means = block_means(ranked)
     attacks = means[means["attack"] != CLEAN]
-    family = ranked.groupby("attack")["family"].max()
-    family = family.where(family != "", family.index.to_series())
-    met = attacks["attack"].map(family).groupby(attacks["aggregator"]).nunique()
+    met = attacks["attack"].map(families_of(ranked)).groupby(attacks["aggregator"]).nunique()
     holes = ranked.loc[ranked["accuracy"].isna(), "aggregator"]
     whole = met.index[met == met.max()].difference(holes)
     regular = block_means(attacked(ranked)).groupby("aggregator")["accuracy"].min()

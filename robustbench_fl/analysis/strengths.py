@@ -51,6 +51,12 @@ def filled(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, added[rows.columns]], ignore_index=True) if len(added) else rows
 
 
+def families_of(rows: pd.DataFrame) -> pd.Series:
+    """Return the family of each attack of `rows`; one that names none stands for itself."""
+    known = rows.groupby("attack")["family"].max()
+    return known.where(known != "", known.index.to_series())
+
+
 def by_family(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `rows` with one attack a family: for each rule and block the member that is worst for it.
 
@@ -68,8 +74,7 @@ def by_family(rows: pd.DataFrame) -> pd.DataFrame:
         The rows of each family's member of the smallest mean over seeds (of equal ones the first by
         name), with the family's name as ``attack`` where a family has several members.
     """
-    known = rows.groupby("attack")["family"].max()
-    families = rows["attack"].map(known.where(known != "", known.index.to_series()))
+    families = rows["attack"].map(families_of(rows))
     if families.nunique() == rows["attack"].nunique():
         return rows
     named = rows.assign(family=families)
