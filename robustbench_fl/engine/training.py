@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Literal
 
 import torch
@@ -18,7 +19,13 @@ Engine = Literal["auto", "stacked", "loop"]
 """How clients are trained: as one batch, one after another, or whichever is known to be faster."""
 
 _CPU_CHUNK = 10
-"""Clients stacked at a time on a CPU; more of them fall out of its cache."""
+"""Clients stacked at a time on a CPU."""
+_CPU_PARAMETERS = 2**20
+"""Parameters of all clients stacked at a time on a CPU: with more, large networks leave its cache."""
+_REUSED = 2**20
+"""Numbers of updates whose memory is used again; the system is not asked anew for that of smaller ones."""
+_LEFT: list[Tensor] = []
+"""Memory of updates that nothing refers to any more, all of one size."""
 _GPU_BYTES = 4 * 2**30
 """Roughly what the clients stacked at a time on a GPU may take."""
 _GPU_FACTOR = 8
@@ -56,7 +63,7 @@ def train(
         ``stacked`` trains clients as one batch, ``loop`` one after another; see
         :func:`chosen_engine`.
     chunk : int, optional
-        Clients stacked at a time. By default 10 on a CPU, and what fits on a GPU.
+        Clients stacked at a time. By default 2 to 10 on a CPU, and what fits on a GPU.
     chunk_divisor : int
         Divides the default `chunk`, where memory did not suffice.
 
@@ -76,11 +83,11 @@ def train(
         return _trained_in_turn(model, Batches(federation, jobs), start, recipe)
     jobs, order = longest_first(jobs)
     start = start if order is None else start[order]
-    size = chunk or max(1, _chunk(model, federation.device) // chunk_divisor)
+    size = chunk or max(1, default_chunk(model, federation.device) // chunk_divisor)
     updates = _trained_stacked(model, Batches(federation, jobs), start, recipe, size)
     if order is None:
         return updates
-    return torch.empty_like(updates).index_copy_(0, order, updates)
+    return _room_for(updates).index_copy_(0, order, updates)
 
 
 def chosen_engine(model: Model, device: str, engine: Engine = "auto") -> Literal["stacked", "loop"]:
@@ -107,14 +114,31 @@ def chosen_engine(model: Model, device: str, engine: Engine = "auto") -> Literal
     return "stacked" if stacks else "loop"
 
 
-def _chunk(model: Model, device: str) -> int:
+def default_chunk(model: Model, device: str) -> int:
+    """Return how many clients are stacked at a time; see ``benchmarks/README.md``."""
     if device == "cpu":
-        return _CPU_CHUNK
+        return max(2, min(_CPU_CHUNK, _CPU_PARAMETERS // model.n_params))
     return max(1, _GPU_BYTES // (4 * _GPU_FACTOR * model.n_params))
 
 
+def _room_for(rows: Tensor) -> Tensor:
+    """Return a tensor of the shape [k, n_params] of `rows`, whatever it holds.
+
+    On a CPU the memory is that of an earlier round's updates, once nothing refers to them any more. New
+    memory is empty pages, and the system's work with them took a seventh of a large network's round.
+    """
+    if rows.device.type != "cpu" or rows.numel() < _REUSED:
+        return torch.empty_like(rows, memory_format=torch.contiguous_format)
+    _LEFT[:] = [left for left in _LEFT if (left.dtype, left.numel()) == (rows.dtype, rows.numel())]
+    room = _LEFT.pop() if _LEFT else rows.new_empty(rows.numel())
+    # The tensor that is returned, and every view of it, keeps this array alive; the array keeps nobody.
+    array = room.numpy()
+    weakref.finalize(array, _LEFT.append, room).atexit = False
+    return torch.from_numpy(array).view(rows.shape)
+
+
 def _trained_in_turn(model: Model, batches: Batches, start: Tensor, recipe: Recipe) -> Tensor:
-    updates = torch.empty_like(start, memory_format=torch.contiguous_format)
+    updates = _room_for(start)
     masks = batches.jobs.gradient_masks
     for i, counts in enumerate(batches.counts):
         descent = Descent.begin(model, start[i], recipe, None if masks is None else masks[i])
@@ -130,7 +154,7 @@ def _trained_in_turn(model: Model, batches: Batches, start: Tensor, recipe: Reci
 
 
 def _trained_stacked(model: Model, batches: Batches, start: Tensor, recipe: Recipe, size: int) -> Tensor:
-    updates = torch.empty_like(start, memory_format=torch.contiguous_format)
+    updates = _room_for(start)
     masks, steps = batches.jobs.gradient_masks, batches.steps
     for low in range(0, len(start), size):
         rows = slice(low, low + size)

@@ -17,7 +17,7 @@ from robustbench_fl.core.seeding import stream
 from robustbench_fl.engine.batches import stamped
 from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs, trigger_pixels
 from robustbench_fl.engine.jobs import Recipe
-from robustbench_fl.engine.training import chosen_engine, train
+from robustbench_fl.engine.training import chosen_engine, default_chunk, train
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 DIGITS = ("digits", "dirichlet(alpha=1.0)", 8, 0)
@@ -204,6 +204,34 @@ def test_no_number_depends_on_chunks_or_company(world, text, momentum) -> None:
     shuffled = [17, 3, 29, 0, 8]
     assert torch.equal(updates(shuffled), everybody[shuffled])
     assert torch.equal(updates([11])[0], everybody[11])
+
+
+@pytest.mark.parametrize(("hidden", "chunk"), [(100, 10), (300, 4), (500, 2), (2000, 2)])
+def test_fewer_clients_are_stacked_the_larger_the_network_is(hidden, chunk) -> None:
+    model = make("models", f"mlp(hidden=[{hidden}])").build((1, 28, 28), 10)
+    assert default_chunk(model, "cpu") == chunk
+
+
+@pytest.mark.parametrize("engine", ["stacked", "loop"])
+def test_the_memory_of_updates_is_used_again_once_nothing_refers_to_them(world, engine) -> None:
+    federation, recipe = world(*DIGITS), Recipe(batch_size=16)
+    model = make("models", "mlp(hidden=[15000])").build(federation.image_shape, 10)
+    start = model.init(stream("test"))
+
+    def updates(client: int) -> Tensor:
+        jobs = make_jobs(federation, [client], recipe, 0, 0)
+        return train(model, federation, start, jobs, recipe, engine=engine)
+
+    expected = [updates(client).clone() for client in range(3)]
+    kept = updates(0)
+    place, part = kept.data_ptr(), kept[0, 3:].numpy()
+    del kept
+    assert updates(1).data_ptr() != place
+    assert (part == expected[0][0, 3:].numpy()).all()
+    del part
+    again = updates(2)
+    assert again.data_ptr() == place
+    assert torch.equal(again, expected[2])
 
 
 def test_own_starts(world) -> None:
