@@ -8,12 +8,14 @@ them, its buffers (running means, counters), is no update and no rule sees it.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustbench_fl.api import LayerShapes, UsageError
@@ -21,6 +23,7 @@ from robustbench_fl.api import LayerShapes, UsageError
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 """How names of buffers end, where no module says which they are: those of PyTorch's normalisations."""
 
+_HALVES = (torch.real, torch.imag)
 Form = Literal["vector", "list", "mapping"]
 Buffers = Mapping[str, Tensor]
 
@@ -121,7 +124,7 @@ class Layout:
         Raises
         ------
         UsageError
-            If its names or shapes are others.
+            If its names or shapes are others, or numbers are complex that must be real.
         """
         named = _named(value, None, list(self.shapes))
         for name, shape in self.shapes.items():
@@ -133,6 +136,8 @@ class Layout:
                 )
         if more := set(named) - set(self.shapes):
             raise UsageError(f"There is no tensor called {min(more)!r} in the network.")
+        if odd := [n for n, kind in self.dtypes.items() if named[n].is_complex() and not kind.is_complex]:
+            raise UsageError(f"The tensor {odd[0]!r} is {named[odd[0]].dtype}; it must be real.")
         parts = [named[name].detach().reshape(-1).to(torch.float32) for name in self.parameters]
         return torch.cat(parts), {name: named[name].detach() for name in self.buffers}
 
@@ -164,18 +169,63 @@ class Layout:
         return [math.prod(self.shapes[name]) for name in self.parameters]
 
 
+def as_tensor(values: Any, what: str = "updates cannot be used") -> Tensor:
+    """Return a tensor on the memory of `values` where that can be, also of a read-only array: no rule writes.
+
+    Parameters
+    ----------
+    values : Tensor, array or nested list
+        Numbers; arrays in whatever order of bytes and with whatever strides.
+    what : str
+        Begins the message of an error.
+
+    Raises
+    ------
+    UsageError
+        If they are no numbers that lie in memory one by one.
+    """
+    try:
+        tensor = values if isinstance(values, Tensor) else _of_array(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{what}: {error}") from None
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "quantised" if tensor.is_quantized else "on no device" if tensor.is_meta else "sparse"
+        raise UsageError(f"{what}: a tensor that is {kind}; give a plain one.")
+    return tensor
+
+
+def _of_array(array: NDArray[Any]) -> Tensor:
+    longest = array.dtype == np.longdouble  # which torch has not
+    array = array.astype(np.float64 if longest else array.dtype.newbyteorder("="), copy=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        try:
+            return torch.as_tensor(array)
+        except ValueError:  # strides that torch cannot have
+            return torch.as_tensor(array.copy())
+
+
 def middle(values: Sequence[Tensor], like: torch.dtype) -> Tensor:
     """Return the coordinate-wise median of tensors of one shape; of integers the lower one.
+
+    Parameters
+    ----------
+    values : sequence of Tensor
+        Of whatever types they came in.
+    like : torch.dtype
+        Of the result; of complex numbers the real and the imaginary halves have each a median.
 
     Examples
     --------
     >>> middle([torch.tensor(4), torch.tensor(10**15), torch.tensor(5)], torch.int64)
     tensor(5)
     """
-    stacked = torch.stack(list(values))
+    if like.is_complex:
+        parts = [value.to(torch.complex128) for value in values]
+        return torch.complex(*(middle([half(p) for p in parts], torch.float64) for half in _HALVES)).to(like)
     if not like.is_floating_point:
-        return stacked.to(torch.int64).median(0).values.to(like)
-    ordered = stacked.to(torch.float64).sort(0).values
+        return torch.stack([value.to(torch.int64) for value in values]).median(0).values.to(like)
+    ordered = torch.stack([value.to(torch.float64) for value in values]).sort(0).values
     n = len(values)
     return ((ordered[(n - 1) // 2] + ordered[n // 2]) / 2).to(like)
 
@@ -224,10 +274,7 @@ def _names_for(count: int, module: nn.Module | None) -> list[str]:
 
 
 def _tensor(name: str, part: Any) -> Tensor:
-    try:
-        return part if isinstance(part, Tensor) else torch.as_tensor(np.asarray(part))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"The tensor {name!r} is none: {error}") from None
+    return as_tensor(part, f"The tensor {name!r} is none")
 
 
 def _is_buffer(name: str, tensor: Tensor) -> bool:

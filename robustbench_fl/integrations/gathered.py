@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robustbench_fl.api import UsageError
-from robustbench_fl.integrations.forms import Buffers, Layout, middle
+from robustbench_fl.integrations.forms import Buffers, Layout, as_tensor, middle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,6 @@ class Gathered:
         if not used:
             return {}
         return {name: middle([sent[name] for sent in used], layout.dtypes[name]) for name in layout.buffers}
-
-
-def as_tensor(updates: Tensor | NDArray[Any]) -> Tensor:
-    """Return a tensor on the memory of `updates`, also of a read-only array: no rule writes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.as_tensor(updates)
 
 
 def matrix(updates: Any, n_params: int | None, device: str) -> Gathered:
@@ -118,7 +111,7 @@ def counts_of(sample_counts: Any, rows: Tensor) -> tuple[Tensor | None, NDArray[
         return None, None
     try:
         counts = torch.as_tensor(sample_counts, dtype=torch.float32, device=rows.device)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise UsageError(f"sample_counts are no numbers: {error}") from None
     if counts.shape != (len(rows),):
         raise UsageError(
@@ -129,4 +122,5 @@ def counts_of(sample_counts: Any, rows: Tensor) -> tuple[Tensor | None, NDArray[
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:
-    return all(bool(t.isfinite().all()) for t in tensors if t.dtype.is_floating_point)
+    rounded = (t for t in tensors if t.dtype.is_floating_point or t.is_complex())
+    return all(bool(t.to(torch.complex128).isfinite().all()) for t in rounded)

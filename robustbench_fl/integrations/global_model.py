@@ -33,10 +33,12 @@ class GlobalModel:
         The parameters; ``None`` where nobody gave them.
     buffers : mapping of str to Tensor
         The buffers.
+    buffer_names : tuple of str
+        As given.
     """
 
     def __init__(self, module: nn.Module | None, buffer_names: Sequence[str], device: str) -> None:
-        self._module, self._buffer_names, self._device = module, tuple(buffer_names), device
+        self._module, self.buffer_names, self._device = module, tuple(buffer_names), device
         self.layout: Layout | None = None
         self.vector: Tensor | None = None
         self.buffers: Buffers = {}
@@ -66,12 +68,12 @@ class GlobalModel:
                 "Give a matrix [n, d], or a list with one state dict, list of arrays or flat array a client; "
                 f"got a {type(clients).__name__}."
             )
-        known = self.layout is not None
-        if clients and self.layout is None:
-            self.layout = self._layout_of(clients[0])
-        if self.layout is None:
+        if self.layout is None and not clients:
             raise UsageError("There is no client to aggregate.")
-        return self.layout, one_by_one(clients, self.layout, self._device, strict=not known)
+        layout = self.layout or self._layout_of(clients[0])
+        gathered = one_by_one(clients, layout, self._device, strict=self.layout is None)
+        self.layout = layout  # of which every client was, where nobody said it before
+        return layout, gathered
 
     def step(self, step: Tensor) -> None:
         """Add `step` [d] to the parameters, where they are known."""
@@ -95,4 +97,4 @@ class GlobalModel:
         return self.layout.written(step, {**still, **changes})
 
     def _layout_of(self, value: Any) -> Layout:
-        return Layout.of(value, self._module, self._buffer_names)
+        return Layout.of(value, self._module, self.buffer_names)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from robustbench_fl.api import InfeasibleError, LayerShapes, Need, UsageError, make
 from robustbench_fl.engine.server import finite_rows
-from robustbench_fl.integrations.gathered import as_tensor
+from robustbench_fl.integrations.forms import as_tensor
 from robustbench_fl.integrations.outcome import Outcome
 from robustbench_fl.integrations.server import Server
 
@@ -49,7 +48,7 @@ def aggregate_once(
                 f"{int((~outcome.dropped).sum())} others are too few for f = {f}."
             )
         return outcome
-    rows = updates if isinstance(updates, torch.Tensor) else as_tensor(np.asarray(updates))
+    rows = as_tensor(updates)
     server = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, device=str(rows.device))
     if rows.ndim == 2 and rows.is_floating_point() and len(rows):
         finite = finite_rows(rows.float())

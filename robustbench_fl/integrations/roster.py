@@ -37,7 +37,9 @@ class Roster:
         """
         if client_ids is None:
             return None
-        ids = [int(one) if isinstance(one, np.integer) else one for one in client_ids]
+        if not isinstance(client_ids, Iterable):
+            raise UsageError(f"client_ids must be one id a row; got {client_ids!r}.")
+        ids = [one.item() if isinstance(one, np.integer | np.str_) else one for one in client_ids]
         if not all(type(one) in (int, str) for one in ids):
             raise UsageError("client_ids must be whole numbers or texts.")
         if len(ids) != n or len(set(ids)) != n:

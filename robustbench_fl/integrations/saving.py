@@ -45,7 +45,9 @@ class Saved:
     layer_shapes : list
         Names and shapes of the parameter tensors.
     layout : dict or None
-        Fields of the network's :class:`~robustbench_fl.integrations.forms.Layout`.
+        Fields of the network's :class:`~robustbench_fl.integrations.forms.Layout`, where it is known.
+    buffers : list of str
+        Tensors that the server was told are not learned.
     """
 
     rule: str
@@ -58,6 +60,7 @@ class Saved:
     n_params: int | None
     layer_shapes: list[tuple[str, list[int]]]
     layout: dict[str, Any] | None
+    buffers: list[str]
 
 
 def save_to(path: Path, facts: Saved, tensors: Mapping[str, Tensor]) -> None:
@@ -96,6 +99,8 @@ def load_saved(path: Path) -> tuple[Saved, dict[str, Tensor]]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             text = json.loads(arrays[_FACTS].tobytes().decode())
             tensors = {n[2:]: torch.from_numpy(arrays[n].copy()) for n in arrays.files if n.startswith("t/")}
+        # Files of older versions: all tensors that are not learned.
+        text.setdefault("buffers", (text.get("layout") or {}).get("buffers", []))
         if text.pop("format", None) != _FORMAT or set(text) != {field.name for field in fields(Saved)}:
             raise ValueError("it was saved by another version")
         return Saved(**text), tensors
@@ -116,6 +121,15 @@ def load_saved(path: Path) -> tuple[Saved, dict[str, Tensor]]:
 def layout_as_data(layout: Layout) -> dict[str, Any]:
     """Return the fields of `layout` as plain data."""
     return {**vars(layout), "dtypes": {n: str(t).removeprefix("torch.") for n, t in layout.dtypes.items()}}
+
+
+def network_of(facts: Saved, tensors: Mapping[str, Tensor]) -> tuple[Layout | None, Any]:
+    """Return the saved network's layout, and the network in that form; ``None`` of what was not known."""
+    if facts.layout is None:
+        return None, None
+    layout = layout_from_data(facts.layout)
+    known = "params" in tensors
+    return layout, layout.written(tensors["params"], part(tensors, "buffers/")) if known else None
 
 
 def layout_from_data(data: Mapping[str, Any]) -> Layout:

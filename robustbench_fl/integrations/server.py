@@ -17,14 +17,15 @@ from robustbench_fl.api.build import identity_of, text_of
 from robustbench_fl.api.model import LayerShapes
 from robustbench_fl.engine.server import Chosen, ServerRound, serve
 from robustbench_fl.integrations import saving
-from robustbench_fl.integrations.gathered import as_tensor, counts_of, matrix
+from robustbench_fl.integrations.forms import as_tensor
+from robustbench_fl.integrations.gathered import counts_of, matrix
 from robustbench_fl.integrations.global_model import GlobalModel
 from robustbench_fl.integrations.mapped import mapped_rows
 from robustbench_fl.integrations.network import OwnNetwork
 from robustbench_fl.integrations.outcome import Outcome, outcome_of
 from robustbench_fl.integrations.recipe import OWN_TRAINING, ServerTraining
 from robustbench_fl.integrations.roster import Roster
-from robustbench_fl.integrations.wants import require, require_of_round, root_tensors, whole_f
+from robustbench_fl.integrations.wants import require, require_of_round, root_tensors, whole_f, whole_seed
 
 
 class Server:
@@ -111,12 +112,11 @@ class Server:
         self.rule = make("aggregators", rule)
         self.text = text_of(self.rule)
         self.round = 0
-        self.seed = seed
+        self.seed = whole_seed(seed)
         self.f = whole_f(f)
         self.device = device
         module = next((given for given in (model, params) if isinstance(given, nn.Module)), None)
-        model = module if model is None else model
-        params = module if params is None else params
+        model, params = (module if given is None else given for given in (model, params))
         optional = {"f": f, "model": model, "params": params, "root": root, "recipe": recipe}
         require(self.rule, self.text, {name for name, value in optional.items() if value is not None})
         self._root = None if root is None else root_tensors(root, device)
@@ -132,7 +132,7 @@ class Server:
             raise UsageError(
                 f"The network has {self._model.n_params} parameters; params hold {self._global.n_params}."
             )
-        self._training = None if recipe is None else ServerTraining(self._model, recipe, seed, device)
+        self._training = None if recipe is None else ServerTraining(self._model, recipe, self.seed, device)
         self._last_step: Tensor | None = None
         self._state: State | None = None
         self._spec: ServerSpec | None = None
@@ -170,12 +170,11 @@ class Server:
             If the file is damaged, is none of a server, or was saved by another version of the rule.
         """
         facts, tensors = saving.load_saved(Path(path))
-        layout = None if facts.layout is None else saving.layout_from_data(facts.layout)
-        params = layout.written(tensors["params"], saving.part(tensors, "buffers/")) if layout else None
+        layout, params = saving.network_of(facts, tensors)
         server = cls(
             facts.rule, f=facts.f, model=model, params=params, root=root, recipe=recipe,
             layer_shapes=tuple((name, tuple(shape)) for name, shape in facts.layer_shapes),
-            input_shape=input_shape, seed=facts.seed, device=device,
+            input_shape=input_shape, buffers=facts.buffers, seed=facts.seed, device=device,
         )  # fmt: skip
         if identity_of(server.rule) != facts.identity:
             raise UsageError(f"{str(path)!r} was saved by another version of {facts.rule}. Begin anew.")
@@ -185,7 +184,7 @@ class Server:
             server._checked = True
             server._begin(facts.n_clients, facts.n_params)
             placed = {name: tensor.to(device) for name, tensor in tensors.items()}
-            server._last_step = placed["last_step"]
+            server._last_step = placed.get("last_step")
             if server._state is not None:
                 server._state = server._state.from_tensors(saving.part(placed, "state/"))
         return server
@@ -212,7 +211,8 @@ class Server:
             n_clients=spec.n_clients if spec else None,
             n_params=spec.n_params if spec else None,
             layer_shapes=[(name, list(shape)) for name, shape in self.layer_shapes],
-            layout=saving.layout_as_data(model.layout) if model.layout and model.n_params else None,
+            layout=model.layout and saving.layout_as_data(model.layout),
+            buffers=list(model.buffer_names),
         )
         saving.save_to(Path(path), facts, {name: t for name, t in tensors.items() if t is not None})
 
@@ -326,8 +326,9 @@ class Server:
             self._require_feasible(n)
             self._checked = True
         counts, miscounted = counts_of(sample_counts, rows)
+        numbers = self._roster.numbered(client_ids, n)
         self._begin(n, rows.shape[1])
-        context = self._context(self._roster.numbered(client_ids, n), counts)
+        context = self._context(numbers, counts)
         if isinstance(self._model, OwnNetwork):
             self._model.place_buffers(self._global.buffers)
         verdict, state = serve(

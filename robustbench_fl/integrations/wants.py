@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregator, Need, UsageError
+from robustbench_fl.integrations.forms import as_tensor
 
 _GIVE = {
     "f": "the number of clients assumed malicious (f=2)",
@@ -73,6 +74,19 @@ def whole_f(f: Any) -> int | None:
     raise UsageError(f"f is the number of clients assumed malicious, 0 or more; got {f!r}.")
 
 
+def whole_seed(seed: Any) -> int:
+    """Return `seed` as a whole number.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        return int(seed)
+    raise UsageError(f"seed must be a whole number; got {seed!r}.")
+
+
 def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
     """Return the server's data as float32 inputs [r, ...] and int64 labels [r].
 
@@ -81,10 +95,11 @@ def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
     UsageError
         If `root` is no such pair.
     """
+    wanted = "root must be a pair of arrays, inputs and labels"
     try:
-        inputs, labels = (p if isinstance(p, Tensor) else torch.as_tensor(np.asarray(p)) for p in root)
+        inputs, labels = (as_tensor(part, wanted) for part in root)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"root must be a pair of arrays, inputs and labels: {error}") from None
+        raise UsageError(f"{wanted}: {error}") from None
     if inputs.ndim < 2 or labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
         raise UsageError(
             f"root must be inputs [r, ...] and labels [r]; got {list(inputs.shape)} and {list(labels.shape)}."

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import robustbench_fl as rb
 from robustbench_fl import Server
 from robustbench_fl.core.errors import InfeasibleError, UsageError
 from robustbench_fl.integrations.forms import Layout
@@ -243,3 +244,91 @@ def test_no_warning_in_a_plain_round() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Server("mean", params=network()).aggregate_models([network(), network()])
+
+
+NAMED = [{"w": row[:1].numpy(), "b": row[1:].numpy()} for row in ROWS]
+
+
+def test_a_server_that_was_only_told_updates_still_knows_the_network_when_it_is_loaded(
+    tmp_path: Path,
+) -> None:
+    server = Server("median")
+    server.aggregate(NAMED)
+    server.save(tmp_path / "memory.server")
+    again = Server.load(tmp_path / "memory.server")
+    with pytest.warns(UserWarning, match="client 0 of the round sent does not fit"):
+        outcome = again.aggregate([{"w": np.zeros(3, np.float32)}, *NAMED])
+    assert (outcome.dropped.tolist(), list(outcome.aggregate)) == ([True, False, False, False], ["w", "b"])
+    # Nor does the first client say any more in which order the numbers come.
+    assert list(again.aggregate([dict(reversed(NAMED[0].items())), *NAMED]).aggregate) == ["w", "b"]
+
+
+@pytest.mark.parametrize("params", [{"w": np.zeros(1), "b": np.zeros(1)}, None])
+def test_a_loaded_server_knows_which_tensors_are_not_learned(tmp_path: Path, params: Any) -> None:
+    server = Server("median", params=params, buffers=["b"])
+    server.save(tmp_path / "memory.server")
+    again = Server.load(tmp_path / "memory.server")
+    assert [s.aggregate(NAMED).aggregate["b"].tolist() for s in (server, again)] == [[2], [2]]
+    again.save(tmp_path / "memory.server")
+    once_more = Server.load(tmp_path / "memory.server")
+    assert [s.aggregate(NAMED).aggregate["w"].tolist() for s in (again, once_more)] == [[1], [1]]
+    assert str(again.params) == str(once_more.params)
+
+
+def test_a_round_that_was_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    server = Server("median")
+    with pytest.raises(UsageError, match="client 1 of the round"):
+        server.aggregate([{"w": np.zeros(3, np.float32)}, *NAMED])
+    with pytest.raises(UsageError, match="client_ids"):
+        server.aggregate(NAMED, client_ids=[1])
+    server.save(tmp_path / "memory.server")
+    for one in (server, Server.load(tmp_path / "memory.server")):
+        assert one.aggregate(NAMED).aggregate["w"].tolist() == [1]
+
+
+def test_arrays_of_other_strides_and_byte_orders_are_numbers_too() -> None:
+    for rows in (ROWS.numpy()[::-1], ROWS.numpy().astype(">f4"), ROWS.numpy().astype(np.longdouble)):
+        assert Server("median").aggregate(rows, client_ids=np.array(list("abc"))).aggregate.tolist() == [1, 2]
+        assert rb.aggregate("median", rows).tolist() == [1, 2]
+        assert Server("median").aggregate(list(rows)).aggregate.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"updates": np.array([["a"]])}, {"updates": np.array([[None]])}, {"updates": ROWS.to_sparse()},
+        {"updates": ROWS, "client_ids": 3}, {"updates": ROWS, "sample_counts": [10**400, 1, 1]},
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_said_to_be_none(kwargs: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Server("median").aggregate(**kwargs)
+    with pytest.raises(UsageError, match="seed must be a whole number"):
+        Server("median", seed=0.5)  # type: ignore[arg-type]
+
+
+def test_a_client_stops_no_round_with_a_type_that_the_network_has_not() -> None:
+    start = {"w": torch.zeros(2), "seen": torch.tensor(0), "turn": torch.zeros(2, dtype=torch.complex64)}
+
+    def sent(k: int, **odd: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {
+            "w": torch.full((2,), float(k)),
+            "seen": torch.tensor(k),
+            "turn": start["turn"] + k * 1j,
+            **odd,
+        }
+
+    for name, odd, dropped in (
+        ("w", torch.ones(2).to_sparse(), True),
+        ("w", torch.ones(2, device="meta"), True),
+        ("w", torch.ones(2) * 1j, True),
+        ("turn", torch.full((2,), torch.nan), True),
+        ("seen", torch.tensor(7, dtype=torch.uint64), False),
+    ):
+        server = Server("median", params=start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcome = server.aggregate([sent(1, **{name: odd}), sent(2), sent(3), sent(2)])
+        assert outcome.dropped.tolist() == [dropped, False, False, False]
+        assert outcome.aggregate["w"].tolist() == [2, 2]
+        assert outcome.aggregate["turn"].tolist() == [2j, 2j]
