@@ -248,6 +248,9 @@ def test_bad_folders(pictures: Path) -> None:
     )  # a reader would start Ghostscript
     with pytest.raises(UsageError, match=r"red/3.png: .*UnidentifiedImageError"):
         method.load(pictures)
+    Image.fromarray(np.full((8, 8), 300, np.uint16)).save(broken)  # which Pillow makes 255
+    with pytest.raises(UsageError, match=r"red/3.png: its pixels have more than 8 bits"):
+        method.load(pictures)
     Image.new("L", (9000, 9000)).save(broken)
     with pytest.raises(UsageError, match=r"red/3.png: it has 9000×9000 pixels; at most 50,000,000"):
         method.load(pictures)

@@ -124,7 +124,7 @@ def decoded(file: BinaryIO, path: Path, side: int, *, grey: bool, resize: bool) 
     Raises
     ------
     BadImage
-        If it is damaged, too large, or of another size that is not to be changed.
+        If it is damaged, too large, of more than 8 bits, or of another size that is not to be changed.
     """
     from PIL import Image
 
@@ -133,6 +133,8 @@ def decoded(file: BinaryIO, path: Path, side: int, *, grey: bool, resize: bool) 
             width, height = opened.size
             if width * height > MOST_PIXELS:
                 raise BadImage(path, f"it has {width}×{height} pixels; at most {MOST_PIXELS:,} are read")
+            if opened.mode.startswith(("I", "F")):  # Pillow would cut such pixels off at 255
+                raise BadImage(path, f"its pixels have more than 8 bits ({opened.mode}); save it with 8 bits")
             image = opened.convert("L" if grey else "RGB")
     except BadImage:
         raise
