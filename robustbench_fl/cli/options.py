@@ -225,7 +225,7 @@ def choice_of(flags: dict[str, Any]) -> Choice:
     return Choice(
         only=tuple(parse(text, "--only") for text in flags["only"]),
         exclude=tuple(parse(text, "--exclude") for text in flags["exclude"]),
-        shard=Shard.parse(flags["shard"]) if flags["shard"] else None,
+        shard=None if flags["shard"] is None else Shard.parse(flags["shard"]),
     )
 
 
@@ -287,7 +287,7 @@ def _overrides(flags: dict[str, Any]) -> dict[str, Any]:
                 "--alpha is short for a balanced_dirichlet partition; give --alpha or --partition, not both."
             )
         given["partition"] = [f"balanced_dirichlet(alpha={item})" for item in _items(flags["alpha"])]
-    return {**given, "name": flags["name"]} if flags.get("name") else given
+    return {**given, "name": flags["name"]} if isinstance(flags.get("name"), str) else given
 
 
 def _values(axis: Axis, given: tuple[str, ...]) -> Any:

@@ -75,7 +75,7 @@ def pilot(
     from robustbench_fl.sweep.config import parse_seeds
     from robustbench_fl.sweep.run import default_folder
 
-    seeds = _enough(parse_seeds(pilot_seeds))
+    seeds = _enough(parse_seeds(pilot_seeds, "--pilot-seeds"))
     asked = sweep_of(file, {**flags, "plugins": plugins})
     folder = out or default_folder(asked.name)
     trial = Trial(asked, asked.name, seeds, file.name if file else "", folder, where, running, flags)

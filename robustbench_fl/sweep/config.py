@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
@@ -159,10 +159,14 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
             f"tuned in {where} must be the path of what {COMMAND} writes, "
             "or the [[tuned]] tables of a folder."
         ) from None
-    grids = table.get("grid") or [{}]
+    grids = table.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UsageError(f"'grid' in {where} must be [[grid]] tables.")
-    name = str(overrides.get("name") or table.get("name") or "sweep")
+    if misplaced := next((key for grid in grids for key in grid if key in _HEAD), None):
+        raise UsageError(
+            f"{misplaced!r} is in a [[grid]] of {where} and is of the whole sweep: put it before the first."
+        )
+    name = str(overrides.get("name", table.get("name", "sweep")))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise UsageError(
             f"The sweep's name {name!r} must be letters, digits, '_', '-' and '.' (it names a folder). "
@@ -171,9 +175,11 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     flags = {key: value for key, value in overrides.items() if key not in ("name", "plugins")}
     made = [
         _grid(
-            _merged(_merged(base, grid), flags), f"{where}, [[grid]] #{number}" if len(grids) > 1 else where
+            _merged(_merged(base, grid), flags),
+            f"{where}, [[grid]] #{number}" if len(grids) > 1 else where,
+            flags if table else (),
         )
-        for number, grid in enumerate(grids, 1)
+        for number, grid in enumerate(grids or [{}], 1)
     ]
     named = _plugin_names(table.get("plugins", []), where)
     plugins = dict.fromkeys([*named, *overrides.get("plugins", ())])
@@ -187,8 +193,8 @@ def make_sweep(table: Mapping[str, Any], overrides: Mapping[str, Any], where: st
     )
 
 
-def parse_seeds(value: Any) -> list[int]:
-    """Return the seeds meant by ``5`` (0 … 4), ``"1000:1020"``, ``"3,7,11"`` or a list.
+def parse_seeds(value: Any, what: str = "seeds") -> list[int]:
+    """Return the seeds meant by ``5`` (0 … 4), ``"1000:1020"``, ``"3,7,11"`` or a list; errors name `what`.
 
     Examples
     --------
@@ -196,13 +202,13 @@ def parse_seeds(value: Any) -> list[int]:
     ([0, 1], [7, 8], [3, 7, 11], [4])
     """
     if isinstance(value, list):
-        return [seed for item in value for seed in (_range(item) if isinstance(item, str) else [item])]
+        return [seed for item in value for seed in (_range(item, what) if isinstance(item, str) else [item])]
     text = str(value).strip()
     if text == "0":
-        raise UsageError("seeds: 0 seeds were asked for. --seeds 5 means seeds 0 to 4; seed 0 alone is 0:1.")
+        raise UsageError(f"{what}: 0 seeds were asked for. 5 means seeds 0 to 4; seed 0 alone is 0:1.")
     if re.fullmatch(_DIGITS, text):
-        return _range(f"0:{text}")
-    return [seed for part in text.split(",") for seed in _range(part)]
+        return _range(f"0:{text}", what)
+    return [seed for part in text.split(",") for seed in _range(part, what)]
 
 
 def to_toml(sweep: Sweep) -> dict[str, Any]:
@@ -288,18 +294,18 @@ def _beside(file: Path, name: str) -> Path:
     return packed if not (file.parent / name).is_file() and packed.is_file() else file.parent / name
 
 
-def _range(text: str) -> list[int]:
+def _range(text: str, what: str) -> list[int]:
     """Return the seeds of ``7`` or ``1000:1020``, the end not included."""
     match = re.fullmatch(rf"\s*({_DIGITS})(?::({_DIGITS}))?\s*", text)
     if not match:
         raise UsageError(
-            f"seeds: cannot read {text.strip()!r}. Give a count (5), a range (1000:1020) or a list (3,7,11)."
+            f"{what}: cannot read {text.strip()!r}. Give a count (5), a range (1000:1020) or a list (3,7,11)."
         )
     first, end = int(match[1]), int(match[2]) if match[2] else int(match[1]) + 1
     if first >= end:
-        raise UsageError(f"seeds: {text.strip()!r} names no seed. The end is not included: 7:8 is seed 7.")
+        raise UsageError(f"{what}: {text.strip()!r} names no seed. The end is not included: 7:8 is seed 7.")
     if end - first > MANY_SEEDS:
-        raise UsageError(f"seeds: {end - first} seeds were asked for; at most {MANY_SEEDS} are allowed.")
+        raise UsageError(f"{what}: {end - first} seeds were asked for; at most {MANY_SEEDS} are allowed.")
     return list(range(first, end))
 
 
@@ -321,7 +327,12 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _grid(table: Mapping[str, Any], where: str) -> Grid:
+def _grid(table: Mapping[str, Any], where: str, flags: Container[str]) -> Grid:
+    """Return the grid of a table from `where`, of which some keys came from `flags`."""
+
+    def place(key: str) -> str:
+        return "the flags" if key in flags else where
+
     for key in table:
         if key not in AXES:
             raise UsageError(
@@ -329,8 +340,8 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
                 + f"\nKeys: {', '.join(_HEAD)}, {', '.join(AXES)}."
             )
     if "local_steps" in table and "local_epochs" in table:
-        raise UsageError(f"{where} gives both local_epochs and local_steps; give one.")
-    values: dict[str, Any] = {key: _listed(key, value, where) for key, value in table.items()}
+        raise UsageError(f"local_epochs and local_steps are both in {place('local_steps')}; give one.")
+    values: dict[str, Any] = {key: _listed(key, value, place(key)) for key, value in table.items()}
     if "local_steps" in values:
         values["local_epochs"] = [None]
     for axis, flag, example in (("aggregator", "-a", "krum,median"), ("attack", "-t", "none,alie")):
@@ -339,7 +350,7 @@ def _grid(table: Mapping[str, Any], where: str) -> Grid:
     try:
         return _WholeGrid(**values)
     except ValidationError as error:
-        raise UsageError(_sentence(error, values, where)) from None
+        raise UsageError(_sentence(error, values, place)) from None
 
 
 def _listed(key: str, value: Any, where: str) -> list[Any]:
@@ -360,16 +371,16 @@ def _listed(key: str, value: Any, where: str) -> list[Any]:
     return texts
 
 
-def _sentence(error: ValidationError, values: Mapping[str, Any], where: str) -> str:
+def _sentence(error: ValidationError, values: Mapping[str, Any], place: Callable[[str], str]) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not first["loc"]:
-        return f"{where}: {message}."
+        return f"{place('local_steps')}: {message}."
     key = str(first["loc"][0])
     index = first["loc"][1] if len(first["loc"]) > 1 else None
     found = f", got {values[key][index]!r}" if isinstance(index, int) else ""
-    return f"{key} in {where}: {message}{found}."
+    return f"{key} in {place(key)}: {message}{found}."
 
 
 def _toml_value(name: str, values: list[Any]) -> Any:

@@ -233,7 +233,8 @@ def _folder(home: Path) -> Path:
 def _suite(table: Mapping[str, Any], where: str, times: SuiteTimes) -> Suite:
     _known(table, _SUITE_KEYS, where)
     name, tiers = str(table.get("name")), table.get("tier")
-    version, seeds = table.get("version"), tuple(parse_seeds(table.get("pilot_seeds", "1000:1004")))
+    version = table.get("version")
+    seeds = tuple(parse_seeds(table.get("pilot_seeds", "1000:1004"), "pilot_seeds"))
     if not isinstance(version, int) or not isinstance(tiers, dict) or not tiers:
         raise UsageError(f"{where} is no suite: it needs a whole number as version, and [tier.NAME] tables.")
     if len(set(seeds)) < FEWEST_SEEDS:

@@ -52,6 +52,8 @@ def test_plan_shows_the_chosen_cells(tmp_path: Path) -> None:
         (["--exclude", "seed=7"], "--exclude: no cell of this sweep has seed 7"),
         (["--only", "malicious>0.5"], "leave none of the 8 cells"),
         (["--shard", "3/2"], "--shard must be i/n"),
+        (["--shard", ""], "--shard must be i/n"),
+        (["--name", ""], "The sweep's name ''"),
     ],
 )
 def test_bad_choices_are_refused(tmp_path: Path, flags: list[str], message: str) -> None:

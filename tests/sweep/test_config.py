@@ -50,6 +50,13 @@ def test_flags_win_over_the_file_in_every_grid():
     assert [(g.aggregator, g.lr) for g in sweep.grids] == [(["krum"], [0.3]), (["mean"], [0.3])]
 
 
+def test_a_value_of_a_flag_is_not_said_to_be_the_files():
+    assert refused(LEAST, {"rounds": [0]}).startswith("rounds in the flags: ")
+    assert refused(LEAST, {"server": ["x"]}).startswith("the flags, server: ")
+    assert refused(LEAST | {"rounds": 0}, {"lr": [1.0]}).startswith("rounds in sweep.toml: ")
+    assert "both in the flags" in refused(LEAST, {"local_steps": [1], "local_epochs": [1]})
+
+
 def test_grids_inherit_what_stands_outside():
     sweep = toml_of(
         "attack = 'alie'\nlr = 0.1\n[[grid]]\naggregator = 'krum'\n[[grid]]\naggregator = 'mean'\nlr = 1"
@@ -109,6 +116,12 @@ def test_bad_seeds(value, said):
     assert said in refused({**LEAST, "seeds": value})
 
 
+def test_bad_seeds_of_another_name_are_called_by_it():
+    for text in ("0", "x", "9:3"):
+        with pytest.raises(UsageError, match=r"^--pilot-seeds: "):
+            parse_seeds(text, "--pilot-seeds")
+
+
 def test_seed_flags_may_be_repeated():
     flags = dict.fromkeys([*AXES, "alpha", "name"], ())
     given = {**flags, "aggregator": ("krum",), "attack": ("alie",)}
@@ -156,6 +169,15 @@ def test_seed_flags_may_be_repeated():
         ("name", "a\n", "must be letters"),
         ("grid", {"lr": 1}, "'grid' in sweep.toml must be [[grid]] tables."),
         ("grid", [1], "'grid' in sweep.toml must be [[grid]] tables."),
+        ("grid", {}, "'grid' in sweep.toml must be [[grid]] tables."),
+        ("grid", "", "'grid' in sweep.toml must be [[grid]] tables."),
+        (
+            "grid",
+            [{"lr": 1}, {"name": "x"}],
+            "'name' is in a [[grid]] of sweep.toml and is of the whole sweep",
+        ),
+        ("name", [], "The sweep's name '[]' must be letters"),
+        ("name", "", "The sweep's name '' must be letters"),
         (
             "grid",
             [{"lr": 1}, {"lrr": 1}],
@@ -182,7 +204,7 @@ def test_local_steps_and_epochs_replace_each_other():
     assert (back.local_epochs, back.local_steps) == ([2], [None])
     assert grid(local_epochs=None, local_steps=5) == steps
     both = {**LEAST, "local_steps": 1, "local_epochs": 1}
-    assert refused(both) == "sweep.toml gives both local_epochs and local_steps; give one."
+    assert refused(both) == "local_epochs and local_steps are both in sweep.toml; give one."
     assert "give local_epochs or local_steps" in refused({**LEAST, "local_epochs": [None]})
     assert "must be numbers" in refused({**LEAST, "local_epochs": [1, None]})
 
