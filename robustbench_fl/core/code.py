@@ -62,6 +62,10 @@ def digest_of_code(path: Path, name: str, home: Path | None = None) -> str:
         return file.is_relative_to(top) and not file.is_relative_to(_PACKAGE)
 
     read_once, find = cache(_read), cache(_file_of)  # for this digest: files may change between two
+
+    def modules(statement: ast.stmt, file: Path) -> list[Path]:
+        return [module for module, _ in _imported(_said(statement).imports, file, root, find)]
+
     todo = [(path, name if name in read_once(path).bound else _WHOLE)]
     seen: set[tuple[Path, str]] = set()
     told: set[str] = set()
@@ -75,7 +79,9 @@ def digest_of_code(path: Path, name: str, home: Path | None = None) -> str:
         module = "" if file == path else file.relative_to(root).as_posix()
         names = list(read.bound) if wanted == _WHOLE else [wanted]
         statements = read.effects + [one for known in names for one in read.bound.get(known, [])]
-        for statement in statements:
+        # Names behind a star are bound by it alone, so that nothing else leads to their file.
+        stars = (one for one in read.bound.get(_WHOLE, []) if any(map(counts, modules(one, file))))
+        for statement in [*statements, *stars]:
             said = _said(statement)
             told.add(f"{module}\0{said.text}")
             todo += [(file, used) for used in said.names if used in read.bound]

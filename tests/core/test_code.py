@@ -90,6 +90,16 @@ def test_what_is_imported_from_beside_it_counts(tmp_path):
     assert digest(tmp_path, text, helpers=helpers.replace("LIMIT = 1", "LIMIT = 2")) != before
 
 
+def test_what_a_star_imports_from_beside_it_counts_and_from_elsewhere_does_not(tmp_path):
+    text = RULE.replace("import math", "from helpers import *").replace("x * FACTOR", "scale(x)")
+    before = digest(tmp_path, text, helpers="def scale(x):\n    return x\n")
+    assert digest(tmp_path, text, helpers="def scale(x):\n    return -x\n") != before
+    assert (
+        digest(tmp_path, text, helpers="from more import *", more="def scale(x):\n    return x\n") != before
+    )
+    assert digest(tmp_path, RULE.replace("import math", "from math import *")) == "414dbb85bd4c0cd5"
+
+
 def test_packages_count_through_relative_and_whole_imports(tmp_path):
     package = tmp_path / "theirs"
     package.mkdir()
