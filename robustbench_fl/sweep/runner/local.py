@@ -18,6 +18,9 @@ from robustbench_fl.sweep.runner.policy import RunPolicy
 from robustbench_fl.sweep.runner.stopping import Stop
 from robustbench_fl.sweep.runner.worker import Retrying, Worker
 
+_LONGEST_WAIT = 86_400.0
+"""Seconds; the system waits for no more than 24 days at a time."""
+
 
 class LocalBackend:
     """Runs cells in `jobs` processes of this machine.
@@ -98,7 +101,7 @@ class _Run(Attempts):
         busy = self._busy
         left = [worker.seconds_left for worker in busy if worker.seconds_left is not None]
         pipes: list[Any] = [self.stop.fileno(), *(sign for worker in busy for sign in worker.signs)]
-        ready = set(wait(pipes, max(0.0, min(left)) if left else None))
+        ready = set(wait(pipes, min(max(0.0, min(left)), _LONGEST_WAIT) if left else None))
         heard = [worker for worker in busy if worker.overdue or not ready.isdisjoint(worker.signs)]
         return [done for worker in heard if (done := self._settle(worker))]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 
 from robustbench_fl.core.record import FINAL, CellRecord, Status
+from robustbench_fl.sweep.runner.backend import ignore
+from robustbench_fl.sweep.runner.environment import Environment
+from robustbench_fl.sweep.runner.local import _Run
 from robustbench_fl.sweep.runner.observers import FailureLimit, Pace
 from robustbench_fl.sweep.runner.policy import RunPolicy, due
 from robustbench_fl.sweep.runner.stopping import Stop
@@ -32,6 +37,15 @@ def test_what_is_run_again(existing: Any, retry_failed: bool, run_again: set[str
 @pytest.mark.parametrize(("timeout", "grace"), [(1, 2), (30, 3), (300, 30), (3600, 60), (None, 2)])
 def test_grace_is_a_tenth_within_bounds(timeout: float | None, grace: float) -> None:
     assert RunPolicy(timeout=timeout).grace == grace
+
+
+def test_a_timeout_of_years_can_be_waited_for(tmp_path: Path) -> None:
+    stop = Stop()
+    policy, environment = RunPolicy(timeout=9e8), Environment(data_dir=tmp_path)
+    run = _Run(1, lambda number: None, environment, policy, None, stop, ignore)  # type: ignore[arg-type]
+    run._workers = [SimpleNamespace(task=object(), seconds_left=9e8, signs=[], overdue=False)]  # type: ignore[list-item]
+    stop.request("of this test")  # which ends the wait
+    assert run.news() == []
 
 
 def finished(key: str, status: str = "done") -> CellRecord:
