@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _SHOWN_CLASSES = 20
 """Most classes that have a column each in the table for people."""
 
+_OF_TRAINING = ("rounds", "local_epochs", "batch_size", "lr", "momentum")
+_OF_SANITY = ("model", *_OF_TRAINING)
+"""Flags that only training has a use for."""
+
 
 @click.command()
 @click.option(
@@ -58,7 +62,7 @@ _SHOWN_CLASSES = 20
     "-m", "--model", default=Axes.model, show_default=True, metavar="SPEC",
     shell_complete=complete_method, help="Network, for --sanity.",
 )  # fmt: skip
-@axis_options("rounds", "local_epochs", "batch_size", "lr", "momentum", note="For --sanity.")
+@axis_options(*_OF_TRAINING, note="For --sanity.")
 @plugin_option
 @data_dir_option
 @format_option
@@ -99,11 +103,16 @@ def partition(
     if sanity:
         if figure:
             raise UsageError("--figure draws one partition, --sanity trains. Give one of them.")
-        stated = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
+        chosen = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
         _print_sanity(
-            worlds, _text("models", model), seed, settings, environment, format_ if stated else "md"
+            worlds, _text("models", model), seed, settings, environment, format_ if chosen else "md"
         )
         return
+    sources = {name: context.get_parameter_source(name) for name in _OF_SANITY}
+    if stated := [name for name in sources if sources[name] is click.core.ParameterSource.COMMANDLINE]:
+        raise UsageError(
+            f"--{stated[0].replace('_', '-')} is for --sanity, which trains. Add it, or leave it out."
+        )
     if len(worlds) != 1:
         raise UsageError("Several data sets or partitions are for --sanity; name one of each.")
     ((dataset, split),) = worlds

@@ -164,6 +164,8 @@ def test_partition_refuses(tmp_path: Path) -> None:
         (("-p", "iid", "-p", "shards"), "name one of each"),
         (("--sanity", "--figure", tmp_path / "x.png"), "Give one of them"),
         (("-p", "by_column"), "has no column 'users'"),
+        (("-p", "iid", "--local-epochs", "2"), "--local-epochs is for --sanity"),
+        (("-p", "iid", "-m", "linear"), "--model is for --sanity"),
         (("-d", "npz(path=/etc/own.npz)"), "is not in the data directory"),
     ):
         error = call("partition", *words).exception
