@@ -116,6 +116,8 @@ class Known:
         if (wanted := self.wanted(data_dir)) is None:
             return None
         algorithm, digest = wanted
-        if (present := file_digest(path, algorithm, anew=anew)) != digest:
-            return f"its {_NAMES[algorithm]} is {present}, not {digest}"
-        return None
+        try:
+            present = file_digest(path, algorithm, anew=anew)
+        except OSError as error:
+            return f"it cannot be read ({error.strerror or error})"
+        return None if present == digest else f"its {_NAMES[algorithm]} is {present}, not {digest}"

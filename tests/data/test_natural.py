@@ -229,3 +229,9 @@ def test_hugging_face(tmp_path: Path) -> None:
 def test_what_is_missing_is_said(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(MissingDataError, match=says):
         make("datasets", name).load(tmp_path)
+
+
+def test_a_folder_in_place_of_a_file_is_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "medmnist/pathmnist.npz").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"pathmnist.npz: it cannot be read \(.*no ordinary file"):
+        make("datasets", "medmnist").prepare(tmp_path)
