@@ -51,7 +51,7 @@ def aggregate(
 
     for path in plugins:
         registry.load_plugin(path)
-    if out is not None and out.exists() and out.samefile(file):
+    if out is not None and out.exists() and file.exists() and out.samefile(file):
         raise UsageError(f"{str(out)!r} holds the updates. Write the aggregate to another file.")
     begun = time.perf_counter()
     outcome = aggregate_once(rule, file, f=f, seed=seed)

@@ -135,6 +135,9 @@ def test_the_command_writes_the_aggregate_and_names_the_rows(file: Path) -> None
     assert "12 clients x 40,000 parameters" in told.output
     onto = CliRunner().invoke(aggregate, [str(file), "-a", "mean", "-o", str(file)])
     assert "Write the aggregate to another file" in str(onto.exception)
+    absent = CliRunner().invoke(aggregate, [str(file) + "x", "-a", "mean", "-o", str(file)])
+    assert "No such file" in str(absent.exception)
+    assert isinstance(absent.exception, UsageError)
 
 
 @pytest.mark.skipif(not os.environ.get("ROBUSTBENCH_FL_SOAK"), reason="4.4 GB on disk, minutes: make soak")
