@@ -65,7 +65,7 @@ class RobustStrategy(FedAvg):
     server : Server or None
         The rule and its memory, from the first round on; ``server.save(path)`` writes it.
     outcome : Outcome or None
-        What the rule said of the last round.
+        What the rule said of the last round; ``None`` if it could not be asked.
 
     Raises
     ------
@@ -122,14 +122,14 @@ class RobustStrategy(FedAvg):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Aggregate the replies by the rule; without any that can be used the model is kept."""
         usable = [reply for reply in replies if not self._failed(reply)]
+        self.outcome = None
         if not usable or self.server is None:
             return None, None
         contents = [reply.content for reply in usable]
         nodes = [reply.metadata.src_node_id for reply in usable]
-        outcome = self._asked(self.server, contents, nodes)
+        self.outcome = outcome = self._asked(self.server, contents, nodes)
         if outcome is None:
             return None, None
-        self.outcome = outcome
         arrays = _record(outcome.aggregate)
         apart = outcome.dropped if outcome.rejected is None else outcome.dropped | outcome.rejected
         trusted = [content for content, out in zip(contents, apart, strict=True) if not out]

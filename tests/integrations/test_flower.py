@@ -104,7 +104,9 @@ def test_bad_replies_are_dropped_one_by_one() -> None:
     assert metrics is not None
     assert (metrics["loss"], metrics["dropped-nodes"]) == (1.0, [NODES[1], NODES[2]])
     assert "other" not in metrics
+    assert at.outcome is not None
     assert at.aggregate_train(2, [Message(Error(0, "gone"), reply_to=messages[3])]) == (None, None)
+    assert at.outcome is None
     broken = reply(messages[0], ArrayRecord({"w": Array("float32", (1, 2), "numpy.ndarray", b"junk")}))
     assert at.aggregate_train(2, [broken])[0] is None
 
