@@ -147,10 +147,14 @@ def _weights(fl_ctx: FLContext) -> dict[str, Any]:
 
 
 def _differences(weights: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    """Return what changed; what has no counterpart of its shape is left, and will not fit."""
-    return {
-        name: part - start[name]
-        if getattr(part, "shape", None) == getattr(start.get(name), "shape", ())
-        else part
-        for name, part in weights.items()
-    }
+    """Return what changed; what has no counterpart that it can be compared with is left as it came."""
+    return {name: _difference(part, start.get(name)) for name, part in weights.items()}
+
+
+def _difference(part: Any, before: Any) -> Any:
+    if getattr(part, "shape", None) != getattr(before, "shape", ()):
+        return part
+    try:
+        return part - before
+    except TypeError:  # no numbers, which the server then drops
+        return part

@@ -71,9 +71,11 @@ def test_bad_contributions_are_dropped_one_by_one() -> None:
     assert at.accept(
         sent("e", {"w": np.ones(1, np.float32), "n": np.array(4)}, DataKind.WEIGHTS, round=1), now
     )
+    words = {"w": np.array([["no", "numbers"]]), "n": np.array(4)}
+    assert at.accept(sent("f", words, DataKind.WEIGHTS, round=1), now)
     found = from_shareable(at.aggregate(now))
     assert found.data["w"].tolist() == [[1, 1]]
-    assert found.get_meta_prop("dropped_clients") == ["d", "e"]
+    assert found.get_meta_prop("dropped_clients") == ["d", "e", "f"]
     at.reset(now)
     assert from_shareable(at.aggregate(now)).data == {}
 
