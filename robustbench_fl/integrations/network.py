@@ -57,11 +57,24 @@ class OwnNetwork(Model):
 
     @property
     def n_classes(self) -> int:  # type: ignore[override]
-        """Number of logits, asked of the network once."""
+        """Number of logits, asked of the network once.
+
+        Raises
+        ------
+        UsageError
+            If it takes no such input, or does not give logits.
+        """
         if self._classes is None:
             some = next(self._module.parameters())
-            with torch.no_grad():
-                logits = self._module(torch.zeros(1, *self.input_shape, device=some.device, dtype=some.dtype))
+            try:
+                with torch.no_grad():
+                    logits = self._module(
+                        torch.zeros(1, *self.input_shape, device=some.device, dtype=some.dtype)
+                    )
+            except (RuntimeError, ValueError) as error:
+                raise UsageError(
+                    f"The network takes no input of the shape {list(self.input_shape)}: {error}"
+                ) from None
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 raise UsageError(
                     f"The network gives {type(logits).__name__} {list(getattr(logits, 'shape', ()))} for one "

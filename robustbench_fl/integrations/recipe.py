@@ -33,12 +33,18 @@ def settings_of(recipe: Mapping[str, Any]) -> Settings:
         If a name or a value is none of theirs, or the learning rate is missing.
     """
     checked: dict[str, Any] = {}
+    if not isinstance(recipe, Mapping):
+        raise UsageError(
+            f"recipe must be settings such as {{'lr': 0.05}}, or a function; got {recipe!r:.80}."
+        )
     for name, value in recipe.items():
         if name not in _OF_CLIENTS:
             raise UsageError(
                 f"recipe has no {name!r}. {did_you_mean(name, _OF_CLIENTS)}".rstrip()
                 + f" It may say: {', '.join(_OF_CLIENTS)}."
             )
+        if isinstance(value, bool):
+            raise UsageError(f"recipe: {name} = {value} must be a number.")
         try:
             checked[name] = pydantic.TypeAdapter(SETTINGS[name].hint).validate_python(value)
         except pydantic.ValidationError as error:
@@ -130,6 +136,11 @@ class ServerTraining:
     def _on_root(self, images: Tensor, labels: Tensor, start: Tensor, round: int) -> Tensor:
         if self._recipe is None:
             return self._by_function(start, images, labels)
+        assert self._model is not None
+        if (most := int(labels.max())) >= self._model.n_classes:
+            raise UsageError(
+                f"root holds the label {most}; the network has the classes 0 … {self._model.n_classes - 1}."
+            )
         # The stream of a cell's own root training, which permutes places in the pool.
         pool = np.arange(len(labels), dtype=np.int64)
         jobs = drawn_jobs([pool], ["root"], self._recipe, self._seed, round, self._device)

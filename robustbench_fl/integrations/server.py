@@ -211,7 +211,7 @@ class Server:
             n_clients=spec.n_clients if spec else None,
             n_params=spec.n_params if spec else None,
             layer_shapes=[(name, list(shape)) for name, shape in self.layer_shapes],
-            layout=model.layout and saving.layout_as_data(model.layout),
+            layout=saving.layout_as_data(model.layout) if model.layout else None,
             buffers=list(model.buffer_names),
         )
         saving.save_to(Path(path), facts, {name: t for name, t in tensors.items() if t is not None})

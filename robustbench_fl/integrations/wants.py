@@ -93,18 +93,22 @@ def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
     Raises
     ------
     UsageError
-        If `root` is no such pair.
+        If `root` is no such pair, or labels are no classes.
     """
     wanted = "root must be a pair of arrays, inputs and labels"
     try:
-        inputs, labels = (as_tensor(part, wanted) for part in root)
+        inputs, labels = root
     except (TypeError, ValueError) as error:
         raise UsageError(f"{wanted}: {error}") from None
+    inputs, labels = as_tensor(inputs, wanted), as_tensor(labels, wanted)
     if inputs.ndim < 2 or labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
         raise UsageError(
             f"root must be inputs [r, ...] and labels [r]; got {list(inputs.shape)} and {list(labels.shape)}."
         )
-    return inputs.to(device, torch.float32), labels.to(device, torch.int64)
+    whole = labels.to(torch.int64)
+    if inputs.is_complex() or labels.is_complex() or bool((whole != labels).any()) or int(whole.min()) < 0:
+        raise UsageError("root must be real inputs and labels that are whole numbers from 0.")
+    return inputs.to(device, torch.float32), whole.to(device)
 
 
 def _complain(text: str, missing: list[str], when: str = "") -> None:

@@ -332,3 +332,21 @@ def test_a_client_stops_no_round_with_a_type_that_the_network_has_not() -> None:
         assert outcome.dropped.tolist() == [dropped, False, False, False]
         assert outcome.aggregate["w"].tolist() == [2, 2]
         assert outcome.aggregate["turn"].tolist() == [2j, 2j]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"root": (torch.zeros(3, 2), [0, 1, 7])}, "root holds the label 7; the network has the classes"),
+        ({"root": (torch.zeros(3, 2), [0, 1, -1])}, "whole numbers from 0"),
+        ({"root": (torch.zeros(3, 2), [0, 1, 0.5])}, "whole numbers from 0"),
+        ({"root": (torch.zeros(3, 5), [0, 1, 0])}, r"The network takes no input of the shape \[5\]"),
+        ({"recipe": {"lr": True}}, "lr = True must be a number"),
+        ({"recipe": ["lr"]}, "recipe must be settings"),
+    ],
+)
+def test_root_data_and_recipes_that_do_not_fit_are_refused(given: dict[str, Any], says: str) -> None:
+    net = nn.Linear(2, 2)
+    fitting = {"root": (torch.rand(3, 2), [0, 1, 0]), "recipe": {"lr": 0.1}}
+    with pytest.raises(UsageError, match=says):
+        Server("fltrust", model=net, params=net, **{**fitting, **given}).aggregate(torch.ones(3, 6))
