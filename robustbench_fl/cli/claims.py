@@ -51,6 +51,7 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
     from robustbench_fl.core.claim_file import write_claim
     from robustbench_fl.report.naming import safe
     from robustbench_fl.sweep.claimed import code_of
+    from robustbench_fl.sweep.claimed_suite import suite_faults
     from robustbench_fl.sweep.runner.processes import MethodProcess
 
     name, parts, suite = _held(folder)
@@ -66,12 +67,28 @@ def claim(folder: Path, out: Path | None, rules: tuple[str, ...], plugins: tuple
             of_rule[rule] |= {one["name"]: one for one in identities}
     with MethodProcess(plugins) as methods:
         code = methods.call(code_of, [one for many in of_rule.values() for one in many.values()])
-    place = out or Path("results") / "claims" / name
-    for rule in rules or known:
-        own = {part: code[part] for part in sorted(of_rule[rule])}
-        path = place / f"{safe(rule)}.json"
-        write_claim(path, claim_of(rule, parts, own, suite))
-        say(f"{rule}: {path}")
+        place = out or Path("results") / "claims" / name
+        for rule in rules or known:
+            own = {part: code[part] for part in sorted(of_rule[rule])}
+            made = claim_of(rule, parts, own, suite)
+            if not all(part.own for part in parts):  # a further rule's folder may lack whole blocks
+                _require_whole(made, methods.call(suite_faults, made))
+            path = place / f"{safe(rule)}.json"
+            write_claim(path, made)
+            say(f"{rule}: {path}")
+
+
+def _require_whole(claim: Claim, faults: Sequence[str]) -> None:
+    """Refuse a claim that check-claim would refuse for what its suite has beyond it."""
+    from robustbench_fl.core.claim import ClaimError
+    from robustbench_fl.core.foreign import command
+
+    if faults and claim.suite:
+        run = f"suite run {claim.suite.name} --tier {claim.suite.tier} --only-rule"
+        raise ClaimError(
+            f"{' '.join(faults[:_SHOWN])} A claim holds every block that is run for further rules. Finish "
+            f"them: {command('robustbench-fl', *run.split(), claim.rule)}"
+        )
 
 
 def _held(folder: Path) -> tuple[str, list[Part], dict[str, Any] | None]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from robustbench_fl.cli.main import cli
 from robustbench_fl.core.claim_file import digest_of, parsed
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.store import Store
@@ -150,3 +153,14 @@ def test_another_suite_is_refused(claims):
     table = copy.deepcopy(claims["median"])
     table["sweeps"][1]["name"] = "third"
     assert "has no block 'third'" in faults(table)
+
+
+def test_a_further_rule_without_all_blocks_is_not_claimed(place, tmp_path, monkeypatch):
+    shutil.copytree(place / "sweeps", tmp_path / "sweeps")
+    shutil.copytree(place / "results", tmp_path / "results")
+    shutil.rmtree(tmp_path / "results" / "tiny-t-krum" / "second")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["claim", "results/tiny-t-krum", "-o", "new"])
+    assert "In the block second 4 cells that the suite names are missing." in str(done.exception)
+    assert "suite run tiny --tier t --only-rule krum" in str(done.exception)
+    assert not Path("new").exists()
