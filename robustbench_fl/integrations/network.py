@@ -62,18 +62,18 @@ class OwnNetwork(Model):
         Raises
         ------
         UsageError
-            If it takes no such input, or does not give logits.
+            If it cannot take such an input, or gives no logits.
         """
         if self._classes is None:
             some = next(self._module.parameters())
+            blank = torch.zeros(1, *self.input_shape, device=some.device, dtype=some.dtype)
             try:
                 with torch.no_grad():
-                    logits = self._module(
-                        torch.zeros(1, *self.input_shape, device=some.device, dtype=some.dtype)
-                    )
-            except (RuntimeError, ValueError) as error:
+                    logits = self._module(blank)
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:
                 raise UsageError(
-                    f"The network takes no input of the shape {list(self.input_shape)}: {error}"
+                    f"The network cannot take an input of the shape {list(self.input_shape)}: {error}. "
+                    "Give root data, or input_shape, as clients feed the network."
                 ) from None
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 raise UsageError(

@@ -78,5 +78,6 @@ def _require_plain(rule: str, f: int | None) -> None:
         )
     if Need.F in method.needs and f is None:
         raise UsageError(
-            f"{rule} needs f, the number of clients assumed malicious: aggregate({rule!r}, updates, f=2)."
+            f"{rule} needs f, the number of clients assumed malicious: aggregate({rule!r}, updates, f=2), or "
+            "robustbench-fl aggregate with -f 2."
         )

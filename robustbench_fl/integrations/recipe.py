@@ -86,10 +86,22 @@ class ServerTraining:
         Of the batches.
     device : str
         Where tensors are.
+    data : pair of Tensor, optional
+        Inputs and labels that will be trained on.
+
+    Raises
+    ------
+    UsageError
+        If the settings cannot train the network, or not on `data`.
     """
 
     def __init__(
-        self, model: Model | None, recipe: Mapping[str, Any] | OWN_TRAINING, seed: int, device: str
+        self,
+        model: Model | None,
+        recipe: Mapping[str, Any] | OWN_TRAINING,
+        seed: int,
+        device: str,
+        data: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._model, self._seed, self._device = model, seed, device
         self._own = recipe if callable(recipe) else None
@@ -108,6 +120,8 @@ class ServerTraining:
                     "The network keeps buffers (batch normalisation?), which training by settings does not "
                     "move: give a function train(params, inputs, labels) -> change as recipe."
                 )
+            if data is not None:
+                _require_classes(data[1], model.n_classes)
 
     def root(self, images: Tensor, labels: Tensor, start: Tensor | None, round: int) -> RootData:
         """Return the server's data; its update from `start` [d] is trained once, when it is asked for."""
@@ -136,11 +150,6 @@ class ServerTraining:
     def _on_root(self, images: Tensor, labels: Tensor, start: Tensor, round: int) -> Tensor:
         if self._recipe is None:
             return self._by_function(start, images, labels)
-        assert self._model is not None
-        if (most := int(labels.max())) >= self._model.n_classes:
-            raise UsageError(
-                f"root holds the label {most}; the network has the classes 0 … {self._model.n_classes - 1}."
-            )
         # The stream of a cell's own root training, which permutes places in the pool.
         pool = np.arange(len(labels), dtype=np.int64)
         jobs = drawn_jobs([pool], ["root"], self._recipe, self._seed, round, self._device)
@@ -176,3 +185,11 @@ def _known(start: Tensor | None) -> Tensor:
     if start is None:
         raise UsageError("Training starts at the global parameters: give params.")
     return start
+
+
+def _require_classes(labels: Tensor, classes: int) -> None:
+    if (most := int(labels.max())) >= classes:
+        raise UsageError(
+            f"The labels of root go up to {most}; the network has {classes} outputs, for the classes "
+            f"0 to {classes - 1}."
+        )

@@ -119,7 +119,7 @@ class Server:
         model, params = (module if given is None else given for given in (model, params))
         optional = {"f": f, "model": model, "params": params, "root": root, "recipe": recipe}
         require(self.rule, self.text, {name for name, value in optional.items() if value is not None})
-        self._root = None if root is None else root_tensors(root, device)
+        self._root = root = None if root is None else root_tensors(root, device)
         if input_shape is None and self._root is not None:
             input_shape = tuple(self._root[0].shape[1:])
         self._model = OwnNetwork(model, input_shape, device) if isinstance(model, nn.Module) else model
@@ -132,7 +132,9 @@ class Server:
             raise UsageError(
                 f"The network has {self._model.n_params} parameters; params hold {self._global.n_params}."
             )
-        self._training = None if recipe is None else ServerTraining(self._model, recipe, self.seed, device)
+        self._training = (
+            None if recipe is None else ServerTraining(self._model, recipe, self.seed, device, root)
+        )
         self._last_step: Tensor | None = None
         self._state: State | None = None
         self._spec: ServerSpec | None = None

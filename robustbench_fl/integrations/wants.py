@@ -93,7 +93,7 @@ def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
     Raises
     ------
     UsageError
-        If `root` is no such pair, or labels are no classes.
+        If `root` is no such pair, or holds NaN, Inf or labels that are no classes.
     """
     wanted = "root must be a pair of arrays, inputs and labels"
     try:
@@ -105,9 +105,11 @@ def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
         raise UsageError(
             f"root must be inputs [r, ...] and labels [r]; got {list(inputs.shape)} and {list(labels.shape)}."
         )
+    if inputs.is_complex() or not bool(torch.isfinite(inputs).all()):
+        raise UsageError("The inputs of root hold NaN, Inf or complex numbers. Give clean data.")
     whole = labels.to(torch.int64)
-    if inputs.is_complex() or labels.is_complex() or bool((whole != labels).any()) or int(whole.min()) < 0:
-        raise UsageError("root must be real inputs and labels that are whole numbers from 0.")
+    if labels.is_complex() or bool((whole != labels).any()) or int(whole.min()) < 0:
+        raise UsageError("The labels of root must be classes, whole numbers from 0.")
     return inputs.to(device, torch.float32), whole.to(device)
 
 

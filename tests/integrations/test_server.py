@@ -179,6 +179,27 @@ def first(rule: str = "median", **given: Any) -> Any:
             {"rule": "fltrust", "params": nn.Linear(2, 2), "root": (ROWS, [0, 1, 0]), "recipe": {"lr": -1}},
             "lr = -1",
         ),
+        (
+            {"rule": "fltrust", "params": nn.Linear(2, 2), "root": (ROWS, [0, 1, 2]), "recipe": {"lr": 1}},
+            "labels of root go up to 2; the network has 2 outputs",
+        ),
+        (
+            {"rule": "fltrust", "params": nn.Linear(3, 2), "root": (ROWS, [0, 1, 0]), "recipe": {"lr": 1}},
+            r"cannot take an input of the shape \[2\]",
+        ),
+        (
+            {"rule": "fltrust", "params": nn.Linear(2, 2), "root": (ROWS, [0, 0.5, 0]), "recipe": {"lr": 1}},
+            "must be classes, whole numbers",
+        ),
+        (
+            {
+                "rule": "fltrust",
+                "params": nn.Linear(2, 2),
+                "root": (ROWS / 0, [0, 1, 0]),
+                "recipe": {"lr": 1},
+            },
+            "hold NaN or Inf",
+        ),
         ({"rule": "fedredefense(preset=fast)", "params": nn.Linear(2, 2)}, "give input_shape"),
         ({"buffers": ["x"], "params": nn.Linear(2, 2)}, "no tensors called x"),
     ],
@@ -337,10 +358,10 @@ def test_a_client_stops_no_round_with_a_type_that_the_network_has_not() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"root": (torch.zeros(3, 2), [0, 1, 7])}, "root holds the label 7; the network has the classes"),
+        ({"root": (torch.zeros(3, 2), [0, 1, 7])}, "labels of root go up to 7; the network has"),
         ({"root": (torch.zeros(3, 2), [0, 1, -1])}, "whole numbers from 0"),
         ({"root": (torch.zeros(3, 2), [0, 1, 0.5])}, "whole numbers from 0"),
-        ({"root": (torch.zeros(3, 5), [0, 1, 0])}, r"The network takes no input of the shape \[5\]"),
+        ({"root": (torch.zeros(3, 5), [0, 1, 0])}, r"The network cannot take an input of the shape \[5\]"),
         ({"recipe": {"lr": True}}, "lr = True must be a number"),
         ({"recipe": ["lr"]}, "recipe must be settings"),
     ],
