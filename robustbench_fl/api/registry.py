@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from robustbench_fl.api.spec import NAME
 from robustbench_fl.core.code import digest_of_code
-from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.errors import UsageError, did_you_mean, nearest_or_own
 
 PACKAGES = {
     "aggregators": "robustbench_fl.aggregators",
@@ -154,10 +154,9 @@ def entry(kind: str, name: str, where: str = "") -> Entry:
     if name not in _entries[kind]:
         singular = kind.removesuffix("s").replace("dataset", "data set")
         place = f" in {where}" if where else ""
-        hint = did_you_mean(name, names(kind)) or did_you_mean(name, _aliases[kind])
+        hint = did_you_mean(name, names(kind)) or nearest_or_own(name, _aliases[kind])
         raise UsageError(
-            f"Unknown {singular} {name!r}{place}.\n"
-            + f"{hint}   All of them: robustbench-fl list {kind}".strip()
+            f"Unknown {singular} {name!r}{place}.\n{hint}   All of them: robustbench-fl list {kind}"
         )
     return _entries[kind][name]
 

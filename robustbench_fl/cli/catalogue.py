@@ -17,7 +17,7 @@ from robustbench_fl.cli.answers import remembered
 from robustbench_fl.cli.options import complete_method, plugin_option
 from robustbench_fl.cli.output import format_option, print_rows, rows_text
 from robustbench_fl.cli.saying import say
-from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.errors import UsageError, nearest_or_own
 from robustbench_fl.core.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
     if not homes:
         known = [n for kind in PACKAGES for n in registry.names(kind)]
         raise UsageError(
-            f"Unknown method {name!r}.\n{did_you_mean(name, known)}   "
+            f"Unknown method {name!r}.\n{nearest_or_own(name, known)}   "
             "All of them: robustbench-fl list --names"
         )
     found = [_known(["describe", kind, name], partial(_description, kind, name)) for kind in homes]

@@ -75,6 +75,12 @@ def check(
     failed = sum(result.outcome is Outcome.FAIL for _, result in results)
     methods = len({(case.kind, case.subject) for case, _ in results})
     say(f"{len(results)} checks of {methods} methods, {failed} failed.", err=True)
+    if failed:
+        say(
+            "What a check asks: robustbench-fl check --list. What a method breaks on purpose its class "
+            'declares: expected_failures = {"CHECK": "why"}',
+            err=True,
+        )
     context.exit(1 if failed else 0)
 
 

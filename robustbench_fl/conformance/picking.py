@@ -29,7 +29,7 @@ from robustbench_fl.conformance import (  # noqa: F401  importing them declares 
 from robustbench_fl.conformance.checks import FAMILIES, REGISTERED, Check, Family
 from robustbench_fl.conformance.suite import Case
 from robustbench_fl.conformance.variants import made, variants
-from robustbench_fl.core.errors import UsageError, did_you_mean
+from robustbench_fl.core.errors import UsageError, did_you_mean, nearest_or_own
 
 Method = str | type | Any
 """A name or a spec such as ``"krum"`` or ``"trimmed_mean(trim=0.1)"``, a registered class, or an instance."""
@@ -96,7 +96,7 @@ def _named(kinds: list[str], method: Method) -> Iterator[tuple[registry.Entry, s
         known = [known for kind in kinds for known in registry.names(kind)]
         raise UsageError(
             f"Unknown method {name!r}.\n"
-            f"{did_you_mean(name, known)}   All of them: robustbench-fl list --names"
+            f"{nearest_or_own(name, known)}   All of them: robustbench-fl list --names"
         )
     for kind in homes:
         if special:

@@ -78,7 +78,8 @@ def _require_fact(forms: Sequence[Aggregator], fact: str, error: Callable[[Aggre
             found = error(rule)
             require(
                 found <= _HOLDS,
-                f"{label(rule)} declares `{fact} = True`, but misses by {found:.2g} (relative)",
+                f"{label(rule)} declares `{fact} = True`, but misses by {found:.2g} (relative): "
+                "declare False unless that is a mistake",
             )
         else:
             deniers.append(error(rule))

@@ -60,3 +60,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     roots = [root for root in (word, *close[:1]) if root]
     close += [name for name in names if name not in close and any(root in name for root in roots)]
     return f"Did you mean {' or '.join(close[:3])}?" if close else ""
+
+
+def nearest_or_own(word: str, known: Iterable[str]) -> str:
+    """Return what a method may have been meant by: the nearest names, else that one's own need their file.
+
+    Examples
+    --------
+    >>> nearest_or_own("krumm", ["krum", "median"])
+    'Did you mean krum?'
+    >>> nearest_or_own("mine", ["krum", "median"])
+    'One of your own needs its file: --plugin FILE.py, or in Python its import.'
+    """
+    own = "One of your own needs its file: --plugin FILE.py, or in Python its import."
+    return did_you_mean(word, known) or own

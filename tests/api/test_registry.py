@@ -84,7 +84,9 @@ def test_unknown_name_suggests_the_nearest():
         "Did you mean krum or multi_krum?   All of them: robustbench-fl list aggregators"
     )
     assert message(registry.entry, "datasets", "zzzzz") == (
-        "Unknown data set 'zzzzz'.\nAll of them: robustbench-fl list datasets"
+        "Unknown data set 'zzzzz'.\n"
+        "One of your own needs its file: --plugin FILE.py, or in Python its import.   "
+        "All of them: robustbench-fl list datasets"
     )
 
 

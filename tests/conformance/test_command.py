@@ -76,6 +76,7 @@ def test_a_bad_plugin_fails_with_reasons(tmp_path: Path) -> None:
     assert "it read view.f without declaring it in `needs`" in failed["needs_declared"]
     assert "changed its input" in failed["inputs_unchanged"]
     assert "it is the plain mean" in failed["outlier"]
+    assert "on purpose its class declares: expected_failures" in result.stderr
     assert rows["translation"]["outcome"] == "pass"
 
 
