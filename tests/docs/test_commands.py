@@ -104,5 +104,11 @@ def test_inline_commands_and_options_exist() -> None:
                 assert option in known, f"{page.name}: {inline}"
 
 
+def test_the_table_of_commands_is_whole() -> None:
+    table = (ROOT / "docs" / "usage.md").read_text().split("| command | does |")[1].split("\n\n")[0]
+    named = {word for row in table.splitlines() for word in re.findall(r"`([a-z-]+)", row.split(" | ")[0])}
+    assert set(cli.commands) - named == set()  # type: ignore[attr-defined]
+
+
 def test_something_is_found() -> None:
     assert sum(len(commands(page.read_text())) for page in PAGES) > 25
