@@ -112,7 +112,7 @@ class Server:
         self.rule = make("aggregators", rule)
         self.text = text_of(self.rule)
         self.round = 0
-        self.seed = whole_seed(seed)
+        self.seed = seed = whole_seed(seed)
         self.f = whole_f(f)
         self.device = device
         module = next((given for given in (model, params) if isinstance(given, nn.Module)), None)
@@ -132,9 +132,7 @@ class Server:
             raise UsageError(
                 f"The network has {self._model.n_params} parameters; params hold {self._global.n_params}."
             )
-        self._training = (
-            None if recipe is None else ServerTraining(self._model, recipe, self.seed, device, root)
-        )
+        self._training = None if recipe is None else ServerTraining(self._model, recipe, seed, device, root)
         self._last_step: Tensor | None = None
         self._state: State | None = None
         self._spec: ServerSpec | None = None

@@ -198,7 +198,7 @@ def first(rule: str = "median", **given: Any) -> Any:
                 "root": (ROWS / 0, [0, 1, 0]),
                 "recipe": {"lr": 1},
             },
-            "hold NaN or Inf",
+            "hold NaN, Inf",
         ),
         ({"rule": "fedredefense(preset=fast)", "params": nn.Linear(2, 2)}, "give input_shape"),
         ({"buffers": ["x"], "params": nn.Linear(2, 2)}, "no tensors called x"),
