@@ -133,7 +133,8 @@ def _require_distinct(table: pd.DataFrame) -> None:
 def standing(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Yield each record once for every row of tables that it stands for, under the names of that row.
 
-    A cell that only a tuned rule has stands for that; one that tuning left as it was for both.
+    A cell that only a tuned rule has stands for that; one that tuning left as it was for both. What is
+    yielded stands for itself alone.
     """
     for record in records:
         rows = record.get("stands_for")
@@ -143,7 +144,8 @@ def standing(records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
         run = {"run_aggregator": record["labels"]["aggregator"], "run_lr": record["cell"]["lr"]}
         for row in rows:
             labels = {**record["labels"], "aggregator": row["aggregator"]}
-            yield {**record, "labels": labels, "cell": {**record["cell"], "lr": row["lr"]}, "run": run}
+            cell = {**record["cell"], "lr": row["lr"]}
+            yield {**record, "labels": labels, "cell": cell, "run": run, "stands_for": None}
 
 
 def settings(table: pd.DataFrame) -> list[str]:

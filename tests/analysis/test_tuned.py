@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from robustbench_fl.analysis.compare import ALL, compare
 from robustbench_fl.analysis.flags import flags
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
@@ -47,6 +48,12 @@ def test_tuned_rows_stand_in_the_same_block(cells: list[Record]) -> None:
     }  # fmt: skip
     assert "tuned > RULE: the rule with" in board.caption
     assert "Made from 30 cells" in board.caption
+
+
+def test_tuned_rows_are_compared(cells: list[Record]) -> None:
+    found = compare(cells, cells).table.set_index("aggregator")
+    counts = dict.fromkeys(["mean", "tuned > mean", "median", "tuned > median"], 10)
+    assert found["ties"].to_dict() == {**counts, ALL: 40}
 
 
 def test_tuning_on_one_side_is_flagged(cells: list[Record]) -> None:
