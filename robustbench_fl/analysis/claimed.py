@@ -219,19 +219,22 @@ def _data(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _reported(table: pd.DataFrame, rule: str, rows: Sequence[Row], main: frozenset[int]) -> dict[str, Any]:
-    """Return the leaderboard's row of `rule` over all blocks of the main sweeps, and in each block alone."""
+    """Return the leaderboard's row of `rule` over all blocks of the main sweeps, and in each block alone.
+
+    A setting that only plain averaging was run in is no block of the rule's.
+    """
     place_of = {row.key: row.setting for row in rows}
     in_main = table["key"].isin([row.key for row in rows if row.sweep in main])
     setting, told = table["key"].map(place_of), table["assumed_f"].notna()
     blocks = [
         (int(place), assumed)
-        for place in sorted(set(setting))
+        for place in sorted(set(setting[table["aggregator"] == rule]))
         for assumed in sorted(set(table.loc[told & (setting == place), "assumed_f"])) or [None]
     ]
     whole = _numbers(table[in_main], rule)
 
     def numbers(place: int, assumed: str | None) -> dict[str, Any]:
-        if len(blocks) == 1:
+        if len(blocks) == 1 and setting.nunique() == 1:
             return whole
         cells = table[(setting == place) & (~told | (table["assumed_f"] == assumed))]
         met = cells.loc[cells["aggregator"] == rule, "attack"]
