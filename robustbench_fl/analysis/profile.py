@@ -18,6 +18,7 @@ from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.picks import Array
 from robustbench_fl.analysis.scores import attacked, block_means
+from robustbench_fl.analysis.strengths import by_family, families_of
 
 
 def gaps(frame: pd.DataFrame) -> pd.DataFrame:
@@ -33,15 +34,17 @@ def gaps(frame: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         A row a setting (block and attack; neither ``none`` nor adaptive), a column a ranked rule:
         the best mean accuracy over seeds minus the rule's, ≥ 0; infinite where the rule has no
-        result, or not for every seed, as for a solver that fails. Empty without such settings.
+        result, or not for every seed, as for a solver that fails. Of a family of attacks each rule
+        stands at its worst member, since a pilot may have picked others for it. Empty without such
+        settings.
     """
     cells = only_counted(completed(frame))
     rows = attacked(in_blocks(cells[~beyond_all(cells)]))
     rows = rows[rows["ranked"]]
+    entry = [rows["aggregator"], rows["_block"], rows["attack"].map(families_of(rows))]
+    whole = rows["accuracy"].notna().groupby(entry).transform("all")
+    rows = by_family(rows.assign(accuracy=rows["accuracy"].where(whole)))
     means = block_means(rows)
-    entry = ["aggregator", "_block", "attack"]
-    whole = rows.groupby(entry)["accuracy"].agg(lambda values: values.notna().all())
-    means = means[whole.loc[list(means[entry].itertuples(index=False, name=None))].to_numpy(dtype=bool)]
     if means.empty:
         return pd.DataFrame()
     index = rows.groupby(["_block", "attack"]).size().index

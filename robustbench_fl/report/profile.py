@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from robustbench_fl.analysis.captions import families_of_several
 from robustbench_fl.analysis.profile import gaps, share_within
 from robustbench_fl.report.canvas import MUTED, encoded, figure, legend, lines, style, wrapped
 from robustbench_fl.report.seeds import seeds_text
@@ -53,7 +54,8 @@ def performance_profile(cells: pd.DataFrame) -> bytes | None:
         axes.set_axisbelow(True)
         legend(drawn, *axes.get_legend_handles_labels(), title="largest area first")
         note = wrapped(
-            f"{len(table)} settings (block and attack), {_runs(cells)}; no result counts as never reached",
+            f"{len(table)} settings (block and attack{_of_a_family(cells)}), {_runs(cells)}; "
+            "no result counts as never reached",
             8,
             0.6,
         )
@@ -73,6 +75,10 @@ def _line(axes: Any, deltas: Any, share: Any, look: Any, label: str | None, plac
         drawstyle="steps-post", zorder=2, markevery=(17 * (place % 7) + 20, 110),
         marker=look.marker, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
+
+
+def _of_a_family(cells: pd.DataFrame) -> str:
+    return ", of a family the member worst for the rule" if families_of_several(cells) else ""
 
 
 def _runs(cells: pd.DataFrame) -> str:

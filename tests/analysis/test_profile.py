@@ -34,3 +34,18 @@ def test_a_rule_that_lacks_a_seed_has_no_result_there(grid, record):
 
 def test_no_attacked_cell(grid):
     assert gaps(frame(grid({"mean": {"none": 0.9}, "median": {"none": 0.8}}))).empty
+
+
+def test_a_strength_that_was_picked_for_others_is_no_failure(grid):
+    """Each rule stands at its own worst member of the family."""
+    cells = grid(
+        {
+            "mean": {"ipm": 0.6, "ipm(epsilon=100)": 0.2},
+            "median": {"ipm": 0.6, "ipm(epsilon=2)": 0.5},
+            "krum": {"ipm": 0.7},
+        }
+    )
+    for cell in cells:
+        cell["facts"]["family"] = "ipm"
+    table = gaps(frame(cells))
+    assert table.to_dict("records") == [pytest.approx({"krum": 0.0, "mean": 0.5, "median": 0.2})]
