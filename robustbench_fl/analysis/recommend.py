@@ -10,7 +10,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN
-from robustbench_fl.analysis.coverage import counted_blocks
+from robustbench_fl.analysis.coverage import beyond_all, counted_blocks
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.strengths import families_of
 from robustbench_fl.analysis.table import Table
@@ -71,9 +71,9 @@ def recommend(
     Table
         One row a rule that needs no more than the server knows and costs no more than the budget, by its
         accuracy under the worst attack in the nearest block: ``worst_accuracy``, ``clean_accuracy``,
-        ``server_ms`` at so many clients and parameters, ``told``, and ``loses_most_to``, the attack that
-        takes most from it, adaptive ones included, with the accuracy that is left. Rules with holes are
-        left out.
+        ``server_ms`` at so many clients and parameters (measured under attack where no clean cell was
+        run), ``told``, and ``loses_most_to``, the attack that takes most from it, adaptive ones
+        included, with the accuracy that is left. Rules with holes are left out.
 
     Raises
     ------
@@ -86,18 +86,23 @@ def recommend(
             f"Nothing is called {unknown[0]!r} that a server may know. Known: {', '.join(KNOWABLE)}."
         )
     blocks = counted_blocks(frame)
-    blocks = blocks[(blocks["malicious"] > 0)]
-    if attacked(blocks).empty:
+    blocks = blocks[(blocks["malicious"] > 0) & ~beyond_all(blocks)]
+    known = attacked(blocks).dropna(subset=["accuracy"])
+    if known.empty:
         raise UsageError("These results hold no cell under an attack; nothing can be recommended from them.")
-    firsts = attacked(blocks).drop_duplicates("_block")
-    # Of blocks that are equally near, the one with more malicious clients.
-    distance, _, block = min(
-        (round(_distance(row, setting), 6), -float(row["malicious"]), int(row["_block"]))
-        for _, row in firsts.iterrows()
+    # Of blocks that are equally near, the one with more malicious clients, and of these where f is right.
+    distance, *_, block = min(
+        (round(_distance(row, setting), 6), -float(row["malicious"]), _assumed(row) != "", int(row["_block"]))
+        for _, row in known.drop_duplicates("_block").iterrows()
     )
     rows = blocks[blocks["_block"] == block]
     size = size_of(str(rows.iloc[0]["dataset"]), str(rows.iloc[0]["model"])) if setting.params else None
     rules = _rules(rows, _scale(rows, setting, size))
+    if rules.empty:
+        raise UsageError(
+            f"No rule has a result under every attack in the nearest block, {_where(rows.iloc[0])}. "
+            "Finish the sweep, or name another with --results."
+        )
     fit, ignorant, dear = _qualified(rules, setting)
     if fit.empty:
         raise UsageError(
@@ -118,6 +123,17 @@ def _distance(row: pd.Series, setting: Setting) -> float:
 
 def _alpha(row: pd.Series) -> float:
     return min(float(row["alpha"]), _IID) if pd.notna(row["alpha"]) else _IID
+
+
+def _assumed(row: pd.Series) -> str:
+    """Return the f that the server assumes in a block, ``""`` where it is the right one or none is needed."""
+    return "" if row["_stands_for"] == "exact" else str(row["_stands_for"])
+
+
+def _where(row: pd.Series) -> str:
+    share, n = 100 * row["malicious"], _participants(row)
+    assumed = f", f assumed as {_assumed(row)}" if _assumed(row) else ""
+    return f"{row['dataset']}, {row['partition']}, {share:.3g} % of {n} clients malicious{assumed}"
 
 
 def _participants(row: pd.Series) -> int:
@@ -145,8 +161,10 @@ def _rules(rows: pd.DataFrame, scale: float) -> pd.DataFrame:
     table = pd.DataFrame({"worst_accuracy": regular[regular.index.intersection(whole)]})
     clean = means[means["attack"] == CLEAN].set_index("aggregator")["accuracy"]
     table["clean_accuracy"] = clean.reindex(table.index)
-    times = ranked[ranked["attack"] == CLEAN].groupby("aggregator")["server_ms"].mean()
-    table["server_ms"] = times.reindex(table.index) * scale
+    clean_times, times = (
+        some.groupby("aggregator")["server_ms"].mean() for some in (ranked[ranked["attack"] == CLEAN], ranked)
+    )
+    table["server_ms"] = clean_times.reindex(table.index).fillna(times) * scale
     table["told"] = ranked.groupby("aggregator")["told"].first().reindex(table.index)
     worst = (
         attacks.sort_values("accuracy", kind="stable").drop_duplicates("aggregator").set_index("aggregator")
@@ -184,13 +202,9 @@ def _sentences(
 ) -> tuple[str, ...]:
     first = rows.iloc[0]
     n = _participants(first)
-    where = (
-        f"{first['dataset']}, {first['partition']}, {100 * first['malicious']:.3g} % of {n} clients malicious"
-    )
     asked = f"{setting.clients} clients, {100 * setting.malicious:.3g} % malicious, alpha {setting.alpha:g}"
-    said = [
-        f"Measured in the nearest block: {where}, network {first['model']}, {rows['seed'].nunique()} seeds."
-    ]
+    network, n_seeds = first["model"], rows["seed"].nunique()
+    said = [f"Measured in the nearest block: {_where(first)}, network {network}, {n_seeds} seeds."]
     if distance > NEAR:
         said.append(
             f"Nothing nearby was measured: this block is {distance:.1f} times as far from {asked} as a "
@@ -201,8 +215,8 @@ def _sentences(
     said += _on_time(setting, n, size)
     if holes := sorted(set(rows.loc[rows["ranked"].astype(bool), "aggregator"]) - known):
         said.append(f"Left out, since they lack cells: {', '.join(holes)}.")
-    if PLAIN in set(rows["aggregator"]):
-        plain = block_means(attacked(rows[rows["aggregator"] == PLAIN]))["accuracy"].min()
+    plain = block_means(attacked(rows[rows["aggregator"] == PLAIN]))["accuracy"].min()
+    if pd.notna(plain):
         said.append(f"Plain averaging keeps {100 * plain:.1f} % under its worst attack there.")
     if ignorant:
         said.append(f"Left out, since they need to know more: {', '.join(sorted(ignorant))}.")

@@ -97,3 +97,26 @@ def test_a_far_setting_is_said_to_be_unmeasured(cells) -> None:
 def test_a_word_that_nobody_knows_is_refused(cells) -> None:
     with pytest.raises(UsageError, match="called 'F'"):
         recommend(cells, asked(knows=frozenset({"F"})))
+
+
+def test_of_several_assumed_f_the_right_one_answers_and_another_is_named(grid) -> None:
+    rows = {"krum": {"none": 0.7, "ipm": 0.4}}
+    wrong = grid(rows, assumed_f="2x", clients=20)
+    right = grid({"krum": {"none": 0.7, "ipm": 0.6}}, assumed_f="exact", clients=20)
+    found = recommend(frame(wrong + right), asked())
+    assert list(found.table["worst_accuracy"]) == [0.6]
+    assert "assumed as" not in found.caption
+    assert "20 % of 20 clients malicious, f assumed as 2x," in recommend(frame(wrong), asked()).caption
+
+
+def test_what_cannot_be_run_leaves_nobody_out_and_what_has_no_result_is_said(grid, record) -> None:
+    made = grid({"median": {"ipm": 0.6}, "krum": {"ipm": 0.5}}, clients=20)
+    beyond = [record(rule, "alie", status="infeasible", clients=20) for rule in ("median", "krum", "mean")]
+    failed = [record("mean", "ipm", status="failed", clients=20)]
+    found = recommend(frame(made + beyond + failed), asked(budget_ms=100))
+    assert list(found.table["aggregator"]) == ["median", "krum"]  # without clean cells, costs under attack
+    assert "Left out, since they lack cells: mean." in found.caption
+    assert "Plain averaging" not in found.caption
+    holes = [record(rule, "mimic", status="failed", clients=20) for rule in ("median", "krum")]
+    with pytest.raises(UsageError, match="No rule has a result under every attack in the nearest block"):
+        recommend(frame(made + holes), asked())
