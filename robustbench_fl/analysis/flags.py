@@ -128,7 +128,8 @@ def _root_suffices(blocks: pd.DataFrame) -> str:
     if not {"root_only", "oracle_mean"} <= set(means):
         return ""
     of_block = blocks.drop_duplicates("_block").set_index("_block")
-    chance = (1 / of_block["classes"]).reindex(means.index)
+    classes = blocks.groupby("_block")["classes"].max()  # cells without a result do not say
+    chance = (1 / classes).reindex(means.index)
     share = (means["root_only"] - chance) / (means["oracle_mean"] - chance)
     near = of_block.loc[share.index[share >= ENOUGH_OF_ORACLE]]
     names = [

@@ -44,6 +44,7 @@ BELOW_ROOT = f"not above {ROOT_ONLY}"
 FLAG = "Flag: "
 """How the sentence of a flag begins."""
 NOBODY_HURT = "no attack hurts a rule"
+UNSCORED = "no attacked cell"
 COLUMNS = (
     "track",
     *("rank", "tied", "rank_low", "rank_high"),
@@ -116,8 +117,8 @@ class Leaderboard(Table):
     def of_track(self, track: str) -> Leaderboard:
         """Return the table of one track.
 
-        Its rules, for reference the best of each lower track, and the baselines that may be
-        compared with them: ``root_only`` where the server has root data.
+        Its rules, for reference the best of each lower track (of those without holes), and the
+        baselines that may be compared with them: ``root_only`` where the server has root data.
 
         Raises
         ------
@@ -130,17 +131,14 @@ class Leaderboard(Table):
         table = self.table
         own = table["track"] == track
         baselines = (table["track"] == "") & ((table["aggregator"] != ROOT_ONLY) | (track == "D"))
-        leaders = {lower: self._leader(lower) for lower in self.tracks if lower < track}
-        shown = table[own | baselines | table["aggregator"].isin(leaders.values())].copy()
-        borrowed = shown["track"].isin(leaders)
+        whole = table[table["note"].isin(["", NOBODY_HURT, UNSCORED]) & (table["track"] < track)]
+        leaders = whole.drop_duplicates("track")["aggregator"]  # best first
+        shown = table[own | baselines | table["aggregator"].isin(leaders)].copy()
+        borrowed = shown["aggregator"].isin(leaders)
         shown.loc[borrowed, ["rank", "rank_low", "rank_high"]] = pd.NA
         shown.loc[borrowed, "tied"] = False
         shown.loc[borrowed, "note"] = "best of track " + shown.loc[borrowed, "track"]
         return replace(self, table=_in_order(shown, mixed=True), only=track)
-
-    def _leader(self, track: str) -> str:
-        rows = self.table[self.table["track"] == track]
-        return str(rows["aggregator"].iloc[0])  # best first, those with holes last
 
 
 def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboard:
@@ -290,7 +288,7 @@ def _with_notes(
     notes = pd.DataFrame({"baseline": baseline.map({True: BASELINE, False: ""})})
     notes["holes"] = covered["holes"]
     unscored = table[WORST].isna() & (notes["holes"] == "")
-    notes["score"] = unscored.map({True: "no attacked cell", False: ""})
+    notes["score"] = unscored.map({True: UNSCORED, False: ""})
     root = float(table[WORST].get(ROOT_ONLY, np.nan))
     below = (table["track"] == "D") & (table[WORST] <= root)
     notes["root"] = below.map({True: BELOW_ROOT, False: ""})

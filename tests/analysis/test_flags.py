@@ -51,6 +51,8 @@ def test_root_data_alone(grid, record, root, flagged):
     for cell in only:
         cell["facts"]["ranked"] = False
     assert names([*cells, *only]) == ["root_data_alone"] * flagged
+    beyond = [record("krum", "alie", status="infeasible", dataset=name) for name in ("digits", "mnist")]
+    assert ("root_data_alone" in names([*beyond, *cells, *only])) == flagged
 
 
 def test_attacked_above_clean(grid):

@@ -381,3 +381,11 @@ def test_a_rule_that_root_data_alone_would_beat_has_no_rank(grid, record):
 def test_a_track_without_a_rule_is_refused(grid):
     with pytest.raises(UsageError, match=r"No rule competes in track 'C'.*Here: A, B"):
         leaderboard(frame(grid(BASIC))).of_track("C")
+
+
+def test_rules_with_holes_are_no_reference_for_other_tracks(grid, record):
+    cells = grid({"median": {"none": 0.9, "ipm": 0.7}, "krum": {"none": 0.8, "ipm": 0.6, "alie": 0.5}})
+    cells.append(record("median", "alie", status="failed"))
+    board = leaderboard(frame(cells))
+    assert rows(board).loc["median", "note"] == "1 failed"
+    assert list(board.of_track("B").table["aggregator"]) == ["krum"]
