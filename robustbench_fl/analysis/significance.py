@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
+from robustbench_fl.analysis.attack_effect import credited, effects
 from robustbench_fl.analysis.blocks import completed, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, only_counted
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.scores import attacked
+from robustbench_fl.analysis.strengths import by_family
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.core.errors import UsageError, among
 
@@ -76,7 +78,8 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
         As from :func:`robustbench_fl.analysis.frame.frame`.
     score : {"worst", "mean"}, optional
         What is compared in each unit, a unit being a data set with a partition and a share of
-        malicious clients: the lowest of the attacks' means over seeds, or their mean. Adaptive
+        malicious clients: the lowest of the attacks' means over seeds, or the mean that the
+        leaderboard gives, over attacks that hurt plain averaging, each family once. Adaptive
         attacks, baselines and rules that lack a unit are left out.
 
     Returns
@@ -151,6 +154,8 @@ def _units(cells: pd.DataFrame, score: str) -> tuple[pd.DataFrame, list[str]]:
     whole = rows.groupby("aggregator")["accuracy"].apply(lambda values: bool(values.notna().all()))
     left_out = sorted(whole.index[~whole])
     kept = rows[~rows["aggregator"].isin(left_out)]
+    if score == "mean":
+        kept = by_family(credited(kept, effects(cells)))
     means = kept.groupby([*_UNIT, "_block", "attack", "aggregator"])["accuracy"].mean().reset_index()
     within = means.groupby([*_UNIT, "_block", "aggregator"])["accuracy"].agg(
         "min" if score == "worst" else "mean"

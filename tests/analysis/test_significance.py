@@ -61,6 +61,19 @@ def test_the_worst_attack_or_the_mean_of_attacks_is_ranked(grid):
     assert list(significance(cells, "mean").table["aggregator"]) == ["a", "b", "c"]
 
 
+def test_an_attack_that_does_not_hurt_and_further_strengths_earn_no_credit_in_the_mean(grid):
+    table = {
+        "mean": {"none": 0.9, "ipm": 0.3, "ipm(epsilon=0.1)": 0.8, "alie": 0.9},
+        "b": {"none": 0.9, "ipm": 0.6, "ipm(epsilon=0.1)": 0.6, "alie": 0.6},
+        "c": {"none": 0.9, "ipm": 0.5, "ipm(epsilon=0.1)": 0.9, "alie": 0.5},
+    }
+    cells = units(grid, table)
+    for cell in cells:
+        cell["facts"]["family"] = cell["labels"]["attack"].split("(")[0]
+    rows = significance(frame(cells), "mean").table.set_index("aggregator")
+    assert rows["score"].to_dict() == pytest.approx({"b": 0.6, "c": 0.5, "mean": 0.3})
+
+
 def test_rules_that_always_tie_differ_from_nobody(grid):
     found = significance(frame(units(grid, {rule: {"ipm": 0.5} for rule in "abc"})))
     assert np.isnan(found.friedman_p)
