@@ -20,6 +20,7 @@ from robustbench_fl.analysis.frame import frame, standing
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.core.claim import METRICS, Claim, ClaimError, Row
 from robustbench_fl.core.claim_file import sealed_claim
+from robustbench_fl.core.errors import RobustbenchError
 from robustbench_fl.core.status import COUNTED, FINAL
 from robustbench_fl.core.tuned import untuned
 from robustbench_fl.core.version import __version__
@@ -222,9 +223,16 @@ def _reported(table: pd.DataFrame, rule: str, rows: Sequence[Row], main: frozens
     """Return the leaderboard's row of `rule` over all blocks of the main sweeps, and in each block alone.
 
     A setting that only plain averaging was run in is no block of the rule's.
+
+    Raises
+    ------
+    ClaimError
+        If no cell of a main sweep is of the rule.
     """
     place_of = {row.key: row.setting for row in rows}
     in_main = table["key"].isin([row.key for row in rows if row.sweep in main])
+    if rule not in set(table.loc[in_main, "aggregator"]):
+        raise ClaimError(f"No cell of a main sweep is of the rule {rule}.")
     setting, told = table["key"].map(place_of), table["assumed_f"].notna()
     blocks = [
         (int(place), assumed)
@@ -258,13 +266,16 @@ def _plain(value: Any) -> Any:
 
 
 def wrong_numbers(claim: Claim) -> list[str]:
-    """Return a sentence for each reported number that is not what the rows give.
+    """Return a sentence for each reported number that is not what the rows give, or why they give none.
 
     An interval may be wider than that of the rows, which know of the spread over seeds alone: the records
     know of that over test images too. Narrower it may not be.
     """
     main = frozenset(place for place, sweep in enumerate(claim.sweeps) if sweep.main)
-    again = _reported(frame(claim.records()), claim.rule, claim.cell_rows, main)
+    try:
+        again = _reported(frame(claim.records()), claim.rule, claim.cell_rows, main)
+    except RobustbenchError as error:  # rows that say that they are the same, or contradict themselves
+        return [str(error)]
     stated = claim.reported.model_dump()
     if [_block(one) for one in stated["blocks"]] != [_block(one) for one in again["blocks"]]:
         return ["The reported blocks are not those of the rows."]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from robustbench_fl.analysis.claimed import _reported
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
+from robustbench_fl.core.claim import ClaimError
 
 
 def test_a_setting_that_only_the_reference_has_is_no_block_of_the_rule(grid):
@@ -22,3 +25,5 @@ def test_a_setting_that_only_the_reference_has_is_no_block_of_the_rule(grid):
     (block,) = found["blocks"]
     assert (block["setting"], block["assumed_f"], block["numbers"]["coverage"]) == (0, None, "2/2")
     assert block["numbers"]["worst_accuracy"] == found["whole"]["worst_accuracy"] == 0.7
+    with pytest.raises(ClaimError, match="No cell of a main sweep is of the rule median"):
+        _reported(frame(made), "median", rows, frozenset())
