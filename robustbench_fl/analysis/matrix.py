@@ -256,7 +256,7 @@ def _uncredited(marked: pd.DataFrame, weak: frozenset[str]) -> pd.DataFrame:
 
 def _caption(table: pd.DataFrame, fixed: set[str], value: str, left_out: list[str], marks: list[str]) -> str:
     free = ["aggregator", "attack", "assumed_f", *settings(table)]
-    over = [name for name in free if name not in fixed and table[name].nunique() > 1]
+    over = [name for name in free if name not in {*fixed, value} and table[name].nunique() > 1]
     runs = captions.seeds(table)
     sentences = [
         f"{value}, mean over {', '.join([*over, runs])}." if over else f"{value}, mean over {runs}.",

@@ -30,8 +30,8 @@ def sections(
         As from :func:`robustbench_fl.analysis.frame.frame`.
     by : str
         Columns separated by commas: ``dataset``, ``alpha``, ``fraction`` (the share of malicious
-        clients), ``assumed_f`` (rules that are not told f stand under each) or any other setting of
-        the cells.
+        clients), ``assumed_f`` (rules that are not told f stand under each that their setting has) or
+        any other setting of the cells.
     make : callable
         From a frame to a table.
     further : sequence of str, optional
@@ -54,12 +54,19 @@ def sections(
 
 
 def _standing(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return `frame` with the rules that are not told f repeated for each assumed f."""
+    """Return `frame` with the rules that are not told f repeated for each f that their setting has."""
     if "assumed_f" not in columns or frame["assumed_f"].nunique() == 0:
         return frame
-    told, untold = frame[frame["assumed_f"].notna()], frame[frame["assumed_f"].isna()]
-    assumed = sorted(told["assumed_f"].unique())
-    return pd.concat([told, *(untold.assign(assumed_f=value) for value in assumed)], ignore_index=True)
+    place = frame.groupby(settings(frame), dropna=False, sort=False).ngroup()
+    is_told = frame["assumed_f"].notna()
+    of_setting = frame.loc[is_told, "assumed_f"].groupby(place[is_told]).unique()
+    repeated = frame.assign(
+        assumed_f=[
+            [value] if told else list(of_setting.get(number, [None]))
+            for value, told, number in zip(frame["assumed_f"], is_told, place, strict=True)
+        ]
+    )
+    return repeated.explode("assumed_f", ignore_index=True)
 
 
 def _names(frame: pd.DataFrame, by: str, further: Sequence[str]) -> list[str]:

@@ -107,3 +107,9 @@ def test_what_does_not_exist_is_refused(grid, arguments, message):
 def test_no_cell_at_all():
     with pytest.raises(UsageError, match="no cell"):
         matrix(frame([]))
+
+
+def test_what_is_averaged_is_not_said_to_be_averaged_over(grid):
+    table = {"mean": {"none": 0.9, "ipm": 0.4}, "krum": {"none": 0.8, "ipm": 0.6}}
+    found = matrix(frame(grid(table)), "attack", "malicious", "accuracy_loss")
+    assert found.caption.startswith("accuracy_loss, mean over aggregator, 1 seed.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from robustbench_fl.analysis.attacks import attack_table
+from robustbench_fl.analysis.blocks import completed
 from robustbench_fl.analysis.costs import cost_table
 from robustbench_fl.analysis.detection import detection_table
 from robustbench_fl.analysis.frame import frame
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.sections import ATTACK, sections
 from robustbench_fl.core.errors import UsageError
+from robustbench_fl.report.page.views import views
 
 BASIC = {
     "mean": {"none": 0.9, "ipm": 0.5, "alie": 0.89},
@@ -144,6 +146,21 @@ def test_by_assumed_f_rules_that_are_not_told_stand_under_each(grid):
     assert found[("2x",)]["aggregator"].tolist() == ["mean", "krum"]
     assert found[("exact",)]["aggregator"].tolist() == ["mean", "krum"]
     assert found[("exact",)]["worst_accuracy"].tolist() == [0.4, 0.6]
+
+
+def test_a_setting_without_an_assumed_f_is_no_part_of_its_section(grid):
+    told = {"krum": {"none": 0.8, "ipm": 0.6}}
+    cells = grid({"mean": {"none": 0.9, "ipm": 0.4}})
+    cells += grid(told, assumed_f="2x") + grid(told, assumed_f="exact")
+    cells += grid({"mean": {"none": 0.9, "ipm": 0.2}, "krum": {"none": 0.8, "ipm": 0.6}}, malicious=0.4)
+    found = {labels: part.table for labels, part in sections(frame(cells), "assumed_f", leaderboard).parts}
+    assert found[("2x",)][["worst_accuracy", "coverage", "note"]].to_numpy().tolist() == [
+        [0.4, "2/2", ""],
+        [0.6, "2/2", ""],
+    ]
+    assert set(found[("exact",)]["coverage"]) == {"4/4"}
+    shown = {view.assumed: len(view.cells) for view in views(completed(frame(cells))) if view.assumed}
+    assert shown == {"2x": 4, "exact": 8}
 
 
 @pytest.mark.parametrize(

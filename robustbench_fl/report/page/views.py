@@ -47,7 +47,8 @@ def views(cells: pd.DataFrame) -> Iterator[View]:
         for text in in_order(cells[name], texts):
             yield _view(title_of(name), text, cells[texts == text])
     for f in sorted(set(cells["_assumed"]) - {""}) if cells["_assumed"].nunique() > 2 else ():
-        yield _view("Assumed f", str(f), cells[cells["_assumed"].isin(["", f])], str(f))
+        here = cells["_setting"].isin(cells.loc[cells["_assumed"] == f, "_setting"])
+        yield _view("Assumed f", str(f), cells[here & cells["_assumed"].isin(["", f])], str(f))
     families = sorted(set(cells["category"]) - {"none"})
     for family in families if len(families) > 1 else ():
         kept = (cells["category"] == family) | (cells["attack"] == CLEAN)
