@@ -50,13 +50,13 @@ def learning_curves(
     legend is sorted by the final value under the worst attack, the best rule first; the baseline
     and plain averaging come last.
     """
-    known = panel.cells[["key", "aggregator", "attack", "adaptive", value]]
+    known = panel.cells[["key", "aggregator", "attack", "seed", "adaptive", value]]
     data = curves.merge(known, on="key", suffixes=("", "_final")).dropna(subset=[value])
     if data.empty:
         return None
     rules = _by_worst(data, f"{value}_final", 1 if value == "accuracy" else -1)
     attacks = sorted(data["attack"].unique(), key=lambda name: (name != CLEAN, name))
-    seeds = seeds_text(panel.cells)
+    seeds = seeds_text(data)  # of what is drawn, which may not be all that is planned
     suffix = seeds if seeds == "n=1" else f"mean over {seeds}, bands from the lowest to the highest"
     label = value.replace("_", " ")
     with style():

@@ -47,7 +47,7 @@ def lost_clients(title: str, cells: pd.DataFrame) -> bytes | None:
         axes = drawn.add_axes((0, 0, 1, 1))
         handles = _dots(axes, data, attacks, drawn_rules, looks)
         _frame(axes, data, attacks, len(drawn_rules))
-        head(drawn, title, _note(cells, len(rules)), 0.9)
+        head(drawn, title, _note(data, len(rules)), 0.9)
         legend(drawn, list(handles.values()), list(handles))
         return encoded(drawn)
 

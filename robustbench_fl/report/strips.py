@@ -109,11 +109,11 @@ def _strips(
     title: str, note: str, cells: pd.DataFrame, values: pd.DataFrame, *, log: bool
 ) -> tuple[Multiples, list[bool]]:
     """Draw everything but the scale; return the figure and which kinds of clients it shows."""
-    data = values.merge(cells[["key", "attack"]], on="key")
+    data = values.merge(cells[["key", "aggregator", "attack", "seed"]], on="key")
     rounds = np.sort(data["round"].unique())
     size = int(np.ceil(rounds.max() / _MOST_GROUPS)) if rounds.max() > _MOST_GROUPS + 5 else 1
     data = data.assign(group=(data["round"] - 1) // size)
-    drawn = Multiples(data["attack"], title, f"{note}; {seeds_text(cells)}", (3.3, 2.1))
+    drawn = Multiples(data["attack"], title, f"{note}; {seeds_text(data)}", (3.3, 2.1))
     for attack, part in data.groupby("attack"):
         axes = drawn.axes[str(attack)]
         for (_, kind), dots in part.groupby(["group", "malicious"]):
