@@ -63,8 +63,8 @@ def compare(
         A column of which it is known whether higher or lower is better.
     tolerance : float, optional
         Differences of a cell up to it are ties, in the unit of `value` (0.01 is one point of
-        accuracy). A row is a regression if it is worse than that beyond doubt, or, with one seed, at
-        all.
+        accuracy). A row is a regression if it is worse than that beyond doubt, or, with one common
+        seed, at all.
     force : bool, optional
         Compare different settings all the same; without common seeds the difference is not paired.
 
@@ -164,6 +164,16 @@ def _unpaired(cells: pd.DataFrame) -> Interval:
     """The same for folders without a common seed, by Welch's test."""
     from scipy.special import stdtrit
 
+    gap, variance, df = _welch(cells)
+    reach = float(stdtrit(df, 0.975) * np.sqrt(variance))
+    return gap, gap - reach, gap + reach
+
+
+def _welch(cells: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the difference of two folders' means, its variance, and the degrees of freedom of that.
+
+    The last two are NaN with one seed on a side.
+    """
     sides = [cells.groupby(f"seed_{side}")[side].mean() for side in ("b", "a")]
     gap = float(cells["b"].mean() - cells["a"].mean())
     if min(map(len, sides)) < 2:
@@ -171,10 +181,8 @@ def _unpaired(cells: pd.DataFrame) -> Interval:
     parts = np.array([side.var(ddof=1) / len(side) for side in sides])
     freedom = np.array([len(side) - 1 for side in sides])
     if not parts.sum() > EQUAL**2:
-        return gap, gap, gap
-    df = parts.sum() ** 2 / (parts**2 / freedom).sum()
-    reach = float(stdtrit(df, 0.975) * np.sqrt(parts.sum()))
-    return gap, gap - reach, gap + reach
+        return gap, 0.0, float(freedom.sum())
+    return gap, float(parts.sum()), float(parts.sum() ** 2 / (parts**2 / freedom).sum())
 
 
 def _seeds(by_seed: Array) -> tuple[int | None, int | None]:
@@ -188,15 +196,14 @@ def _seeds(by_seed: Array) -> tuple[int | None, int | None]:
 def _beyond_doubt(sides: Mapping[str, pd.DataFrame], sign: float, tolerance: float, paired: bool) -> set[str]:
     """Return the rows that are worse by more than the tolerance, by Holm over all rows.
 
-    A difference without an interval counts as it is with one seed, and never where seeds are missing.
+    A difference without an interval counts as it is with one common seed, and never where seeds are missing.
     """
-    found = {rule: (_paired if paired else _unpaired)(cells) for rule, cells in sides.items()}
     if not paired:
-        return {
-            rule for rule, (_, *ends) in found.items() if max(sign * end for end in ends) < -tolerance - EQUAL
-        }
-    single = {rule for rule, cells in sides.items() if cells["seed_a"].nunique() == 1}
-    as_it_is = {rule for rule in single if sign * found[rule][0] < -tolerance - EQUAL}
+        known = {rule: found for rule, cells in sides.items() if np.isfinite(found := _welch(cells)).all()}
+        gaps, spreads, dfs = np.array([*known.values()]).reshape(-1, 3).T
+        return _rejected(dict(zip(known, two_sided(-sign * gaps - tolerance, spreads, dfs), strict=True)))
+    single = {rule: cells for rule, cells in sides.items() if cells["seed_a"].nunique() == 1}
+    as_it_is = {rule for rule, cells in single.items() if sign * _paired(cells)[0] < -tolerance - EQUAL}
     tested = {rule: values for rule, cells in sides.items() if len(values := _by_seed(cells))}
     by_length: dict[int, list[str]] = {}
     for rule, values in tested.items():
@@ -206,9 +213,12 @@ def _beyond_doubt(sides: Mapping[str, pd.DataFrame], sign: float, tolerance: flo
         losses = np.array([-sign * tested[rule].mean(axis=0) - tolerance for rule in rules])
         variances, df = moderated(losses.var(axis=1, ddof=1), n - 1, len(rules) * (n - 1))
         p_values |= dict(zip(rules, two_sided(losses.mean(axis=1), variances / n, df), strict=True))
-    names = list(p_values)
-    rejected = holm(np.array([p_values[name] for name in names]), ALPHA)
-    return as_it_is | {name for name, surely in zip(names, rejected, strict=True) if surely}
+    return as_it_is | _rejected(p_values)
+
+
+def _rejected(p_values: Mapping[str, float]) -> set[str]:
+    rejected = holm(np.array([*p_values.values()], dtype=float), ALPHA)
+    return {name for name, surely in zip(p_values, rejected, strict=True) if surely}
 
 
 def _worse(table: pd.DataFrame, value: str, worse: set[str]) -> list[str]:
@@ -230,13 +240,14 @@ def _broken(aligned: Aligned) -> list[str]:
 
 
 def _sentences(aligned: Aligned, pairs: pd.DataFrame, value: str, tolerance: float) -> tuple[str, ...]:
-    several = bool(pairs.groupby("_setting")["seed_a"].nunique().min() > 1)
+    places = pairs.groupby("_setting") if aligned.paired else pairs
+    several = bool((places[["seed_a", "seed_b"]].nunique() > 1).all(axis=None))
     how = "paired on the same setting and seed" if aligned.paired else "not paired: the folders share no seed"
     margin = f" by more than {tolerance:g}" if tolerance else ""
     return (
         f"A is the first folder, B the second. Difference: {value} of B minus that of A, {how}, "
         "mean over cells.",
-        _doubt(pairs, several),
+        _doubt(pairs, several, aligned.paired),
         f"Wins, ties, losses: cells in which B is better, equal, worse{margin}.",
         *([_NEEDED] * (several and aligned.paired)),
         _matches(aligned),
@@ -244,7 +255,9 @@ def _sentences(aligned: Aligned, pairs: pd.DataFrame, value: str, tolerance: flo
     )
 
 
-def _doubt(pairs: pd.DataFrame, several: bool) -> str:
+def _doubt(pairs: pd.DataFrame, several: bool, paired: bool) -> str:
+    if not several and not paired:
+        return "One folder has one seed: no interval, and nothing counts as a regression."
     if not several:
         return "One seed in some setting, no interval: a difference counts as it is."
     seeds = captions.runs(pairs.assign(seed=pairs["seed_a"]))

@@ -238,3 +238,20 @@ def test_a_badge_says_who_leads_and_what_is_missing(grid, record):
         "lightgrey",
         None,
     )
+
+
+def test_without_common_seeds_regressions_are_corrected_for_the_number_of_rows(grid):
+    spread = [-0.02, -0.01, 0.0, 0.01, 0.02]
+    before = moved(grid, dict.fromkeys(ROW, spread), range(5))
+
+    def regressions(loss, seeds=range(10, 15)):
+        krum = [value - loss for value in spread]
+        after = moved(grid, {"mean": spread, "krum": krum}, seeds)
+        return compare(before, after, force=True)
+
+    # Standard error 0.01, eight degrees of freedom: p = 0.037 for t = 2.5, of three rows.
+    assert not regressions(0.025).regressions
+    assert [text.split(":")[0] for text in regressions(0.05).regressions] == ["krum"]
+    alone = regressions(0.3, [10])
+    assert not alone.regressions
+    assert "One folder has one seed: no interval, and nothing counts as a regression." in alone.caption
