@@ -85,8 +85,7 @@ def align(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]
     on = [name for name in columns if name not in forced]
     for table, text in zip((a, b), texts, strict=True):
         table["_match"] = list(map("\x1f".join, zip(*(text[name] for name in on), strict=True)))
-    if forced and "seed" not in forced:
-        _refuse_ambiguous(a, b, forced)
+    _refuse_ambiguous(a, b, [name for name in forced if name != "seed"])
     _refuse_other_worlds(a, b, force)
     return _matched(a, b, tuple(on), tuple(forced))
 
@@ -138,7 +137,7 @@ def _some(column: pd.Series) -> str:
 
 def _refuse_ambiguous(a: pd.DataFrame, b: pd.DataFrame, forced: Sequence[str]) -> None:
     for table, which in ((a, "first"), (b, "second")):
-        if table["_match"].duplicated().any():
+        if forced and table.duplicated(["_match", "seed"]).any():
             raise UsageError(
                 f"The {which} folder has several cells for one place once {' and '.join(forced)} is "
                 "left out. Compare folders with one value of it each."

@@ -181,6 +181,8 @@ def test_a_setting_left_out_must_leave_one_cell_a_place(grid):
     second = [cell for lr in (0.5, 0.6) for cell in moved(grid, ZERO, lr=lr)]
     with pytest.raises(UsageError, match="second folder has several cells for one place once lr"):
         compare(first, second, force=True)
+    with pytest.raises(UsageError, match="first folder has several cells for one place once lr"):
+        compare(second, moved(grid, ZERO, seeds=[7]), force=True)
 
 
 @pytest.mark.parametrize(
