@@ -15,6 +15,7 @@ from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.options import plugin_option
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from robustbench_fl.conformance import Case, Result
@@ -61,6 +62,10 @@ def check(
     from robustbench_fl.conformance.replay import other_process
 
     if list_only:
+        if names:
+            raise UsageError(
+                f"--list names the checks of all methods of a kind. Leave out {names[0]!r}, or give --kind."
+            )
         print_rows(list(_catalogue(kind)), format_)
         return
     for path in plugins:

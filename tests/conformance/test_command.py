@@ -105,6 +105,7 @@ def test_the_list_says_what_is_checked() -> None:
     rows = json.loads(run("--list", "--kind", "attacks", "--format", "json").stdout)
     assert {row["of"] for row in rows} == {"attacks"}
     assert all(row["asks"].endswith(".") and "\n" not in row["asks"] for row in rows)
+    assert "Leave out 'krum'" in str(run("--list", "krum").exception)
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
