@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -17,6 +17,7 @@ from robustbench_fl.data.federation import Federation
 from robustbench_fl.engine.batches import TrainingData
 from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs
 from robustbench_fl.engine.jobs import Jobs, Recipe
+from robustbench_fl.engine.room import Room
 from robustbench_fl.engine.training import Engine, train
 from robustbench_fl.engine.virtual_clients import MadeData, virtual_jobs
 
@@ -47,6 +48,7 @@ class LocalTraining:
     seed: int
     engine: Engine = "auto"
     chunk_divisor: int = 1
+    _room: Room = field(default_factory=Room, init=False, repr=False, compare=False)
 
     @cached_property
     def _recipe(self) -> Recipe:
@@ -110,7 +112,7 @@ class LocalTraining:
         return ClientRecipe(samples=samples, train=train_on)
 
     def _train(self, data: TrainingData, start: Tensor, jobs: Jobs, recipe: Recipe) -> Tensor:
-        return train(self.model, data, start, jobs, recipe, self.engine, chunk_divisor=self.chunk_divisor)
+        return train(self.model, data, start, jobs, recipe, self.engine, None, self.chunk_divisor, self._room)
 
 
 def rows_among(rows: Tensor, places: Sequence[int], n: int) -> Tensor:

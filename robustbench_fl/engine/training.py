@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from robustbench_fl.api.model import Model
@@ -13,6 +11,7 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.engine.batches import Batches, TrainingData, longest_first
 from robustbench_fl.engine.descent import Descent, mlp_step, single_step, stacked_step
 from robustbench_fl.engine.jobs import Jobs, Recipe
+from robustbench_fl.engine.room import Room
 from robustbench_fl.models.zoo.mlp import MlpModel
 
 Engine = Literal["auto", "stacked", "loop"]
@@ -22,10 +21,6 @@ _CPU_CHUNK = 10
 """Clients stacked at a time on a CPU."""
 _CPU_PARAMETERS = 2**20
 """Parameters of all clients stacked at a time on a CPU: with more, large networks leave its cache."""
-_REUSED = 2**20
-"""Numbers of updates whose memory is used again; the system is not asked anew for that of smaller ones."""
-_LEFT: list[Tensor] = []
-"""Memory of updates that nothing refers to any more, all of one size."""
 _GPU_BYTES = 4 * 2**30
 """Roughly what the clients stacked at a time on a GPU may take."""
 _GPU_FACTOR = 8
@@ -41,6 +36,7 @@ def train(
     engine: Engine = "auto",
     chunk: int | None = None,
     chunk_divisor: int = 1,
+    room: Room | None = None,
 ) -> Tensor:
     """Train every job from its start and return what changed.
 
@@ -66,6 +62,8 @@ def train(
         Clients stacked at a time. By default 2 to 10 on a CPU, and what fits on a GPU.
     chunk_divisor : int
         Divides the default `chunk`, where memory did not suffice.
+    room : Room, optional
+        Memory of earlier calls, for what is returned.
 
     Returns
     -------
@@ -77,17 +75,17 @@ def train(
     UsageError
         If clients of a network that mixes the samples of a batch are to be stacked.
     """
-    engine = chosen_engine(model, federation.device, engine)
+    engine, room = chosen_engine(model, federation.device, engine), room or Room()
     start = start.expand(len(jobs), -1)
     if engine == "loop":
-        return _trained_in_turn(model, Batches(federation, jobs), start, recipe)
+        return _trained_in_turn(model, Batches(federation, jobs), start, recipe, room.like(start))
     jobs, order = longest_first(jobs)
     start = start if order is None else start[order]
     size = chunk or max(1, default_chunk(model, federation.device) // chunk_divisor)
-    updates = _trained_stacked(model, Batches(federation, jobs), start, recipe, size)
+    updates = _trained_stacked(model, Batches(federation, jobs), start, recipe, size, room.like(start))
     if order is None:
         return updates
-    return _room_for(updates).index_copy_(0, order, updates)
+    return room.like(updates).index_copy_(0, order, updates)
 
 
 def chosen_engine(model: Model, device: str, engine: Engine = "auto") -> Literal["stacked", "loop"]:
@@ -121,24 +119,9 @@ def default_chunk(model: Model, device: str) -> int:
     return max(1, _GPU_BYTES // (4 * _GPU_FACTOR * model.n_params))
 
 
-def _room_for(rows: Tensor) -> Tensor:
-    """Return a tensor of the shape [k, n_params] of `rows`, whatever it holds.
-
-    On a CPU the memory is that of an earlier round's updates, once nothing refers to them any more. New
-    memory is empty pages, and the system's work with them took a seventh of a large network's round.
-    """
-    if rows.device.type != "cpu" or rows.numel() < _REUSED:
-        return torch.empty_like(rows, memory_format=torch.contiguous_format)
-    _LEFT[:] = [left for left in _LEFT if (left.dtype, left.numel()) == (rows.dtype, rows.numel())]
-    room = _LEFT.pop() if _LEFT else rows.new_empty(rows.numel())
-    # The tensor that is returned, and every view of it, keeps this array alive; the array keeps nobody.
-    array = room.numpy()
-    weakref.finalize(array, _LEFT.append, room).atexit = False
-    return torch.from_numpy(array).view(rows.shape)
-
-
-def _trained_in_turn(model: Model, batches: Batches, start: Tensor, recipe: Recipe) -> Tensor:
-    updates = _room_for(start)
+def _trained_in_turn(
+    model: Model, batches: Batches, start: Tensor, recipe: Recipe, updates: Tensor
+) -> Tensor:
     masks = batches.jobs.gradient_masks
     for i, counts in enumerate(batches.counts):
         descent = Descent.begin(model, start[i], recipe, None if masks is None else masks[i])
@@ -153,8 +136,9 @@ def _trained_in_turn(model: Model, batches: Batches, start: Tensor, recipe: Reci
     return updates
 
 
-def _trained_stacked(model: Model, batches: Batches, start: Tensor, recipe: Recipe, size: int) -> Tensor:
-    updates = _room_for(start)
+def _trained_stacked(
+    model: Model, batches: Batches, start: Tensor, recipe: Recipe, size: int, updates: Tensor
+) -> Tensor:
     masks, steps = batches.jobs.gradient_masks, batches.steps
     for low in range(0, len(start), size):
         rows = slice(low, low + size)

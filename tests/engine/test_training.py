@@ -17,6 +17,7 @@ from robustbench_fl.core.seeding import stream
 from robustbench_fl.engine.batches import stamped
 from robustbench_fl.engine.client_jobs import make_jobs, make_root_jobs, trigger_pixels
 from robustbench_fl.engine.jobs import Recipe
+from robustbench_fl.engine.room import Room
 from robustbench_fl.engine.training import chosen_engine, default_chunk, train
 from robustbench_fl.models.zoo.mlp import MlpModel
 
@@ -214,13 +215,13 @@ def test_fewer_clients_are_stacked_the_larger_the_network_is(hidden, chunk) -> N
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
 def test_the_memory_of_updates_is_used_again_once_nothing_refers_to_them(world, engine) -> None:
-    federation, recipe = world(*DIGITS), Recipe(batch_size=16)
+    federation, recipe, room = world(*DIGITS), Recipe(batch_size=16), Room()
     model = make("models", "mlp(hidden=[15000])").build(federation.image_shape, 10)
     start = model.init(stream("test"))
 
     def updates(client: int) -> Tensor:
         jobs = make_jobs(federation, [client], recipe, 0, 0)
-        return train(model, federation, start, jobs, recipe, engine=engine)
+        return train(model, federation, start, jobs, recipe, engine=engine, room=room)
 
     expected = [updates(client).clone() for client in range(3)]
     kept = updates(0)
