@@ -93,11 +93,11 @@ def test_out_of_memory_is_tried_again_with_fewer_clients_and_the_same_numbers(
     chunks: list[int] = []
     stacked = training._trained_stacked
 
-    def starved(model: Any, batches: Any, start: Any, recipe: Any, size: int) -> Any:
+    def starved(model: Any, batches: Any, start: Any, recipe: Any, size: int, updates: Any) -> Any:
         chunks.append(size)
         if size > 1:
             raise MemoryError("too many at once")
-        return stacked(model, batches, start, recipe, size)
+        return stacked(model, batches, start, recipe, size, updates)
 
     environment = replace(ENVIRONMENT, engine=engine)
     undisturbed = execute(small, environment)
