@@ -1,7 +1,7 @@
 """What a Ray cluster costs a cell: one, two and four nodes on this machine's loopback.
 
 ``python benchmarks/cluster.py`` starts nodes of one processor each, runs sweeps of tiny cells whose rule
-sleeps for half a second (so that four nodes do not need four cores), and prints Markdown: cells a minute and
+sleeps for some seconds (so that four nodes do not need four cores), and prints Markdown: cells a minute and
 what a cell costs beyond its sleep and its simulation; how much of each node's object store a data set takes;
 the memory of the process that has 100,000 cells to hand out; and what it costs to wait for many tasks at
 once. All that it starts ends with it.
@@ -29,7 +29,6 @@ LOOPBACK = "127.0.0.2"
 """Not 127.0.0.1, in place of which Ray puts the address that other machines would use."""
 STORE_MB = 150
 DATA_MB = 40
-NAP = 0.5
 PARTS = ("throughput", "store", "queue", "waiting")
 RULE = """
 import time
@@ -146,17 +145,21 @@ class Sweep:
 
 
 def seconds_a_cell(times: list[float], workers: int) -> float:
-    """Return the seconds between two cells, while all workers are at work."""
+    """Return the seconds between two cells, while all workers are at work.
+
+    From the first cell of one turn of the workers to the first of a later turn: workers that wake together
+    store their cells together, and the last of a turn would be a part of a turn too early.
+    """
     first, last = 2 * workers, len(times) - workers
-    return (times[last - 1] - times[first]) / (last - 1 - first)
+    return (times[last] - times[first]) / (last - first)
 
 
-def throughput(folder: Path, counts: list[int], cells: int) -> list[dict[str, Any]]:
+def throughput(folder: Path, counts: list[int], cells: int, nap: float) -> list[dict[str, Any]]:
     """Return a row for each number of nodes, and one for a worker without Ray."""
     rows = []
     for count in (0, *counts):
         seeds = cells * max(1, count)
-        options = ("-a", f"nap(seconds={NAP})", "--seeds", str(seeds))
+        options = ("-a", f"nap(seconds={nap})", "--seeds", str(seeds))
         if count:
             with nodes(count) as address:
                 sweep = Sweep(folder, f"nodes-{count}", address, *options)
@@ -174,8 +177,8 @@ def throughput(folder: Path, counts: list[int], cells: int) -> list[dict[str, An
                 "nodes": count or "no Ray, one worker",
                 "cells": seeds,
                 "cells a minute": f"{60 / each:.0f}",
-                "of the most possible": f"{NAP / each / max(1, count):.0%}",
-                "beyond its sleep, ms a cell": f"{1e3 * (each * max(1, count) - NAP):.0f}",
+                "of the most possible": f"{nap / each / max(1, count):.0%}",
+                "beyond its sleep, ms a cell": f"{1e3 * (each * max(1, count) - nap):.0f}",
                 "of these simulated, CPU ms": f"{1e3 * spent:.0f}",
                 "main process, CPU ms a cell": f"{sweep.main_ms():.1f}",
             }
@@ -183,7 +186,7 @@ def throughput(folder: Path, counts: list[int], cells: int) -> list[dict[str, An
     return rows
 
 
-def object_store(folder: Path, count: int) -> list[dict[str, Any]]:
+def object_store(folder: Path, count: int, nap: float) -> list[dict[str, Any]]:
     """Return how much of each node's object store is used while its cells read one data set from a file."""
     import ray
     from ray._private.internal_api import node_stats
@@ -194,7 +197,7 @@ def object_store(folder: Path, count: int) -> list[dict[str, Any]]:
     np.savez(folder / "data.npz", x_train=images, y_train=labels, x_test=images[:100], y_test=labels[:100])
     rows = []
     with nodes(count) as address:
-        options = ("-a", f"nap(seconds={NAP})", "--seeds", str(8 * count), "-d", "npz(path=data.npz)")
+        options = ("-a", f"nap(seconds={nap})", "--seeds", str(8 * count), "-d", "npz(path=data.npz)")
         sweep = Sweep(folder, "data", address, *options, "-p", "iid")
         sweep.until(5 * count)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -256,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--nodes", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--cells", type=int, default=30, help="for each node")
+    parser.add_argument("--nap", type=float, default=2.0, help="seconds that a cell's rule sleeps")
     parser.add_argument("--queued", type=int, default=100_000)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     given = parser.parse_args()
@@ -266,9 +270,9 @@ def main() -> None:
         (folder / "nap.py").write_text(RULE)
         print(f"Load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
         if "throughput" in parts:
-            show("Cells", throughput(folder, given.nodes, given.cells))
+            show("Cells", throughput(folder, given.nodes, given.cells, given.nap))
         if "store" in parts:
-            show("A data set in the object store", object_store(folder, max(given.nodes)))
+            show("A data set in the object store", object_store(folder, max(given.nodes), given.nap))
         if "queue" in parts:
             show("A long queue", queue(folder, given.queued))
         if "waiting" in parts:
