@@ -52,6 +52,8 @@ ATTACKS = {
 }
 """ByzFL's attacks with their parameters, and what they are called here."""
 CLIENTS, BATCH, LR, MOMENTUM = 20, 25, 0.1, 0.9
+LONGEST = 4 * 3600
+"""Seconds that one side may take; ByzFL's whole matrix of 50 steps takes an hour on two shared cores."""
 MEAN, STD = 0.1307, 0.3081
 """ByzFL's of its key ``mnist``."""
 
@@ -213,7 +215,7 @@ def _parameters(rule: str) -> dict[str, Any]:
 
 def _run(command: list[str], log: Path, folder: Path) -> dict[str, Any]:
     load, began = os.getloadavg()[0], time.time()
-    seen = watched([command], [{**os.environ, **ONE_THREAD}], [log], 3600, folder)
+    seen = watched([command], [{**os.environ, **ONE_THREAD}], [log], LONGEST, folder)
     if seen.failed:
         raise SystemExit(f"{log}: {seen.failed}")
     return {
