@@ -26,6 +26,7 @@ def aggregate(
     f: int | None = None,
     seed: int = 0,
     layer_shapes: LayerShapes = (),
+    threads: int | None = None,
 ) -> Matrix:
     """Aggregate one round of updates with a rule that needs nothing else and remembers nothing.
 
@@ -45,6 +46,8 @@ def aggregate(
     layer_shapes : tuple of (str, tuple of int)
         Names and shapes of the parameter tensors in the order in which a row holds them, for rules that
         look at each: ``(("fc.weight", (10, 64)), ("fc.bias", (10,)))``.
+    threads : int, optional
+        Threads that the rule may use, as for :class:`~robustbench_fl.Server`.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def aggregate(
     """
     from robustbench_fl.integrations.once import aggregate_once
 
-    outcome = aggregate_once(rule, updates, f=f, seed=seed, layer_shapes=layer_shapes)
+    outcome = aggregate_once(rule, updates, f=f, seed=seed, layer_shapes=layer_shapes, threads=threads)
     return cast("Matrix", outcome.aggregate)
 
 

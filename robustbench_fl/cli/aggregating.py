@@ -33,9 +33,21 @@ _MOST_NAMED = 20
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npy",
     help="Where the aggregate is written, float32 [d].",
 )  # fmt: skip
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads that the rule may use; one a core by default.",
+)
 @plugin_option
 def aggregate(
-    file: Path, rule: str, f: int | None, seed: int, out: Path | None, plugins: tuple[Path, ...]
+    file: Path,
+    rule: str,
+    f: int | None,
+    seed: int,
+    out: Path | None,
+    threads: int | None,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Aggregate one round of updates from FILE.npy: a float32 matrix [n, d], one row a client.
 
@@ -54,7 +66,7 @@ def aggregate(
     if out is not None and out.exists() and file.exists() and out.samefile(file):
         raise UsageError(f"{str(out)!r} holds the updates. Write the aggregate to another file.")
     begun = time.perf_counter()
-    outcome = aggregate_once(rule, file, f=f, seed=seed)
+    outcome = aggregate_once(rule, file, f=f, seed=seed, threads=threads)
     seconds = time.perf_counter() - begun
     step = outcome.aggregate
     say(f"{len(outcome.dropped):,} clients x {len(step):,} parameters in {seconds:.1f} s")

@@ -17,13 +17,19 @@ _BEYOND = {Need.MODEL, Need.ROOT_DATA, Need.SAMPLE_COUNTS, Need.CLIENT_IDS, Need
 
 
 def aggregate_once(
-    rule: str, updates: Any, *, f: int | None = None, seed: int = 0, layer_shapes: LayerShapes = ()
+    rule: str,
+    updates: Any,
+    *,
+    f: int | None = None,
+    seed: int = 0,
+    layer_shapes: LayerShapes = (),
+    threads: int | None = None,
 ) -> Outcome:
     """Return what a rule says of one round.
 
     Parameters
     ----------
-    rule, updates, f, seed, layer_shapes
+    rule, updates, f, seed, layer_shapes, threads
         As for :func:`robustbench_fl.aggregate`.
 
     Returns
@@ -39,7 +45,7 @@ def aggregate_once(
     """
     _require_plain(rule, f)
     if isinstance(updates, str | Path):
-        outcome = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes).aggregate(updates)
+        outcome = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, threads=threads).aggregate(updates)
         if outcome.dropped.all():
             raise UsageError(_NOTHING_LEFT)
         if outcome.capped:
@@ -49,7 +55,7 @@ def aggregate_once(
             )
         return outcome
     rows = as_tensor(updates)
-    server = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, device=str(rows.device))
+    server = Server(rule, f=f, seed=seed, layer_shapes=layer_shapes, device=str(rows.device), threads=threads)
     if rows.ndim == 2 and rows.is_floating_point() and len(rows):
         finite = finite_rows(rows.float())
         if not finite.any():

@@ -86,6 +86,11 @@ def outcome_of(verdict: Verdict, aggregate: Any) -> Outcome:
     )
 
 
+def apart(outcome: Outcome) -> NDArray[np.bool_]:
+    """Return who was dropped or rejected, bool [n]."""
+    return outcome.dropped if outcome.rejected is None else outcome.dropped | outcome.rejected
+
+
 def _why_kept(verdict: Verdict) -> str | None:
     said, n = verdict.aggregation, int(verdict.seen.sum())
     if said is None:

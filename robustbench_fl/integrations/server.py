@@ -16,16 +16,16 @@ from robustbench_fl.api import InfeasibleError, Model, Need, ServerSpec, State, 
 from robustbench_fl.api.build import identity_of, text_of
 from robustbench_fl.api.model import LayerShapes
 from robustbench_fl.engine.server import Chosen, ServerRound, serve
-from robustbench_fl.integrations import saving
+from robustbench_fl.integrations import saving, wants
 from robustbench_fl.integrations.forms import as_tensor
 from robustbench_fl.integrations.gathered import counts_of, matrix
 from robustbench_fl.integrations.global_model import GlobalModel
 from robustbench_fl.integrations.mapped import mapped_rows
 from robustbench_fl.integrations.network import OwnNetwork
-from robustbench_fl.integrations.outcome import Outcome, outcome_of
+from robustbench_fl.integrations.outcome import Outcome, apart, outcome_of
 from robustbench_fl.integrations.recipe import OWN_TRAINING, ServerTraining
 from robustbench_fl.integrations.roster import Roster
-from robustbench_fl.integrations.wants import require, require_of_round, root_tensors, whole_f, whole_seed
+from robustbench_fl.integrations.threads import at_most
 
 
 class Server:
@@ -66,6 +66,10 @@ class Server:
         is attacked to yourself.
     device : str
         Where it works.
+    threads : int, optional
+        Threads that a round may use. By default as many as PyTorch is set to, which is one a core. With 1
+        the aggregate has the bits that a simulated cell has; rules that multiply matrices may differ from
+        them in the last digits with more.
 
     Attributes
     ----------
@@ -108,18 +112,20 @@ class Server:
         n_clients: int | None = None,
         seed: int = 0,
         device: str = "cpu",
+        threads: int | None = None,
     ) -> None:
         self.rule = make("aggregators", rule)
         self.text = text_of(self.rule)
         self.round = 0
-        self.seed = seed = whole_seed(seed)
-        self.f = whole_f(f)
+        self.seed = seed = wants.whole_seed(seed)
+        self.f = wants.whole_f(f)
+        self.threads = wants.whole_threads(threads)
         self.device = device
         module = next((given for given in (model, params) if isinstance(given, nn.Module)), None)
         model, params = (module if given is None else given for given in (model, params))
         optional = {"f": f, "model": model, "params": params, "root": root, "recipe": recipe}
-        require(self.rule, self.text, {name for name, value in optional.items() if value is not None})
-        self._root = root = None if root is None else root_tensors(root, device)
+        wants.require(self.rule, self.text, {name for name, value in optional.items() if value is not None})
+        self._root = root = None if root is None else wants.root_tensors(root, device)
         if input_shape is None and self._root is not None:
             input_shape = tuple(self._root[0].shape[1:])
         self._model = OwnNetwork(model, input_shape, device) if isinstance(model, nn.Module) else model
@@ -139,7 +145,7 @@ class Server:
         self._roster = Roster()
         self._checked = n_clients is not None
         if n_clients is not None:
-            self._require_feasible(n_clients)
+            wants.require_feasible(self.rule, self.text, n_clients, self.f or 0)
         judges = self._model is not None and Need.MODEL in self.rule.needs
         if judges and (reason := self.rule.refuses(self._model)):
             raise InfeasibleError(f"{self.text}: {reason}.")
@@ -154,6 +160,7 @@ class Server:
         recipe: Mapping[str, Any] | OWN_TRAINING | None = None,
         input_shape: Sequence[int] | None = None,
         device: str = "cpu",
+        threads: int | None = None,
     ) -> Server:
         """Return the server that was saved to `path`; it goes on as if it had never stopped.
 
@@ -161,7 +168,7 @@ class Server:
         ----------
         path : path
             What :meth:`save` wrote.
-        model, root, recipe, input_shape, device
+        model, root, recipe, input_shape, device, threads
             As those of the constructor, given again: no file holds them.
 
         Raises
@@ -175,6 +182,7 @@ class Server:
             facts.rule, f=facts.f, model=model, params=params, root=root, recipe=recipe,
             layer_shapes=tuple((name, tuple(shape)) for name, shape in facts.layer_shapes),
             input_shape=input_shape, buffers=facts.buffers, seed=facts.seed, device=device,
+            threads=threads,
         )  # fmt: skip
         if identity_of(server.rule) != facts.identity:
             raise UsageError(f"{str(path)!r} was saved by another version of {facts.rule}. Begin anew.")
@@ -272,7 +280,7 @@ class Server:
             return replace(outcome, aggregate=shown if isinstance(updates, Tensor) else shown.numpy())
         layout, gathered = self._global.gather(updates)
         outcome, step = self._served(gathered.rows, client_ids, sample_counts)
-        changes = gathered.middles(layout, _apart(outcome))
+        changes = gathered.middles(layout, apart(outcome))
         self._global.add_to_buffers(changes)
         return replace(outcome, aggregate=self._global.step_written(step, changes))
 
@@ -313,7 +321,7 @@ class Server:
             raise UsageError("Models are compared with the global parameters: give params.")
         layout, gathered = self._global.gather(models)
         outcome, _ = self._served(gathered.rows - start, client_ids, sample_counts)
-        self._global.set_buffers(gathered.middles(layout, _apart(outcome)))
+        self._global.set_buffers(gathered.middles(layout, apart(outcome)))
         return replace(outcome, aggregate=self.params)
 
     def _served(
@@ -321,9 +329,9 @@ class Server:
     ) -> tuple[Outcome, Tensor]:
         """Ask the rule about `rows` [n, d]; return what it says and the step, which is taken."""
         n = len(rows)
-        require_of_round(self.rule, self.text, client_ids=client_ids, sample_counts=sample_counts)
+        wants.require_of_round(self.rule, self.text, client_ids=client_ids, sample_counts=sample_counts)
         if not self._checked:
-            self._require_feasible(n)
+            wants.require_feasible(self.rule, self.text, n, self.f or 0)
             self._checked = True
         counts, miscounted = counts_of(sample_counts, rows)
         numbers = self._roster.numbered(client_ids, n)
@@ -331,15 +339,16 @@ class Server:
         context = self._context(numbers, counts)
         if isinstance(self._model, OwnNetwork):
             self._model.place_buffers(self._global.buffers)
-        verdict, state = serve(
-            self.rule,
-            self._state,
-            rows,
-            context,
-            lambda: stream("server", self.text, self.seed, self.round),
-            hidden=miscounted,
-            chosen=chosen,
-        )
+        with at_most(self.threads):
+            verdict, state = serve(
+                self.rule,
+                self._state,
+                rows,
+                context,
+                lambda: stream("server", self.text, self.seed, self.round),
+                hidden=miscounted,
+                chosen=chosen,
+            )
         said = verdict.aggregation
         step = rows.new_zeros(rows.shape[1])
         if said is not None and bool(said.aggregate.isfinite().all()):
@@ -387,14 +396,3 @@ class Server:
         after = self._global.vector
         if before is not None and after is not None and self._last_step is not None:
             self._last_step = self._last_step + (after - before)
-
-    def _require_feasible(self, n: int) -> None:
-        f = self.f or 0
-        if reason := self.rule.infeasible(n, f):
-            raise InfeasibleError(
-                f"{self.text}: {reason}{'' if 'n = ' in reason else f' (n = {n}, f = {f})'}."
-            )
-
-
-def _apart(outcome: Outcome) -> NDArray[np.bool_]:
-    return outcome.dropped if outcome.rejected is None else outcome.dropped | outcome.rejected

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_fl.api import Aggregator, Need, UsageError
+from robustbench_fl.api import Aggregator, InfeasibleError, Need, UsageError
 from robustbench_fl.integrations.forms import as_tensor
 
 _GIVE = {
@@ -59,6 +59,18 @@ def require_of_round(rule: Aggregator, text: str, **given: Any) -> None:
     _complain(text, [_EACH_ROUND[name] for name in wanted if given[name] is None], " in every round")
 
 
+def require_feasible(rule: Aggregator, text: str, n: int, f: int) -> None:
+    """Raise if `rule`, written `text`, cannot bear `f` malicious clients of `n`.
+
+    Raises
+    ------
+    InfeasibleError
+        With the rule's reason, and n and f.
+    """
+    if reason := rule.infeasible(n, f):
+        raise InfeasibleError(f"{text}: {reason}{'' if 'n = ' in reason else f' (n = {n}, f = {f})'}.")
+
+
 def whole_f(f: Any) -> int | None:
     """Return `f` as a whole number, or ``None`` if it is ``None``.
 
@@ -85,6 +97,21 @@ def whole_seed(seed: Any) -> int:
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         return int(seed)
     raise UsageError(f"seed must be a whole number; got {seed!r}.")
+
+
+def whole_threads(threads: Any) -> int | None:
+    """Return `threads` as a whole number, or ``None`` if it is ``None``.
+
+    Raises
+    ------
+    UsageError
+        If it is something else, or less than 1.
+    """
+    if threads is None:
+        return None
+    if isinstance(threads, int | np.integer) and not isinstance(threads, bool) and threads >= 1:
+        return int(threads)
+    raise UsageError(f"threads is how many threads a round may use, 1 or more; got {threads!r}.")
 
 
 def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
