@@ -8,6 +8,9 @@ as a multiple of reading the matrix once (``sum``), the share of it that reading
 rule take at least (floors.py), and the peak of extra memory as a multiple of the
 matrix, measured in a process of its own. Rules with a memory are measured in their third round, and
 what they keep for the next one is told apart from what they need beside it.
+
+``--threads 2`` prints what a second thread is worth instead: the least time by the clock with one thread
+and with two, in turn. It asks for a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from peers import PEERS, byzfl, kept_bytes, network, one_round
 
 from robustbench_fl.api.groups import groups
 from robustbench_fl.core.errors import InfeasibleError
+from robustbench_fl.integrations.threads import at_most
 
 STATUS = Path("/proc/self/status")
 """Linux only; elsewhere (macOS, in bytes) the process's lifetime peak is read."""
@@ -92,6 +96,10 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(1)
     rules = options.rules or default_rules()
+    if options.threads:
+        for size in options.size:
+            print("\n".join(by_threads(rules, size, options.repeats, options.threads)), flush=True)
+        return
     # First, while this process has allocated nothing that its children could use again.
     extra = {(text, size): in_own_process(text, size) for size in options.size for text in rules}
     for size in options.size:
@@ -108,6 +116,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("rules", nargs="*", help="rules to measure; all by default")
     parser.add_argument("--size", action="append", help=f"such as 100x100k; all for {', '.join(SIZES)}")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="time with so many beside one")
     options = parser.parse_args()
     asked = options.size or ["100x100k"]
     try:
@@ -122,6 +131,30 @@ def default_rules() -> list[str]:
     own = [name for name in groups("aggregators")["@all"].members if name not in OTHERWISE]
     variants = [text for text in PEERS if "(" in text and ">" not in text]
     return sorted({*own, *variants}) + list(PRE_AGGREGATED)
+
+
+def by_threads(rules: Sequence[str], size: Size, repeats: int, threads: int) -> Iterator[str]:
+    """Yield a table of milliseconds by the clock with one thread and with `threads`."""
+    yield f"| {size.clients:,} x {size.parameters:,} | one thread, ms | {threads} threads, ms | ratio | same bits |"
+    yield "|---|--:|--:|--:|---|"
+    rows = matrix(size)
+    for text in rules:
+        try:
+            round = one_round(text, rows, size.malicious, memory=MEMORY)
+        except InfeasibleError:
+            continue
+        least, answers = {1: math.inf, threads: math.inf}, {}
+        for _ in range(repeats):
+            for count in least:
+                with at_most(count):
+                    answers[count] = round()
+                    for _ in range(BURST):
+                        started = time.perf_counter()
+                        round()
+                        least[count] = min(least[count], 1e3 * (time.perf_counter() - started))
+        one, many = least.values()
+        same = torch.equal(answers[1], answers[threads])
+        yield f"| `{text}` | {one:.1f} | {many:.1f} | {one / many:.2f} | {'yes' if same else 'no'} |"
 
 
 def heading(size: Size) -> Iterator[str]:
