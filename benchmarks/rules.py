@@ -135,7 +135,8 @@ def default_rules() -> list[str]:
 
 def by_threads(rules: Sequence[str], size: Size, repeats: int, threads: int) -> Iterator[str]:
     """Yield a table of milliseconds by the clock with one thread and with `threads`."""
-    yield f"| {size.clients:,} x {size.parameters:,} | one thread, ms | {threads} threads, ms | ratio | same bits |"
+    shape = f"{size.clients:,} x {size.parameters:,}"
+    yield f"| {shape} | one thread, ms | {threads} threads, ms | ratio | same bits |"
     yield "|---|--:|--:|--:|---|"
     rows = matrix(size)
     for text in rules:
