@@ -161,6 +161,15 @@ def entry(kind: str, name: str, where: str = "") -> Entry:
     return _entries[kind][name]
 
 
+def is_known(kind: str, name: str) -> bool:
+    """Whether `name` is a method of `kind`, or another name of one; this imports all to find out."""
+    try:
+        entry(kind, name)
+    except UsageError:
+        return False
+    return True
+
+
 def load_all(kind: str) -> list[Entry]:
     """Import every method of `kind` and return them sorted by name."""
     _load_builtin(kind)

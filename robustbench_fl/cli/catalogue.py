@@ -67,6 +67,8 @@ def describe(name: str, format_: str, as_bibtex: bool, plugins: tuple[Path, ...]
     for path in plugins:
         registry.load_plugin(path)
     homes = [kind for kind in PACKAGES if name in registry.names(kind)]
+    if not homes:  # an alias, or a mistake
+        homes = [kind for kind in PACKAGES if registry.is_known(kind, name)]
     if not homes:
         known = [n for kind in PACKAGES for n in registry.names(kind)]
         raise UsageError(

@@ -91,7 +91,7 @@ def _named(kinds: list[str], method: Method) -> Iterator[tuple[registry.Entry, s
     special = bool(chain[0].params or colon or len(chain) > 1)
     homes = [kind for kind in kinds if name in registry.names(kind)]
     if not homes:  # an alias, or a mistake: only loading everything tells
-        homes = [kind for kind in kinds if _is_known(kind, name)]
+        homes = [kind for kind in kinds if registry.is_known(kind, name)]
     if not homes:
         known = [known for kind in kinds for known in registry.names(kind)]
         raise UsageError(
@@ -110,14 +110,6 @@ def _entry_of(method: Any) -> registry.Entry:
     if entry is None:
         raise UsageError(f"{cls.__qualname__} is no registered method: put @register(name) on its class.")
     return entry
-
-
-def _is_known(kind: str, name: str) -> bool:
-    try:
-        registry.entry(kind, name)
-    except UsageError:
-        return False
-    return True
 
 
 @cache

@@ -56,6 +56,11 @@ def test_describe_shows_every_parameter_and_the_reference(kind: str, name: str) 
             assert fact in rows[parameter.name]
 
 
+@pytest.mark.parametrize(("alias", "name"), [("little_is_enough", "alie"), ("logreg", "logistic")])
+def test_describe_takes_what_sweeps_take(alias: str, name: str) -> None:
+    assert said("describe", alias) == said("describe", name)
+
+
 def test_the_committed_catalogue_is_current() -> None:
     committed = (ROOT / "docs" / "catalogue.md").read_text()
     assert committed == said("list", "--format", "md"), "run make catalogue"
