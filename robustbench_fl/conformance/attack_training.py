@@ -10,6 +10,7 @@ from robustbench_fl.api import Attack, AttackSpec, Poison, RareImages, Stamp, Tr
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads, WatchedView, specs_of_tasks
 from robustbench_fl.conformance.checks import check, require
+from robustbench_fl.conformance.courses import course_of_attack
 from robustbench_fl.core.seeding import stream
 
 
@@ -23,6 +24,9 @@ def check_poison(attack: Attack) -> None:
             poison = attack.poison(_view(attack, spec, round))
             if poison is not None:
                 _require_valid(poison, spec)
+    for poison in course_of_attack(attack)[1].poisons:
+        if poison is not None:
+            _require_valid(poison, Mounted().spec)
 
 
 @check("attacks")

@@ -244,6 +244,7 @@ def test_a_sound_attack_passes(tmp_path: Path) -> None:
             "outside 8×8",
             attack(more="def poison(self, view): return Poison(triggers=(Trigger(pixels=((8, 0),)),))"),
         ),
+        ("poison", "share 2.0", attack("return view.train(Poison(share=2.0)), state")),
         ("success_is_measurable", "test_trigger", attack(more="category: ClassVar[str] = 'backdoor'")),
         ("strengths", "cannot be made", attack(more="strengths: ClassVar = ('probe', 'probe(x=1)')")),
         ("strengths", "another attack", attack(more="strengths: ClassVar = ('probe', 'zero')")),
