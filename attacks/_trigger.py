@@ -61,12 +61,15 @@ class BackdoorAttack(Attack):
         return self.trigger(spec), self.target
 
     def infeasible(self, spec: AttackSpec) -> str | None:
-        """The target must exist, and the trigger's pixels must not fall together."""
+        """The target must exist; the trigger's pixels must lie in the image and not fall together."""
         if self.target >= spec.n_classes:
             return f"the target class {self.target} does not exist; there are {spec.n_classes} classes from 0"
+        _, height, width = spec.image_shape
         pixels = self.trigger(spec).pixels
+        outside = [(row, column) for row, column in pixels if row >= height or column >= width]
+        if outside:
+            return f"pixels of the trigger lie outside a {height}×{width} image: {outside}"
         if len(set(pixels)) < len(pixels):
-            _, height, width = spec.image_shape
             return f"pixels of the trigger fall together on a {height}×{width} image: {pixels}"
         return None
 

@@ -9,6 +9,7 @@ import torch
 from annotated_types import Gt
 
 from robustbench_fl.api import Attack, AttackerView, Knowledge, Poison, State, register
+from robustbench_fl.attacks._statistics import known_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class ProjectedGradientAscent(Attack):
     Parameters
     ----------
     norm_factor : float
-        Length of what is sent, in mean norms of the colluders' honest updates.
+        Length of what is sent, in mean norms of the colluders' honest updates that are finite.
 
     Faithfulness
     ------------
@@ -69,9 +70,10 @@ class ProjectedGradientAscent(Attack):
 
     def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the ascended updates at their length."""
-        honest: Tensor = view.colluders
-        if not len(honest):
-            return honest, state
+        honest = known_rows(view, least=1)
+        if honest is None:
+            own: Tensor = view.own
+            return own, state
         # Every gradient times −1.
         ascended: Tensor = view.train(Poison(gradient_mask=-torch.ones_like(view.params)))
         return of_length(ascended, self.norm_factor * honest.norm(dim=1).mean()), state

@@ -58,6 +58,10 @@ def test_impossible_settings_are_told(make_round) -> None:
     spec = make_round([[1.0]], [[1.0]]).spec
     assert "10 classes" in build.make("attacks", "scaling(target=10)").infeasible(spec)
     assert "8×8" in build.make("attacks", "scaling(rows=[0.5, 0.55])").infeasible(spec)
+    dba = build.make("attacks", "dba")
+    assert "lie outside a 4×4 image: [(0, 4), (2, 4)]" in dba.infeasible(replace(spec, image_shape=(1, 4, 4)))
+    assert "outside a 2×9" in dba.infeasible(replace(spec, image_shape=(1, 2, 9)))
+    assert dba.infeasible(replace(spec, image_shape=(1, 3, 5))) is None
     with pytest.raises(UsageError, match="no pixels"):
         build.make("attacks", "scaling(rows=[])")
     with pytest.raises(UsageError, match="rows"):

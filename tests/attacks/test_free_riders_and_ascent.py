@@ -28,6 +28,14 @@ def test_pga_sends_the_ascended_update_at_the_mean_honest_norm(make_round) -> No
     np.testing.assert_allclose(longer, [[0, 6], [6, 0]], rtol=1e-6)
 
 
+def test_pga_takes_the_norms_of_finite_updates(make_round) -> None:
+    round = make_round([[3, 4], [torch.nan, 1]], [[5, 6]])
+    round.train = lambda poison: torch.tensor([[0.0, 8.0], [2.0, 0.0]])
+    assert round.craft(build.make("attacks", "pga")).tolist() == [[0, 5], [5, 0]]
+    round.own[0] = torch.inf
+    assert not round.craft(build.make("attacks", "pga")).isfinite().all(1).any()
+
+
 def test_gradient_ascent_raises_the_loss_where_training_lowers_it() -> None:
     at = Mounted(round=1)
     attack = build.make("attacks", "pga")
