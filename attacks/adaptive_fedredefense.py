@@ -113,8 +113,8 @@ class AdaptiveFedREDefense(Attack):
     the place of the error. Against rules that accuse nobody β is 1, the plain poison, and the
     reconstructible poison is always sent.
 
-    With fewer known updates than the poison takes (two for Min-Max, else one), or where x̄ or what
-    the images teach is zero, the malicious clients train honestly.
+    With fewer known updates than the poison takes (two for Min-Max, else one), where one of theirs is not
+    finite, or where x̄ or what the images teach is zero, the malicious clients train honestly.
 
     Faithfulness
     ------------

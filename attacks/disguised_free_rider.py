@@ -23,7 +23,7 @@ class FreeRiderState(State):
     deviation : float, optional
         σ, the standard deviation of the entries of the first global step they saw.
     rounds : int
-        t, rounds since then.
+        t, rounds since then in which some of them took part.
     """
 
     deviation: float | None = None
@@ -35,7 +35,8 @@ class FreeRiderState(State):
 class DisguisedFreeRider(Attack):
     """Send Gaussian noise of standard deviation cσ·t^(−γ), to look like an update that gets smaller.
 
-    σ is that of the entries of the first global step that is seen, t counts the rounds from then on.
+    σ is that of the entries of the first global step that is seen, t counts the rounds from then on in which
+    free riders take part.
 
     Parameters
     ----------

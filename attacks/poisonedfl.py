@@ -106,8 +106,8 @@ class PoisonedFL(Attack):
 
     Notes
     -----
-    The clients are fake: they have no data. In the first round there is no last step, and they
-    send zeros.
+    The clients are fake: they have no data. In the attack's first round they send zeros, since what they
+    sent before is to be taken out of the last step; in the next one the whole step gives the magnitudes.
 
     Faithfulness
     ------------
