@@ -51,8 +51,10 @@ class Alie(StatisticsAttack):
     Release: ``github.com/moranant/attacking_distributed_learning`` at 7c4f5eb, the authors' own.
     Compared: numbers, in the review; the formulas of the release's ``malicious.py``, read.
     Difference: none found in the review; the release divides σ by h.
-    On purpose: updates in place of gradients; never less than `z_min`, where the formula gives less for
-        few malicious clients; z = 3 for a malicious majority. The release is given z by hand.
+    On purpose: updates in place of gradients; the statistics are of all honest updates, in the paper and
+        the release of the malicious clients' own (``knows=colluders``); never less than `z_min`, where the
+        formula gives less for few malicious clients; z = 3 for a malicious majority. The release is
+        given z by hand.
     Elsewhere: CRYPTO-KU's FL-Byzantine-Library (32922ca, ``attacks/alie.py``) sends the formula's z
         also where it is negative.
 

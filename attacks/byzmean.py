@@ -64,10 +64,13 @@ class ByzMean(CraftedAttack):
 
     Faithfulness
     ------------
-    Release: ``github.com/JianXu95/SignGuard`` at e1fcafc, the authors' own, was not compared.
-    Compared: numbers, in the review.
-    Difference: none found.
-    On purpose: ALIE's z is never less than `z_min`.
+    Release: ``github.com/JianXu95/SignGuard`` at e1fcafc, the authors' own, ``attacks/byzMean.py``.
+    Compared: numbers, in the review; the release, read.
+    Difference: none found in the review. The release's z is 0.5, its statistics are of the malicious clients'
+        honest gradients too, and its steering rows are ((h − m₁)g − Σ over all n)/(m − m₁), h honest, which
+        do not put the mean on g.
+    On purpose: the paper's formula, with which the mean is g; updates in place of gradients; ALIE's z, never
+        less than `z_min`.
 
     References
     ----------

@@ -119,7 +119,9 @@ class FangKrum(StatisticsAttack):
     Release: none was read.
     Compared: numbers, in the review.
     Difference: none found.
-    On purpose: nothing.
+    On purpose: the signs are those of the mean of the known honest updates; in the paper, with full
+        knowledge, those of the step that the rule would take without an attack, the malicious clients'
+        own updates among its input.
 
     References
     ----------

@@ -101,7 +101,9 @@ class FangTrimmedMean(StatisticsAttack):
     Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``Client_Fang``; the authors' own was not read.
     Compared: numbers, in the review; the partial form, read.
     Difference: none found.
-    On purpose: alone in a round an attacker trains honestly; FedREDefense's sends zeros.
+    On purpose: with ``knows="all"`` the factor b is of updates, in the paper of local models, and the signs
+        are those of the honest mean, in the paper those of the step without an attack. Alone in a round
+        an attacker trains honestly; FedREDefense's sends zeros.
 
     References
     ----------

@@ -84,12 +84,16 @@ class MinMax(PerturbedMean):
 
     Faithfulness
     ------------
-    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``Client_MinMax``; the authors' notebooks
-        were not read.
-    Compared: numbers, in the review; the search, read.
-    Difference: none found; the closed form equals the search to its tolerance where that converges.
+    Release: ``github.com/vrt1shjwlkr/NDSS21-Model-Poisoning`` at f2879cd, the authors' own,
+        ``cifar10/release-fedsgd-alexnet-mkrum.ipynb``; ``github.com/xyq7/FedREDefense`` at 12189f1,
+        ``Client_MinMax``.
+    Compared: numbers, in the review; γ with a transcription of the notebook's search, numbers.
+    Difference: none with ``search=paper``; 1.9e-5 in closed form, within twice the search's tolerance, where
+        the search converges.
     On purpose: γ in closed form; the published search cannot pass twice its start, which is 30 in
-        FedREDefense's. Alone in a round its attacker sends zeros; here it then trains honestly.
+        FedREDefense's. Updates, as there, in place of the notebooks' gradients: σ pushes the parameters
+        down here and up in the notebooks. Alone in a round FedREDefense's attacker sends zeros; here it
+        then trains honestly.
 
     References
     ----------

@@ -85,12 +85,16 @@ class MinSum(PerturbedMean):
 
     Faithfulness
     ------------
-    Release: ``github.com/xyq7/FedREDefense`` at 12189f1, ``Client_MinSum``; the authors' notebooks
-        were not read.
-    Compared: numbers, in the review; the search, read.
-    Difference: none found; the closed form equals the search to its tolerance where that converges.
-    On purpose: the bound is the paper's, the honest update with the largest sum; FedREDefense's is
-        the smallest (``bound=min``). Alone in a round its attacker sends zeros; here it then trains honestly.
+    Release: ``github.com/vrt1shjwlkr/NDSS21-Model-Poisoning`` at f2879cd, the authors' own,
+        ``cifar10/release-fedsgd-alexnet-mkrum.ipynb``; ``github.com/xyq7/FedREDefense`` at 12189f1,
+        ``Client_MinSum``.
+    Compared: numbers, in the review; γ with a transcription of the notebook's search, numbers.
+    Difference: none with ``search=paper``; 1.9e-5 in closed form, within twice the search's tolerance, where
+        the search converges.
+    On purpose: the bound is the paper's, the honest update with the largest sum; in the notebooks and in
+        FedREDefense it is the smallest (``bound=min``). Updates, as in the latter, in place of the notebooks'
+        gradients: σ pushes the parameters down here and up in the notebooks. Alone in a round
+        FedREDefense's attacker sends zeros; here it then trains honestly.
 
     References
     ----------

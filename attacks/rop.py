@@ -74,8 +74,8 @@ class RelocatedOrthogonalPerturbation(CraftedAttack):
     Release: ``github.com/CRYPTO-KU/FL-Byzantine-Library`` at 32922ca, the authors' own, ``attacks/rop.py``.
     Compared: numbers, in the review (version 1); the formulas, read.
     Difference: none found but in round 0 of version 1 (0.56 relative), whose centre is now the release's.
-    On purpose: z counts median norms of the honest updates; the release has ALIE's z, or a given one,
-        as an absolute length.
+    On purpose: updates in place of momentum; z counts median norms of the honest updates; the release has
+        ALIE's z, or a given one, as an absolute length.
 
     References
     ----------
