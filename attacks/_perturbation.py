@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Interval
 
 from robustbench_fl.api import AttackerView
 from robustbench_fl.attacks._company import StatisticsAttack
@@ -90,7 +90,7 @@ class PerturbedMean(StatisticsAttack):
 
     perturbation: Perturbation = "std"
     search: Literal["exact", "paper"] = "exact"
-    initial_gamma: Annotated[float, Gt(0)] | None = None
+    initial_gamma: Annotated[float, Interval(gt=0, le=1e30)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a start for a search that does not take place."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Interval
 
 from robustbench_fl.api import (
     Adam,
@@ -152,7 +152,7 @@ class AlternatingMinimisation(Attack):
 
     target: Annotated[int, Ge(0)] = 0
     samples: Annotated[int, Ge(1)] = 1
-    boost: Annotated[float, Gt(0)] = 10.0
+    boost: Annotated[float, Interval(gt=0, le=1e30)] = 10.0
     rho: Annotated[float, Ge(0)] = 1e-4
     ratio: Annotated[int, Ge(1)] = 10
     epochs: Annotated[int, Ge(1)] = 10

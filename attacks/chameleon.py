@@ -126,7 +126,7 @@ class Chameleon(CornerBackdoor):
     """
 
     share: Annotated[float, Interval(gt=0, le=1)] = 7 / 64
-    weight: Annotated[float, Gt(0)] = 6.0
+    weight: Annotated[float, Interval(gt=0, le=1e30)] = 6.0
     contrastive_epochs: Annotated[int, Ge(1)] = 10
     contrastive_rate: Annotated[float, Gt(0)] = 0.005
     epochs: Annotated[int, Ge(1)] = 3

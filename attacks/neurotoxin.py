@@ -88,7 +88,7 @@ class Neurotoxin(CornerBackdoor):
 
     mask_ratio: Annotated[float, Interval(gt=0, le=1)] = 0.99
     norm_factor: Annotated[float, Gt(0)] = 1.0
-    norm_bound: Annotated[float, Gt(0)] | None = None
+    norm_bound: Annotated[float, Interval(gt=0, le=1e30)] | None = None
     share: Annotated[float, Interval(gt=0, le=1)] = 0.5
 
     strengths: ClassVar[tuple[str, ...]] = (

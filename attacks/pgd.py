@@ -58,7 +58,7 @@ class ProjectedBackdoor(CornerBackdoor):
     """
 
     norm_factor: Annotated[float, Gt(0)] = 1.0
-    radius: Annotated[float, Gt(0)] | None = None
+    radius: Annotated[float, Interval(gt=0, le=1e30)] | None = None
     project_every: Annotated[int, Ge(1)] = 10
     scale: Annotated[float, Gt(0)] = 1.0
     share: Annotated[float, Interval(gt=0, le=1)] = MIXED_SHARE

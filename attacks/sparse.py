@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Interval
 
 from robustbench_fl.api import AttackerView, AttackSpec, Knowledge, State, register
 from robustbench_fl.attacks._projection import CraftedAttack
@@ -127,9 +127,9 @@ class Sparse(CraftedAttack):
        Initialization", ICLR 2021: FORCE.
     """
 
-    scale: Annotated[float, Gt(0)] = 1.5
+    scale: Annotated[float, Interval(gt=0, le=1e30)] = 1.5
     share: Annotated[float, Interval(gt=0, lt=1)] = 0.005
-    z: Annotated[float, Gt(0)] | None = None
+    z: Annotated[float, Interval(gt=0, le=1e30)] | None = None
     sign: Literal["std", "mean"] = "std"
     steps: Annotated[int, Ge(1)] = 100
     samples: Annotated[int, Ge(1)] = 96

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from robustbench_fl.api import Aggregation, Attack, Defence, Knowledge, build, registry
-from robustbench_fl.core.errors import UndeclaredAccess
+from robustbench_fl.core.errors import UndeclaredAccess, UsageError
 
 NAMES = registry.names("attacks")
 VARIANTS = sorted(
@@ -153,6 +153,17 @@ def test_text_and_identity_round_trip(text: str) -> None:
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity == build.identity_of(again)
     # Later than stored cells, and named only where it is on.
     assert set(identity[0]["params"]) == {f.name for f in dataclasses.fields(attack)} - {"projected", "pull"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sparse(scale={})", "sparse(z={})", "chameleon(weight={})", "neurotoxin(norm_bound={})",
+     "pgd(radius={})", "alternating_minimisation(boost={})", "min_max(search=paper, initial_gamma={})"],
+)  # fmt: skip
+def test_what_would_overflow_is_refused(text: str) -> None:
+    assert build.make("attacks", text.format("1e30"))
+    with pytest.raises(UsageError, match=r"1e\+?30"):
+        build.make("attacks", text.format("1e31"))
 
 
 @pytest.mark.parametrize("name", NAMES)
