@@ -32,7 +32,7 @@ class BadNets(CornerBackdoor):
     ------------
     Release: ``github.com/Kooscii/BadNets``, an implementation of the paper, was not read.
     Compared: the paper's description: one target for all classes, a pattern of bright pixels in the
-        lower right corner, 10 % of the training set poisoned at most on MNIST.
+        lower right corner, 10 % of the training set poisoned on MNIST.
     Difference: not measured.
     On purpose: poisoned images take the place of clean ones in a batch, while the paper adds copies.
 

@@ -38,7 +38,8 @@ class SignFlip(CraftedAttack):
     Release: ``github.com/JianXu95/SignGuard`` at e1fcafc, ``signflip_attack``, of other authors.
     Compared: the formula, read.
     Difference: none.
-    On purpose: nothing.
+    On purpose: the update is negated; the paper's malicious workers send −4 times their model
+        (``scale=4`` has the factor).
 
     References
     ----------
