@@ -1,4 +1,4 @@
-"""No attack: the malicious clients train honestly."""
+"""No attack: every client trains honestly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class NoAttack(Attack):
     Release: none by the authors.
     Compared: an honest client's local training is that of the engine for everybody, no method's of its own.
     Difference: none; the same bits as an honest client.
-    On purpose: malicious clients train honestly too and still count as malicious in detection rates.
+    On purpose: nobody counts as malicious, so that there is no TPR and FPR is over all clients; the server
+        assumes the f of the cell's share all the same.
 
     References
     ----------
