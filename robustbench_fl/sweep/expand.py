@@ -301,6 +301,11 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
             return reason
     if holds != "images" and cell.settings.augment != "none":
         return f"augment = {cell.settings.augment} changes images; {cell.dataset} holds {holds}"
+    attack: Attack = _method("attacks", cell.attack)
+    rounds = cell.settings.rounds
+    if attack.start >= min(rounds, attack.stop or rounds):
+        until = "" if attack.stop is None else f", stop = {attack.stop}"
+        return f"no round is attacked: start = {attack.start}{until}, and there are {rounds} rounds"
     if reason := _answer(cell.aggregator, rule.infeasible, n, f or 0):
         return reason if "n = " in reason else f"{reason} (n = {n}, f = {f or 0})"
     model = _model(cell.dataset, cell.model)
@@ -310,7 +315,6 @@ def _infeasible(cell: Cell, rule: Aggregator) -> str | None:
         return None
     if reason := _answer(cell.aggregator, rule.refuses, model):
         return reason
-    attack: Attack = _method("attacks", cell.attack)
     return _answer(
         cell.attack,
         attack.infeasible,

@@ -134,7 +134,16 @@ def test_canonical_sweep():
             {"attack": "scaling(target=10)"},
             "the target class 10 does not exist; there are 10 classes from 0",
         ),
+        (
+            {"attack": "scaling(start=20)"},
+            "no round is attacked: start = 20, and there are 20 rounds",
+        ),
+        (
+            {"attack": "alie(start=5, stop=5)", "dataset": "har", "model": "mlp(hidden=[64])"},
+            "no round is attacked: start = 5, stop = 5, and there are 20 rounds",
+        ),
         ({}, None),
+        ({"attack": "alie(start=19, stop=90)"}, None),
         ({"aggregator": "krum"}, None),
         ({"aggregator": "trimmed_mean", "malicious": 0.5, "assumed_f": "0.5x"}, None),
         ({"model": "lenet5", "dataset": "synthetic(side=16)"}, None),
