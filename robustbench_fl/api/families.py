@@ -6,7 +6,7 @@ members that the class gives to it, and the parameter that is their scale.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any
 
 from robustbench_fl.api import registry
@@ -81,8 +81,7 @@ def neighbours(text: str) -> tuple[str, ...]:
     line = [
         member
         for member in members
-        if _is_number(getattr(member, parameter))
-        and replace(member, **{parameter: getattr(attack, parameter)}) == attack
+        if _is_number(getattr(member, parameter)) and _but(parameter, member) == _but(parameter, attack)
     ]
     return tuple(text_of(member) for member in sorted(line, key=lambda member: getattr(member, parameter)))
 
@@ -99,6 +98,11 @@ def at_edge(text: str) -> bool:
 
     line = neighbours(text)
     return len(line) > 1 and text_of(make("attacks", text)) in (line[0], line[-1])
+
+
+def _but(parameter: str, attack: Any) -> dict[str, Any]:
+    """Return all parameters of `attack` but one."""
+    return {field.name: getattr(attack, field.name) for field in fields(attack) if field.name != parameter}
 
 
 def _is_number(value: Any) -> bool:
