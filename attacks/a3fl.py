@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _START = 0.5
+_BALANCE, _EPOCHS = 0.01, 5
 _UNLEARNING_RATE, _MOMENTUM, _DECAY = 0.01, 0.9, 5e-4
 
 
@@ -136,7 +137,8 @@ class A3FL(Attack):
     balance : float
         λ₀, weight of the model that unlearns the trigger.
     epochs : int
-        Passes over the data by which that model is trained, anew for every step; 0 does without it.
+        Passes over the data by which that model is trained, anew for every step but the first of a round; 0
+        does without it.
 
     Faithfulness
     ------------
@@ -163,14 +165,20 @@ class A3FL(Attack):
     corner: Annotated[float, Interval(ge=0, lt=1)] = 2 / 32
     steps: Annotated[int, Ge(1)] = 20
     rate: Annotated[float, Gt(0)] = 0.01
-    balance: Annotated[float, Gt(0)] = 0.01
-    epochs: Annotated[int, Ge(0)] = 5
+    balance: Annotated[float, Gt(0)] = _BALANCE
+    epochs: Annotated[int, Ge(0)] = _EPOCHS
 
     category: ClassVar[Literal["none", "data", "update", "backdoor"]] = "backdoor"
     takes: ClassVar[frozenset[SampleKind]] = frozenset({"images"})
     strengths: ClassVar[tuple[str, ...]] = ("a3fl(share=0.1)", "a3fl", "a3fl(share=0.5)")
     strength_parameter: ClassVar[str] = "share"
     checked_with: ClassVar[dict[str, Any]] = {"steps": 2, "epochs": 1}
+
+    def __post_init__(self) -> None:
+        """Refuse what would never be used."""
+        without = "epochs=0" if not self.epochs else "steps=1" if self.steps == 1 else ""
+        if without and (self.balance != _BALANCE or self.epochs not in (_EPOCHS, 0)):
+            raise ValueError(f"balance and epochs are of the model that unlearns; {without} does without it")
 
     def infeasible(self, spec: AttackSpec) -> str | None:
         """The target must exist, and the trigger lie in the image."""

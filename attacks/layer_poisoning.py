@@ -30,7 +30,8 @@ class LayerPoisoning(CornerBackdoor):
         τ: critical layers are added until the backdoor succeeds this often, as a share of the
         poisoned model's success.
     scale : float
-        λ: a critical layer's update is λ times the poisoned plus max(0, 1 − λ) times the honest one.
+        λ: a critical layer's update is λ times the poisoned plus max(0, 1 − λ) times the honest one; only for
+        ``mode="poison"``.
     mode : {"poison", "flip"}
         What critical layers send: the poisoned update, or its opposite (layer-wise flipping, an
         attack on accuracy with few layers).
@@ -79,6 +80,12 @@ class LayerPoisoning(CornerBackdoor):
         "layer_poisoning(mode=flip)",
     )
     strength_parameter: ClassVar[str] = "scale"
+
+    def __post_init__(self) -> None:
+        """Refuse a factor that would never be used."""
+        super().__post_init__()
+        if self.mode == "flip" and self.scale != 1:
+            raise ValueError("scale is for mode=poison; flipped layers are sent at their own length")
 
     def craft(self, view: AttackerView, state: Any) -> tuple[Tensor, State | None]:
         """Return the mixed updates."""

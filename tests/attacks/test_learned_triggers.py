@@ -17,6 +17,7 @@ from robustbench_fl.attacks.alternating_minimisation import alternated
 from robustbench_fl.attacks.chameleon import contrast
 from robustbench_fl.conformance import world
 from robustbench_fl.conformance.attack_scene import Mounted, Reads
+from robustbench_fl.core.errors import UsageError
 
 MODEL = world.network()
 IMAGES, LABELS = world.own_data(3)
@@ -92,6 +93,13 @@ def test_a3fl_carries_its_trigger_on_and_trains_with_it() -> None:
     assert not torch.equal(stamped, attack.test_trigger(at.spec)[0].change(IMAGES))
     assert torch.equal(stamped[:, :, 2:], IMAGES[:, :, 2:])
     assert torch.equal(rows, world.trained_by(at.malicious, 1, poison))
+
+
+@pytest.mark.parametrize("text", ["epochs=0, balance=0.1", "steps=1, balance=0.1", "steps=1, epochs=2"])
+def test_a3fl_refuses_what_would_not_be_used(text: str) -> None:
+    with pytest.raises(UsageError, match="does without it"):
+        build.make("attacks", f"a3fl({text})")
+    assert build.make("attacks", "a3fl(steps=1, epochs=0)")
 
 
 def test_alternating_minimisation_against_torch_modules() -> None:

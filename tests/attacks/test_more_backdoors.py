@@ -123,6 +123,11 @@ def test_layer_poisoning_mixes_whole_tensors(text: str, factor: float) -> None:
     assert 0 < poisoned < 3 * len(network.layer_shapes)
 
 
+def test_layer_poisoning_refuses_a_factor_of_flipped_layers() -> None:
+    with pytest.raises(UsageError, match="mode=poison"):
+        build.make("attacks", "layer_poisoning(mode=flip, scale=3)")
+
+
 def test_edge_cases_are_mixed_into_every_batch(make_round) -> None:
     round = make_round([[1, -2], [3, 4]], [[5, 6]])
     attack = build.make("attacks", "edge_case(source=7, target=1, scale=2)")
