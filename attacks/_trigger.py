@@ -102,7 +102,7 @@ class CornerBackdoor(BackdoorAttack):
 
 
 MIXED_SHARE = 20 / 64
-"""Triggered images of a batch in the releases of DBA (MNIST) and of Bagdasaryan et al."""
+"""Triggered images of a batch in DBA's release, on MNIST."""
 Schedule = Literal["double", "mixed"]
 
 
