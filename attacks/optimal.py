@@ -89,7 +89,8 @@ class Optimal(Attack):
     Notes
     -----
     Every evaluation meets the same state and the same random stream, so that values are
-    comparable; the server's real stream stays unknown. All malicious clients send the same.
+    comparable; the server's real stream stays unknown, while its root data, where the rule has some,
+    are in the simulation. All malicious clients send the same.
     With fewer than two honest clients in the round the malicious ones train honestly.
 
     Faithfulness
