@@ -144,7 +144,7 @@ def solve(
     record_trace : bool
         Whether to keep E of every evaluation.
     chunk : int or "auto"
-        Clients unrolled together; by default as many as 128 MiB of graphs allow.
+        Clients unrolled together; by default as many as 256 MiB of graphs allow.
     yardstick : Yardstick, optional
         Rows from which the budget of the others follows; `budget` is what holds until it is known.
 

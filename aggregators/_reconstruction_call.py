@@ -74,7 +74,7 @@ def reconstruct(
     path : {"auto", "vmap", "stacked", "lowrank"}
         How to unroll; all are exact.
     chunk : int or "auto"
-        Clients unrolled together, by default as many as 128 MiB of graphs allow.
+        Clients unrolled together, by default as many as 256 MiB of graphs allow.
 
     Returns
     -------

@@ -85,7 +85,7 @@ class AlignIns(Aggregator):
     Notes
     -----
     Where all clients agree (standard deviation 0) all pass. Scores are the larger of the two
-    deviations. Time O(n d), extra memory two copies of the updates.
+    deviations. Time O(n d), extra memory a few updates and a block of columns.
 
     Faithfulness
     ------------

@@ -139,7 +139,7 @@ class FreqFed(Aggregator):
     detector: ClassVar[bool] = True
     translation: ClassVar[bool] = False
     tuning: ClassVar = {"low": (0.25, 0.5, 1.0)}
-    """The paper's half of the frequencies, a quarter, and all."""
+    """The ports' half of the frequencies, a quarter, and all."""
 
     @property
     def scale(self) -> bool:  # type: ignore[override]

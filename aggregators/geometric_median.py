@@ -77,8 +77,8 @@ class GeometricMedian(Aggregator, FromLengths):
     Notes
     -----
     Breaks down at n/2 malicious clients. ``start=zero, nu=0.1, steps=3`` is ByzFL's form. The
-    declared facts hold for the default; a few steps from the mean or the origin are neither robust
-    nor follow a translation. Time O(n² d) for the default, O(steps · n d) for few steps; extra
+    declared facts hold for the default; a few steps from the mean are not robust, and from the origin
+    they do not follow a translation. Time O(n² d) for the default, O(steps · n d) for few steps; extra
     memory one block of columns.
 
     Faithfulness

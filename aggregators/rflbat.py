@@ -70,9 +70,10 @@ class RFLBAT(Aggregator):
 
     Notes
     -----
-    A cluster of a single client is not taken, unless all are. Works on what is more alike than honest clients
-    are: identical colluders; a minority that is less alike than the honest is taken for honest. Time
-    O(n² d), extra memory one block of columns.
+    A single client counts as wholly alike, as copies are: its cluster is not taken while another is less
+    alike. Works on what is more alike than honest clients are: identical colluders; a minority that is less
+    alike than the honest is taken for honest. Beside a row more than 10⁷ times as long as the others the
+    second component is rounding. Time O(n² d), extra memory one block of columns.
 
     Faithfulness
     ------------

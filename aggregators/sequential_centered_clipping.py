@@ -82,7 +82,8 @@ class SequentialCenteredClipping(Aggregator):
 
     Notes
     -----
-    As in the authors' code the last of the strata may be smaller, so some groups have one client fewer.
+    As in the authors' code the last of the strata may have one client fewer, and what they lack is missing
+    in the last group: of 22 clients in groups of 3 it has a single one.
     Time O(n d), extra memory one block of columns. The declared facts hold for the default: with a fixed
     `tau` the aggregate does not scale with the updates.
 

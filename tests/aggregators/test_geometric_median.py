@@ -36,6 +36,20 @@ def test_a_distance_below_nu_counts_as_nu(aggregate):
     assert outcome.weights.tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
+def test_what_a_few_steps_from_the_mean_and_from_the_origin_do_not_do():
+    rows, shift = random_rows(20, 30, 0), 20 * random_rows(1, 30, 1)
+    forms = {"mean": {"steps": 3}, "zero": {"steps": 3, "nu": 0.1}}
+    error, length = {}, {}
+    for start, given in forms.items():
+        moved = geometric_median(rows + shift, start=start, **given) - shift
+        error[start] = float((moved - geometric_median(rows, start=start, **given)).norm())
+        length[start] = float(
+            geometric_median(torch.cat([rows[:14], 1e6 * rows[14:]]), start=start, **given).norm()
+        )
+    assert error["mean"] < 1e-4 < error["zero"]
+    assert length["mean"] > 1e3 > 10 > length["zero"]
+
+
 def test_known_medians():
     assert geometric_median(torch.tensor([[0.0], [1.0], [10.0]])).item() == pytest.approx(1, abs=1e-4)
     corners = torch.tensor([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
