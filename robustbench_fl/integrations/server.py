@@ -356,7 +356,8 @@ class Server:
         self._last_step = step
         self._global.step(step)
         self.round += 1
-        return outcome_of(verdict, step), step
+        # A copy: what is remembered must not change where the caller scales the step in place.
+        return outcome_of(verdict, step), step.clone()
 
     def _begin(self, n: int, d: int) -> None:
         """Make the first state, if this is the first round; later ones must have as many parameters."""

@@ -43,6 +43,17 @@ def test_matrices_come_out_as_they_went_in() -> None:
     assert (again.dtype, again.tolist(), server.round) == (np.float64, [1, 2], 2)
 
 
+@pytest.mark.parametrize("rule", ["centered_clipping", "scc"])
+@pytest.mark.parametrize("form", [torch.from_numpy, np.asarray])
+def test_a_step_that_is_scaled_in_place_changes_nothing_that_is_remembered(rule: str, form: Any) -> None:
+    rows = [np.random.default_rng(seed).standard_normal((6, 20), np.float32) for seed in range(3)]
+    scaled, left = Server(rule), Server(rule)
+    for given in rows:
+        step, same = (server.aggregate(form(given)).aggregate for server in (scaled, left))
+        assert np.array_equal(np.asarray(step), np.asarray(same))
+        step *= 99
+
+
 def test_parameters_are_aggregated_by_the_rule_and_buffers_by_their_median() -> None:
     net = network()
     before = nn.utils.parameters_to_vector(net.parameters()).clone()
