@@ -63,11 +63,19 @@ def smoothed(images: Tensor) -> Tensor:
     return smooth / smooth.std()
 
 
+def usual_length(updates: Tensor) -> float:
+    """Return the median length of the updates [n, P]; of those that are not zero, where most are."""
+    lengths = torch.linalg.vector_norm(updates, dim=1)
+    median = float(lengths.median())
+    moved = lengths[lengths > 0]
+    return median if median > 0 or not len(moved) else float(moved.median())
+
+
 def trained_to_length(model: Model, params: Tensor, length: float, draw: Callable[[int], Noise]) -> Tensor:
     """Return updates [k, P] of training that goes as far as the clients did, by a recipe of our own.
 
     One pass of SGD over 320 samples in batches of 32, with the learning rate for which the update
-    is `length` long, to a tenth.
+    is `length` long, to a tenth; zeros for a length of zero.
 
     Parameters
     ----------
@@ -88,7 +96,7 @@ def trained_to_length(model: Model, params: Tensor, length: float, draw: Callabl
 
 def _one_pass(model: Model, params: Tensor, length: float, images: Tensor, labels: Tensor) -> Tensor:
     rate, update = 1e-3, torch.zeros_like(params)
-    for _ in range(_PASSES):
+    for _ in range(_PASSES if length else 0):
         moved = torch.zeros_like(params)
         for low in range(0, len(labels), _BATCH):
             leaf = (params + moved).requires_grad_()

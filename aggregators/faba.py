@@ -58,11 +58,10 @@ def remaining(distances: Tensor, f: int) -> Tensor:
         from them, less what is the same for all of them.
     """
     kept = torch.ones(len(distances), dtype=torch.bool, device=distances.device)
-    totals = distances.sum(1)
     for _ in range(f):
-        farthest = int(torch.where(kept, totals, -torch.inf).argmax())
-        kept[farthest] = False
-        totals = totals - distances[farthest]
+        # Added up anew: beside a huge distance, once subtracted again, nothing is left of the others.
+        totals = torch.where(kept, distances, 0.0).sum(1)
+        kept[int(torch.where(kept, totals, -torch.inf).argmax())] = False
     return kept
 
 

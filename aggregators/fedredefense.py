@@ -17,7 +17,7 @@ from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators._reconstruction_presets import PRESETS, first_budget, scaled_image_rate
 from robustbench_fl.aggregators._reconstruction_rest import aggregate_rest, rule_for_rest
 from robustbench_fl.aggregators._reconstruction_round import Round, judge
-from robustbench_fl.aggregators._reconstruction_virtual import Noise, trained_to_length
+from robustbench_fl.aggregators._reconstruction_virtual import Noise, trained_to_length, usual_length
 from robustbench_fl.api import (
     Aggregation,
     Aggregator,
@@ -320,8 +320,7 @@ class FedREDefense(Aggregator):
             return Noise.drawn(model, samples, torch_generator(view.rng), updates)
 
         if self.recipe == "unknown":
-            length = float(torch.linalg.vector_norm(updates, dim=1).median())
-            return trained_to_length(model, view.params, length, draw)
+            return trained_to_length(model, view.params, usual_length(updates), draw)
         if self.virtual == "root":
             trained: Tensor = view.root.train()
             return trained[None].to(updates)

@@ -171,6 +171,8 @@ class Flanders(Aggregator):
         kept = torch.ones(len(updates), dtype=torch.bool, device=updates.device)
         if bool(scores.any()):
             kept[scores.argsort(descending=True, stable=True)[: view.f]] = False
+            # Where fewer than f are judged, the others' scores of 0 are no reason.
+            kept |= torch.tensor([c not in state.models for c in view.client_ids], device=kept.device)
         outcome = asked_about(self.inner, updates, kept, view)
         models = state.models | {
             client: torch.cat([*self._past(state, client), row[None]])[-self.window :]

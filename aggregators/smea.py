@@ -124,8 +124,8 @@ def smallest_spread(gram: np.ndarray, size: int) -> np.ndarray:
     int array [size]
         Ascending; of equal subsets the first in lexicographic order.
     """
-    # Eigenvalues of equal subsets differ by rounding.
-    dust = 1e-12 * float(np.abs(np.diagonal(gram)).max(initial=0))
+    # Eigenvalues of equal subsets differ by rounding, in the measure of rows that may be in the best one.
+    dust = 1e-12 * float(np.sort(np.diagonal(gram))[size - 1])
     best, least = np.arange(size), np.inf
     for subsets in _chunks(len(gram), size):
         products = gram[subsets[:, :, None], subsets[:, None, :]]

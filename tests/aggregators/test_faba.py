@@ -37,6 +37,14 @@ def test_huge_rows_are_dropped(aggregate):
     assert not aggregate("faba", rows, f=2).selected[[2, 7]].any()
 
 
+@pytest.mark.parametrize("factor", [1e9, 1e30])
+def test_beside_a_huge_row_the_others_are_still_told_apart(factor, aggregate):
+    rows = np.random.default_rng(1).standard_normal((12, 30)).astype(np.float32)
+    rows[3] *= np.float32(factor)
+    left = slow(rows.astype(float), 3)
+    assert aggregate("faba", rows, f=3).selected.nonzero()[:, 0].tolist() == left
+
+
 def test_what_is_infeasible():
     assert "n > 2f" in FABA().infeasible(6, 3)
     with pytest.raises(InfeasibleError, match="n = 6, f = 3"):

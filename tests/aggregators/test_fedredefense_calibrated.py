@@ -13,7 +13,12 @@ from torch import Tensor
 from robustbench_fl.aggregators._reconstruction import Rates, Yardstick, first_steps, solve
 from robustbench_fl.aggregators._reconstruction_paths import distance_for
 from robustbench_fl.aggregators._reconstruction_screen import common, goes_back, too_long, unlike_training
-from robustbench_fl.aggregators._reconstruction_virtual import Noise, smoothed, trained_to_length
+from robustbench_fl.aggregators._reconstruction_virtual import (
+    Noise,
+    smoothed,
+    trained_to_length,
+    usual_length,
+)
 from robustbench_fl.aggregators.fedredefense import FedREDefense
 from robustbench_fl.api import Aggregation, ClientRecipe, Need, RootData, ServerSpec, ServerView
 from robustbench_fl.api.build import make, stream_text
@@ -277,6 +282,23 @@ def test_needs_follow_what_is_measured() -> None:
         rule = FedREDefense(preset="calibrated", **other)  # type: ignore[arg-type]
         assert Need.RECIPE not in rule.needs
         assert (Need.ROOT_DATA in rule.needs) == ("virtual" in other)
+
+
+def test_a_length_is_found_also_where_most_send_zero() -> None:
+    updates = torch.zeros(5, 4)
+    assert usual_length(updates) == 0
+    generator = torch.Generator().manual_seed(0)
+    nothing = trained_to_length(MODEL, PARAMS, 0.0, lambda s: Noise.drawn(MODEL, s, generator, PARAMS))
+    assert nothing.shape == (2, MODEL.n_params)
+    assert not nothing.any()
+    updates[3], updates[4] = 1.0, 2.0
+    assert usual_length(updates) == 2.0
+    updates[:3] = 0.5
+    assert usual_length(updates) == 1.0
+    rows = torch.cat([torch.zeros(2, MODEL.n_params), HONEST[:2]])
+    outcome = Server(recipe="unknown").play(rows)
+    assert outcome.rejected is not None
+    assert outcome.rejected[:2].all()
 
 
 @pytest.mark.parametrize("parameters", [{"recipe": "unknown"}, {"virtual": "root"}, {"first_budget": 40}])

@@ -103,6 +103,13 @@ def test_who_was_never_there_is_not_judged():
     assert outcome.selected[0]
 
 
+def test_where_fewer_than_f_are_judged_the_others_are_not_left_out_in_their_place():
+    world = World(Flanders(sampling=20, window=4))
+    world.play((0,), f=0)
+    outcome = world.play((0, 1, 2, 3, 4), f=2)
+    assert outcome.selected.tolist() == [False, True, True, True, True]
+
+
 def test_a_checkpoint_carries_everything():
     world = World(Flanders(sampling=20, window=3))
     world.play()

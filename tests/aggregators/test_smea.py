@@ -62,6 +62,14 @@ def test_huge_rows_are_left_out(aggregate):
     assert not outcome.selected[[0, 5]].any()
 
 
+@pytest.mark.parametrize("factor", [1e7, 1e30])
+def test_beside_a_huge_row_the_others_are_still_told_apart(factor, aggregate):
+    rows = np.random.default_rng(1).standard_normal((10, 30)).astype(np.float32)
+    rows[3] *= np.float32(factor)
+    outcome = aggregate("smea", rows, f=3)
+    assert outcome.selected.nonzero()[:, 0].tolist() == slow(rows.astype(float), 3)
+
+
 def test_what_is_infeasible():
     assert "n > 2f" in SMEA().infeasible(8, 4)
     assert "subsets" in SMEA().infeasible(40, 10)
