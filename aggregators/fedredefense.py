@@ -149,7 +149,8 @@ class FedREDefense(Aggregator):
 
     Scores: the share of the budget used in (0, 1] for clients that pass, since with early stop
     the errors of honest clients bunch just under the threshold; 1 + E / (1 + E) for those that
-    fail, 2 for those banned or not finite. Without early stop the score is E / (1 + E).
+    fail, 2 for those banned, not finite, or rejected for class sums, direction or length, who are not
+    reconstructed. Without early stop the score is E / (1 + E), 1 for these.
 
     Label flipping is genuine training and is never detected; neither are flipped signs, which soft
     labels re-create as well. Linear models have no power. The sequential decision is slower to

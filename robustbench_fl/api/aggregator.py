@@ -185,8 +185,8 @@ class Aggregator(ABC):
 
     A concrete rule is a frozen, keyword-only dataclass whose fields are its hyper-parameters
     and nothing else; they are exactly its part of a cell's key. Class-level facts below are
-    declared, shown by ``robustbench-fl list`` and held against the rule by the conformance
-    checks.
+    declared, and held against the rule by the conformance checks; ``robustbench-fl list`` shows
+    what it needs and whether it is a detector.
     """
 
     kind: ClassVar[str] = "aggregators"

@@ -97,6 +97,7 @@ def test_a_shifted_mean_is_rejected_without_a_reconstruction() -> None:
     assert (outcome.diagnostics["iterations"][:8] > 1).all()
     assert outcome.scores is not None
     assert outcome.scores.argmax() == 8
+    assert outcome.scores[8] == 2
     torch.testing.assert_close(outcome.aggregate, HONEST.mean(0))
 
 
