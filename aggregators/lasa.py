@@ -120,10 +120,15 @@ class Lasa(Aggregator):
 
     Faithfulness
     ------------
-    Release: the authors' ``github.com/JiiahaoXU/LASA`` was not read here.
-    Compared: numbers, in the review.
-    Difference: none found.
-    On purpose: nothing beside `average`.
+    Release: ``github.com/JiiahaoXU/LASA`` at 7499ead, ``algorithms/defense/lasa.py`` and
+        ``utils/mask_help.py``, the authors'.
+    Compared: numbers, in the review; with a transcription of both files, numbers, 48 rounds, n = 20 and 21,
+        d = 304 and 604.
+    Difference: for n = 21 2e-7 of the largest entry once the transcription keeps entries equal to the
+        threshold; as it is up to 0.33, where the one entry more of each client decides who is usual.
+    On purpose: the entry at the threshold is kept, there it is zeroed too; for even n the median norm is the
+        mean of the two middle ones, there the lower; where all agree all pass a test, there nobody, and the
+        tensor is averaged over everybody.
 
     References
     ----------

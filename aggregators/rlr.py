@@ -56,10 +56,11 @@ class RLR(Aggregator):
 
     Faithfulness
     ------------
-    Release: the authors' ``github.com/TinfoilHat0/Defending-Against-Backdoors-with-Robust-Learning-Rate``
-        was not read.
-    Compared: numbers, in the review.
-    Difference: none found.
+    Release: ``github.com/TinfoilHat0/Defending-Against-Backdoors-with-Robust-Learning-Rate`` at 711ab52,
+        ``src/aggregation.py``, the authors'.
+    Compared: numbers, in the review; with a transcription of the release at equal sample counts, numbers, 24
+        aggregates, n = 20, d = 600.
+    Difference: 3e-7 of the largest entry.
     On purpose: the plain mean; the paper weighs by sample counts, which clients may lie about.
 
     References
