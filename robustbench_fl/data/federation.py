@@ -85,6 +85,11 @@ class Federation:
         return skew_of(self.label_counts)
 
     @cached_property
+    def largest_client(self) -> int:
+        """Samples of the client that has most."""
+        return max(map(len, self.clients))
+
+    @cached_property
     def label_counts(self) -> NDArray[np.int64]:
         """Samples of each class that each client has, [n_clients, n_classes]."""
         return label_counts(self.arrays.train_labels, self.clients, self.n_classes)

@@ -12,6 +12,9 @@ from torch import Tensor
 from robustbench_fl.core.seeding import Label, stream
 from robustbench_fl.engine.jobs import Recipe
 
+_MOST_DRAWN = 2**20
+"""Views drawn for a step at most."""
+
 
 def drawn_views(
     samples: NDArray[np.int64], ids: Sequence[Label], recipe: Recipe, seed: int, round: int
@@ -19,7 +22,8 @@ def drawn_views(
     """Return how every client looks at its images in one round, ``None`` if as they are.
 
     A client's draws depend on the seed, the round and its id alone, neither on the other clients
-    nor on their number of steps.
+    nor on their number of steps. Every place of the recipe's batch has a draw, also those that no
+    client fills and `samples` leaves out: the draws of a batch size are the same whatever the data.
 
     Parameters
     ----------
@@ -40,11 +44,15 @@ def drawn_views(
     if recipe.padding is None:
         return None
     views = np.zeros((*samples.shape, 3), dtype=np.int64)
+    width = samples.shape[2]
+    places = max(width, min(recipe.batch_size, _MOST_DRAWN))
     for i, client in enumerate(ids):
         rng = stream("augment", seed, round, client if isinstance(client, str) else int(client or 0))
         own = views[i, : int((samples[i, :, 0] >= 0).sum())]
-        own[..., :2] = rng.integers(-recipe.padding, recipe.padding + 1, (*own.shape[:2], 2))
-        own[..., 2] = rng.integers(0, 2, own.shape[:2])
+        for step in own:
+            step[:, :2] = rng.integers(-recipe.padding, recipe.padding + 1, (places, 2))[:width]
+        for step in own:
+            step[:, 2] = rng.integers(0, 2, places)[:width]
     return views
 
 

@@ -34,8 +34,9 @@ class Jobs:
     Parameters
     ----------
     samples : int64 Tensor [k, steps, b]
-        Training-set index of every sample of every step, −1 where there is none. b is the
-        recipe's batch size, never less; clients with fewer steps are padded with −1.
+        Training-set index of every sample of every step, −1 where there is none. b is the recipe's
+        batch size, or a multiple of 384 that holds the federation's largest client if that is less:
+        nobody's bits depend on who else trains. Clients with fewer steps are padded with −1.
     label_maps : int64 Tensor [k, n_classes], optional
         Class y is learned as ``label_maps[i, y]``.
     mapped : bool Tensor [k, steps], optional

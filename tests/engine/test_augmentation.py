@@ -70,6 +70,17 @@ def test_draws_depend_on_seed_round_and_client_alone(world):
     assert make_jobs(federation, [3], Recipe(), 0, 4).views is None
 
 
+def test_draws_of_a_batch_size_are_the_same_whatever_the_data(world):
+    federation, recipe = world(*DIGITS), replace(RECIPE, batch_size=1000)
+    views = make_jobs(federation, [3], recipe, 0, 4).views[0].numpy()
+    rng = stream("augment", 0, 4, 3)
+    moved, mirrored = rng.integers(-2, 3, (2, 1000, 2)), rng.integers(0, 2, (2, 1000))
+    width = views.shape[1]
+    assert width < 1000
+    assert (views[..., :2] == moved[:, :width]).all()
+    assert (views[..., 2] == mirrored[:, :width]).all()
+
+
 def test_numbers_do_not_depend_on_chunks_nor_on_who_else_trains(world):
     federation = world(*DIGITS)
     model = make("models", "mlp(hidden=[16])").build(federation.image_shape, 10)

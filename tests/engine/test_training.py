@@ -235,6 +235,27 @@ def test_the_memory_of_updates_is_used_again_once_nothing_refers_to_them(world, 
     assert torch.equal(again, expected[2])
 
 
+@pytest.mark.parametrize("clients", [5, 3, 60])  # of 255, of 425 and of 22 samples
+def test_a_batch_beyond_the_data_costs_what_the_data_cost_with_the_bits_of_a_padded_one(
+    world, clients
+) -> None:
+    federation = world("digits", "iid", clients, 0)
+    model = make("models", "mlp(hidden=[16])").build(federation.image_shape, 10)
+    recipe = Recipe(batch_size=1000, local_epochs=2, momentum=0.9, padding=2)
+    jobs = make_jobs(federation, range(3), recipe, 0, 0)
+    lacking = 1000 - jobs.samples.shape[2]
+    assert lacking >= 200
+    padded = replace(
+        jobs,
+        samples=nn.functional.pad(jobs.samples, (0, lacking), value=-1),
+        views=nn.functional.pad(jobs.views, (0, 0, 0, lacking)),
+    )
+    short, long = (train(model, federation, model.init(stream("test")), j, recipe) for j in (jobs, padded))
+    assert torch.equal(short, long)
+    huge = make_jobs(federation, range(3), replace(recipe, batch_size=10**9), 0, 0)
+    assert torch.equal(huge.samples, jobs.samples)
+
+
 def test_own_starts(world) -> None:
     federation = world(*DIGITS)
     recipe = Recipe(batch_size=16)
