@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from robustbench_fl.api import Samples, registry
 from robustbench_fl.api.build import make, text_of
-from robustbench_fl.core.errors import PartitionError
+from robustbench_fl.core.errors import PartitionError, UsageError
 from robustbench_fl.data.heterogeneity import label_counts, skew_report
 from robustbench_fl.data.partitions._sinkhorn import rounded_to_margins, scaled_to_margins
 from robustbench_fl.data.strata import Strata, largest_remainder
@@ -58,6 +58,18 @@ def test_dynafed_sizes_follow_the_classes() -> None:
 def test_alpha_is_always_named() -> None:
     assert text_of(make("partitions", "dirichlet")) == "dirichlet(alpha=0.1)"
     assert text_of(make("partitions", "balanced_dirichlet(alpha=0.1)")) == "balanced_dirichlet(alpha=0.1)"
+
+
+@pytest.mark.parametrize(
+    "call", ["dirichlet(alpha={})", "balanced_dirichlet(alpha={})", "quantity_skew(beta={})"]
+)
+def test_the_largest_concentration_is_nearly_iid_and_one_whose_sum_overflows_is_refused(call: str) -> None:
+    sizes = [len(part) for part in split(call.format("1e100"))]
+    assert sum(sizes) == len(LABELS)
+    assert max(sizes) - min(sizes) <= 10
+    for beyond in ("1e101", "1e308"):
+        with pytest.raises(UsageError, match=r"must be a number in \(0, 1e\+100\]"):
+            make("partitions", call.format(beyond))
 
 
 def test_dirichlet_minimum() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from annotated_types import Gt
+from annotated_types import Gt, Le
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal, nobody_empty
@@ -48,7 +48,7 @@ class BalancedDirichlet(Partition):
        American Mathematical Monthly 74(4), 1967.
     """
 
-    alpha: Annotated[float, Gt(0), Shown()] = 0.1
+    alpha: Annotated[float, Gt(0), Le(1e100), Shown()] = 0.1
     form: Literal["exact", "dynafed"] = "exact"
 
     def split(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.partitions._deal import deal
@@ -41,7 +41,7 @@ class Dirichlet(Partition):
        Distribution for Federated Visual Classification", arXiv:1909.06335, 2019.
     """
 
-    alpha: Annotated[float, Gt(0), Shown()] = 0.1
+    alpha: Annotated[float, Gt(0), Le(1e100), Shown()] = 0.1
     min_samples: Annotated[int, Ge(1)] = 1
     tries: Annotated[int, Ge(1)] = 1000
 

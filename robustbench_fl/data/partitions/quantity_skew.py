@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from robustbench_fl.api import Partition, PartitionError, Shown, register
 from robustbench_fl.data.strata import largest_remainder
@@ -34,7 +34,7 @@ class QuantitySkew(Partition):
        Experimental Study", ICDE 2022, Section IV (quantity skew; 0.5 in their runs).
     """
 
-    beta: Annotated[float, Gt(0), Shown()] = 0.5
+    beta: Annotated[float, Gt(0), Le(1e100), Shown()] = 0.5
     min_samples: Annotated[int, Ge(1)] = 1
 
     def split(
