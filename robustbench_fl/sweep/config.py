@@ -22,7 +22,7 @@ from robustbench_fl.core.code import shown_file
 from robustbench_fl.core.errors import UsageError, did_you_mean
 from robustbench_fl.core.files import read_given
 from robustbench_fl.core.picks import LARGEST_FILE
-from robustbench_fl.core.settings import AXES
+from robustbench_fl.core.settings import AXES, LARGEST_SEED
 from robustbench_fl.core.tuned import COMMAND, Tuned
 
 METHOD_AXES = ("dataset", "model", "partition", "aggregator", "attack")
@@ -33,7 +33,7 @@ GROWABLE = ("aggregator", "attack", "partition", "malicious", "assumed_f", "seed
 MANY_SEEDS = 100_000
 _HEAD = ("name", "grid", "plugins", "pilot", "tuned")
 """Keys of a sweep file that are no axes."""
-_DIGITS = "[0-9]{1,18}"
+_DIGITS = "[0-9]{1,99}"
 
 
 class Grid(BaseModel):
@@ -306,6 +306,8 @@ def _range(text: str, what: str) -> list[int]:
         raise UsageError(f"{what}: {text.strip()!r} names no seed. The end is not included: 7:8 is seed 7.")
     if end - first > MANY_SEEDS:
         raise UsageError(f"{what}: {end - first} seeds were asked for; at most {MANY_SEEDS} are allowed.")
+    if end > LARGEST_SEED:
+        raise UsageError(f"{what}: {text.strip()!r} names a seed of 10^18 or more. Seeds are less.")
     return list(range(first, end))
 
 

@@ -85,6 +85,8 @@ def test_equal_numbers_have_one_spelling():
         (" 3 , 8:10 ", [3, 8, 9]),
         ([3, 7], [3, 7]),
         (["3", "8:10", 4], [3, 8, 9, 4]),
+        ("999999999999999999:1000000000000000000", [10**18 - 1]),
+        (["999999999999999999"], [10**18 - 1]),
         ([0], [0]),
     ],
 )
@@ -106,6 +108,8 @@ def test_seeds(value, seeds):
         ("0:10000000000", "10000000000 seeds were asked for; at most 100000 are allowed"),
         (10**12, "1000000000000 seeds were asked for"),
         ("9" * 5000, "cannot read"),
+        (f"{10**18}:{10**18 + 1}", f"'{10**18}:{10**18 + 1}' names a seed of 10^18 or more. Seeds are less."),
+        (f"3,{10**18}", "names a seed of 10^18 or more"),
         ([-1], "seeds in sweep.toml: input should be greater than or equal to 0, got -1."),
         ([True], "seeds in sweep.toml: input should be a valid integer, got True."),
         ([1.5], "got 1.5."),
