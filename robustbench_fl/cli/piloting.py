@@ -83,6 +83,15 @@ def pilot(
 
 
 @dataclass(frozen=True)
+class _Ran:
+    """All cells of a trial, the metric of those that have it, by key, and the digests of plug-ins' code."""
+
+    cells: list[Planned]
+    values: dict[str, float]
+    code: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Trial:
     """Cells to run on pilot seeds, and where; what is found is said to be of the sweep `name`."""
 
@@ -108,36 +117,39 @@ class Trial:
         from robustbench_fl.sweep.picking import picks_of
         from robustbench_fl.sweep.strengths import trial
 
-        cells, accuracies, named, code = self._run(functools.partial(trial, tried=tried), FOLDER, "accuracy")
+        ran, named, code = self._run(functools.partial(trial, tried=tried), FOLDER, "accuracy")
         if code is not None:
             return None, code
-        return picks_of(cells, accuracies, sweep=self.name, seeds=self.seeds, named=named), 0
+        found = picks_of(ran.cells, ran.values, sweep=self.name, seeds=self.seeds, named=named)
+        return found.model_copy(update={"code": ran.code}), 0
 
     def tuned(self) -> tuple[TunedRules | None, int]:
         """Run the candidates of each rule and pick the best: as :meth:`strengths` returns them."""
         from robustbench_fl.sweep.tuned_picking import tuned_rules
         from robustbench_fl.sweep.tuning import tuning_trial
 
-        cells, accuracies, tried, code = self._run(tuning_trial, TUNING, "validation_accuracy")
+        ran, tried, code = self._run(tuning_trial, TUNING, "validation_accuracy")
         if code is not None:
             return None, code
-        return tuned_rules(cells, accuracies, tried, sweep=self.name, seeds=self.seeds), 0
+        found = tuned_rules(ran.cells, ran.values, tried, sweep=self.name, seeds=self.seeds)
+        return found.model_copy(update={"code": ran.code}), 0
 
     def _run(
         self, trial_of: Callable[..., tuple[Sweep, Any]], name: str, metric: str
-    ) -> tuple[list[Planned], dict[str, float], Any, int | None]:
+    ) -> tuple[_Ran, Any, int | None]:
         """Run the sweep that `trial_of` makes in the folder `name`.
 
         Returns
         -------
-        cells, values : list of Planned, dict
-            All cells of the trial, and the metric of those that have it, by key.
+        ran : _Ran
+            The cells, and what they gave.
         made : object
             What `trial_of` returns beside the sweep.
         code : int or None
             The exit code where some cell has no result yet, and nothing can be picked.
         """
         from robustbench_fl.store import Store
+        from robustbench_fl.sweep.piloted import code_of
         from robustbench_fl.sweep.run import prepare
         from robustbench_fl.sweep.runner.processes import MethodProcess
 
@@ -145,6 +157,7 @@ class Trial:
         store = Store(self.folder / name)
         with MethodProcess(plugins, ready_for="robustbench_fl.sweep.expand") as methods:
             sweep, made = methods.call(trial_of, self.asked, self.seeds, self.source, self.where.data_dir)
+            digests = methods.call(code_of, sweep)
             prepared = prepare(
                 sweep,
                 store,
@@ -170,7 +183,7 @@ class Trial:
                 err=True,
             )
             code = int(any(statuses.get(key) not in FINAL for key in chosen))
-        return prepared.asked, _measured(store, prepared.asked, metric), made, code
+        return _Ran(prepared.asked, _measured(store, prepared.asked, metric), digests), made, code
 
 
 def _pick(trial: Trial, format_: str) -> int:

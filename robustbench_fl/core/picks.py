@@ -104,6 +104,8 @@ class OfPilot(Strict):
     """The pilot seeds, of which no result may be reported."""
     cells: str
     """First 12 hex digits of the SHA-256 of the pilot cells' sorted keys, a line each."""
+    code: dict[str, str] = {}
+    """Digests of the code of plug-in methods that the pilot ran, by name; left out of a file without any."""
 
     @model_validator(mode="after")
     def _enough_seeds(self) -> Self:
@@ -136,7 +138,8 @@ def write_picks(path: Path, picks: OfPilot) -> None:
     WriteError
         If the folder cannot be written.
     """
-    write_atomically(path, _with_digest(picks.model_dump_json(indent=1).encode() + b"\n"))
+    body = picks.model_dump_json(indent=1, exclude=None if picks.code else {"code"})
+    write_atomically(path, _with_digest(body.encode() + b"\n"))
 
 
 def _with_digest(body: bytes) -> bytes:

@@ -22,7 +22,7 @@ from robustbench_fl.core.settings import Settings
 from robustbench_fl.core.tuned import untuned
 from robustbench_fl.sweep.config import Grid, Sweep
 from robustbench_fl.sweep.expand import canonical
-from robustbench_fl.sweep.piloted import is_baseline, refuse_shared
+from robustbench_fl.sweep.piloted import is_baseline, refuse_shared, same_code
 from robustbench_fl.sweep.tuning import with_tuned
 
 _AXES = ("dataset", "model", "partition", "malicious", "assumed_f", *Settings.__dataclass_fields__)
@@ -86,7 +86,7 @@ def narrowed(sweep: Sweep) -> Sweep:
     Raises
     ------
     UsageError
-        If the picks cannot be read, are of other blocks or rules, or their seeds are the sweep's own.
+        If the picks cannot be read, are of other blocks, rules or code, or their seeds are the sweep's own.
     """
     if sweep.pilot is None:
         return sweep
@@ -104,6 +104,7 @@ class _Picked:
 
     def __init__(self, picks: Picks, source: str) -> None:
         self._source = source
+        self._check = same_code(picks, source, "robustbench-fl pilot")
         self._members: dict[tuple[str, str, str | None, str], list[str]] = {}
         names = [
             _name_of(Settings.of(b.settings), b.dataset, b.model, b.partition, b.malicious)
@@ -113,13 +114,15 @@ class _Picked:
             members = [_checked(member.attack, pick.family, source) for member in pick.members]
             self._members[names[pick.block], pick.aggregator, pick.assumed_f, pick.family] = members
 
-    def members(self, rule: str, family: str, block: dict[str, Any]) -> list[str]:
+    def members(self, rule: str, family: str, block: dict[str, Any], candidates: Sequence[str]) -> list[str]:
         """Return the members of `family` for a rule in a block; none where no member can be run.
+
+        The picks depend on all `candidates` of the family that the pilot ran.
 
         Raises
         ------
         UsageError
-            If the picks do not know them.
+            If the picks do not know them, or were made with other code of a plug-in.
         """
         settings = Settings(**{name: block[name] for name in Settings.__dataclass_fields__})
         where = (block["dataset"], block["model"], block["partition"], block["malicious"])
@@ -131,6 +134,13 @@ class _Picked:
                 f"{block['partition']}, {block['malicious']:g} malicious. The rule, the family or a setting "
                 "came later: run robustbench-fl pilot again."
             )
+        for axis in ("dataset", "model", "partition"):
+            self._check(axis, block[axis])
+        self._check("aggregator", rule)
+        for attack in found:
+            self._check("attack", attack)
+        for attack in candidates:
+            self._check("attack", attack, if_run=True)
         return found
 
 
@@ -167,7 +177,7 @@ def _attacks_of(
             continue
         found.append(name if name in known[family] else text)
         if not is_baseline(rule):
-            found += picked.members(rule, family, block)
+            found += picked.members(rule, family, block, known[family])
     return list(dict.fromkeys(found))
 
 

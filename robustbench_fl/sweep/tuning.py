@@ -17,7 +17,7 @@ from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.tuned import COMMAND, Tuned, is_tuned, read_tuned, tuned, untuned
 from robustbench_fl.sweep.config import Grid, Sweep
 from robustbench_fl.sweep.expand import canonical
-from robustbench_fl.sweep.piloted import is_baseline, refuse_shared
+from robustbench_fl.sweep.piloted import is_baseline, refuse_shared, same_code
 
 LR_FACTORS = (0.5, 1.0, 2.0)
 """Times the sweep's learning rate: the grid of every rule, also of those that have nothing else to tune."""
@@ -100,7 +100,8 @@ def with_tuned(sweep: Sweep) -> Sweep:
     Raises
     ------
     UsageError
-        If the file cannot be read, knows a rule or data set not, or its seeds are the sweep's own.
+        If the file cannot be read, knows a rule or data set not or with other code, or its seeds are the
+        sweep's own.
     """
     if sweep.tuned_rules is None:
         return sweep
@@ -108,6 +109,7 @@ def with_tuned(sweep: Sweep) -> Sweep:
     source = str(sweep.tuned_rules)
     refuse_shared(sweep, found.seeds, f"seeds of the pilot in {source!r}")
     picks = {pick.place: pick for pick in found.picks}
+    check = same_code(found, source, COMMAND)
     used: dict[tuple[str, str, float], Tuned] = {}
     grids = []
     for grid in sweep.grids:
@@ -124,6 +126,11 @@ def with_tuned(sweep: Sweep) -> Sweep:
                         f"The rule or a setting came later: run {COMMAND} again."
                     )
                 used[place] = _checked(picks[place], source)
+                check("dataset", place[0])
+            check("aggregator", rule)
+        for axis in ("model", "partition", "attack"):
+            for text in getattr(grid, axis):
+                check(axis, text, if_run=True)
         grids.append(grid.model_copy(update={"aggregator": list(dict.fromkeys(rules))}))
     return sweep.model_copy(
         update={"grids": tuple(grids), "tuned": tuple(used.values()), "tuned_rules": None}

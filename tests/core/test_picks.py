@@ -9,6 +9,9 @@ from robustbench_fl.core import picks as module
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import Block, Member, Pick, Picks, read_picks, write_picks
 from robustbench_fl.core.settings import Settings
+from robustbench_fl.core.tuned import read_tuned
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 BLOCK = Block(
     dataset="digits", model="mlp", partition="iid", malicious=0.3, settings=dict(vars(Settings(clients=6)))
@@ -29,6 +32,26 @@ def test_round_trip(tmp_path: Path) -> None:
     write_picks(path, PICKS)
     assert read_picks(path) == PICKS
     assert Settings.of(read_picks(path).blocks[0].settings) == Settings(clients=6)
+
+
+def test_the_code_of_plugins_is_in_the_file_and_nothing_where_there_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "picks.json"
+    write_picks(path, PICKS)
+    assert "code" not in json.loads(path.read_text())
+    found = PICKS.model_copy(update={"code": {"mine": "0a1b"}})
+    write_picks(path, found)
+    assert read_picks(path) == found
+
+
+@pytest.mark.parametrize("name", ["picks.json", "tuned.json"])
+def test_stored_files_of_builtin_methods_are_written_again_byte_for_byte(tmp_path: Path, name: str) -> None:
+    stored = [*RESULTS.glob(f"**/{name}"), *(RESULTS.glob("*/picks/*.json") if name == "picks.json" else ())]
+    assert stored
+    for path in stored:
+        write_picks(tmp_path / name, (read_picks if name == "picks.json" else read_tuned)(path))
+        again, before = (tmp_path / name).read_bytes(), path.read_bytes()
+        # Files from before there were digests have none.
+        assert again == before or module._without_digest(again) == before
 
 
 def changed(**values: object) -> str:

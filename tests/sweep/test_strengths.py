@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_fl.api import registry
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.picks import Picks, write_picks
+from robustbench_fl.core.tuned import TunedPick, TunedRules
 from robustbench_fl.sweep.config import Sweep, make_sweep, read_sweep, to_toml
 from robustbench_fl.sweep.expand import expand
 from robustbench_fl.sweep.picking import picks_of
+from robustbench_fl.sweep.piloted import code_of
 from robustbench_fl.sweep.plan import plan_of
 from robustbench_fl.sweep.strengths import narrowed, trial
 
@@ -109,6 +112,46 @@ def test_rules_that_cannot_run_stay_in_the_plan_with_the_reason(tmp_path: Path) 
     cells = plan_of(sweep, None, "demo.toml", "").cells
     assert [one.cell.attack for one in cells] == ["none", "ipm"]
     assert all(one.infeasible for one in cells)
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from robustbench_fl.api import Aggregation, Aggregator, register
+
+@register("of_a_pilot")
+@dataclass(frozen=True, kw_only=True)
+class OfAPilot(Aggregator):
+    def aggregate(self, updates, view, state):
+        return Aggregation(updates.mean(0)), None
+"""
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_picks_and_tuned_rules_of_a_plugins_other_code_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    registry.load_plugin(tmp_path / "mine.py")
+    axes = {"aggregator": "mean,of_a_pilot", "attack": "ipm"}
+    code = code_of(trial(asked(**axes), SEEDS, "")[0])
+    assert code == {"of_a_pilot": registry.entry("aggregators", "of_a_pilot").code}
+    found = picks({}, **axes)
+    plan_of(file_with(tmp_path, found.model_copy(update={"code": code}), **axes), None, "", "")
+    plan_of(file_with(tmp_path, found, aggregator="mean", attack="ipm"), None, "", "")
+    for other in ({}, {"of_a_pilot": "0" * 16}):
+        sweep = file_with(tmp_path, found.model_copy(update={"code": other}), **axes)
+        with pytest.raises(UsageError, match="made with other code of of_a_pilot: run robustbench-fl pilot"):
+            plan_of(sweep, None, "", "")
+    best = {"picked_lr": 0.05, "accuracy": 0.5, "untuned_accuracy": 0.5, "gain": 0.0, "error": 0.0}
+    chosen = [
+        TunedPick(dataset="digits", aggregator=rule, lr=0.05, picked=rule, **best, edge=[], tried=1)
+        for rule in ("mean", "of_a_pilot")
+    ]
+    head = found.model_dump(exclude={"blocks", "picks", "code"})
+    sweep = make_sweep({}, axes).model_copy(update={"tuned_rules": tmp_path / "tuned.json"})
+    write_picks(tmp_path / "tuned.json", TunedRules(**head, code=code, picks=chosen, log=[]))
+    plan_of(sweep, None, "", "")
+    write_picks(tmp_path / "tuned.json", TunedRules(**head, code={}, picks=chosen, log=[]))
+    with pytest.raises(UsageError, match=r"made with other code of of_a_pilot: run .* --tune again"):
+        plan_of(sweep, None, "", "")
 
 
 def test_picks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
