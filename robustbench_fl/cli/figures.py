@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_fl.cli.options import data_dir_option, folder_argument, plugin_option
+from robustbench_fl.cli.options import data_dir_option, folder_argument, plugin_option, typed
 from robustbench_fl.cli.saying import say
 from robustbench_fl.core.errors import UsageError
 
@@ -72,7 +72,7 @@ def figures(
         with written_as(format_):
             _report([_draw_synthetic(folder, synthetic, data_dir, plugins, format_)])
         return
-    if data_dir is not None and click.get_current_context().get_parameter_source("data_dir") == _TYPED:
+    if typed("data_dir"):
         raise UsageError("--data-dir is for --synthetic KEY: the other figures need no data.")
     if plugins:
         raise UsageError("--plugin is for --synthetic KEY: the other figures need no methods.")
@@ -84,9 +84,6 @@ def figures(
     if not written:
         raise UsageError(f"{str(folder)!r} holds no finished cell; nothing to draw. Run the sweep first.")
     _report(written)
-
-
-_TYPED = click.core.ParameterSource.COMMANDLINE
 
 
 def _report(written: list[Path]) -> None:

@@ -95,6 +95,12 @@ def add_as(name: str, make: Callable[..., Any], *options: Option) -> Option:
     return added
 
 
+def typed(option: str) -> bool:
+    """Whether the running command was given an option, by its parameter's name, on its command line."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
 folder_argument = click.argument("folder", metavar="DIR", type=PATH)
 take_over_option = click.option(
     "--take-over",

@@ -14,6 +14,7 @@ from robustbench_fl.cli.options import (
     complete_method,
     data_dir_option,
     plugin_option,
+    typed,
 )
 from robustbench_fl.cli.output import figure_format, format_option, print_rows, rows_text
 from robustbench_fl.cli.saying import say
@@ -66,10 +67,7 @@ _OF_SANITY = ("model", *_OF_TRAINING)
 @plugin_option
 @data_dir_option
 @format_option
-@click.pass_context
 def partition(
-    context: click.Context,
-    /,
     datasets: tuple[str, ...],
     partitions: tuple[str, ...],
     seed: int,
@@ -103,13 +101,10 @@ def partition(
     if sanity:
         if figure:
             raise UsageError("--figure draws one partition, --sanity trains. Give one of them.")
-        chosen = context.get_parameter_source("format_") is click.core.ParameterSource.COMMANDLINE
-        _print_sanity(
-            worlds, _text("models", model), seed, settings, environment, format_ if chosen else "md"
-        )
+        form = format_ if typed("format_") else "md"
+        _print_sanity(worlds, _text("models", model), seed, settings, environment, form)
         return
-    sources = {name: context.get_parameter_source(name) for name in _OF_SANITY}
-    if stated := [name for name in sources if sources[name] is click.core.ParameterSource.COMMANDLINE]:
+    if stated := list(filter(typed, _OF_SANITY)):
         raise UsageError(
             f"--{stated[0].replace('_', '-')} is for --sanity, which trains. Add it, or leave it out."
         )

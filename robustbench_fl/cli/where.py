@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.core import ParameterSource
 
-from robustbench_fl.cli.options import add_as, data_dir_option
+from robustbench_fl.cli.options import add_as, data_dir_option, typed
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def _anywhere(
         address=address,
         gpus_per_cell=gpus_per_cell,
     )
-    _check(where, click.get_current_context())
+    _check(where, click.get_current_context().params)
     return where
 
 
@@ -272,14 +271,13 @@ def _ray_backend(
     return backend
 
 
-def _check(where: Where, context: click.Context) -> None:
-    given = context.params
+def _check(where: Where, given: Mapping[str, Any]) -> None:
     if where.backend == "local":
         for flag, value in (("--address", where.address), ("--gpus-per-cell", where.gpus_per_cell)):
             if value is not None:
                 raise UsageError(f"{flag} is for --backend ray.")
         return
-    if context.get_parameter_source("jobs") is not ParameterSource.DEFAULT:
+    if typed("jobs"):
         raise UsageError(
             "--jobs is for --backend local. The nodes of a Ray cluster say how many cells run at once when "
             "they are started: ray start --num-cpus N"
