@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robustbench_fl.api import InfeasibleError, Model, Need, ServerSpec, State, UsageError, make, stream
+from robustbench_fl.api import InfeasibleError, Model, Need, ServerSpec, State, UsageError, stream
 from robustbench_fl.api.build import identity_of, text_of
 from robustbench_fl.api.model import LayerShapes
 from robustbench_fl.engine.server import Chosen, ServerRound, serve
@@ -114,12 +114,12 @@ class Server:
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        self.rule = make("aggregators", rule)
+        self.rule = wants.made_rule(rule, device)
         self.text = text_of(self.rule)
         self.round = 0
         self.seed = seed = wants.whole_seed(seed)
-        self.f = wants.whole_f(f)
-        self.threads = wants.whole_threads(threads)
+        self.threads = wants.whole("threads is how many threads a round may use", threads, 1)
+        self.f = wants.whole("f is the number of clients assumed malicious", f, 0)
         self.device = device
         module = next((given for given in (model, params) if isinstance(given, nn.Module)), None)
         model, params = (module if given is None else given for given in (model, params))
@@ -144,8 +144,8 @@ class Server:
         self._spec: ServerSpec | None = None
         self._roster = Roster()
         self._checked = n_clients is not None
-        if n_clients is not None:
-            wants.require_feasible(self.rule, self.text, n_clients, self.f or 0)
+        if expected := wants.whole("n_clients is the number of clients of a round", n_clients, 1):
+            wants.require_feasible(self.rule, self.text, expected, self.f or 0)
         judges = self._model is not None and Need.MODEL in self.rule.needs
         if judges and (reason := self.rule.refuses(self._model)):
             raise InfeasibleError(f"{self.text}: {reason}.")

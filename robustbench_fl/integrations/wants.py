@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_fl.api import Aggregator, InfeasibleError, Need, UsageError
+from robustbench_fl.api.build import make
 from robustbench_fl.integrations.forms import as_tensor
 
 _GIVE = {
@@ -71,19 +72,37 @@ def require_feasible(rule: Aggregator, text: str, n: int, f: int) -> None:
         raise InfeasibleError(f"{text}: {reason}{'' if 'n = ' in reason else f' (n = {n}, f = {f})'}.")
 
 
-def whole_f(f: Any) -> int | None:
-    """Return `f` as a whole number, or ``None`` if it is ``None``.
+def made_rule(rule: Any, device: Any) -> Aggregator:
+    """Return the rule that a text names, on a machine that has the `device`.
 
     Raises
     ------
     UsageError
-        If it is something else.
+        If it names none, or PyTorch cannot work on such a device here.
     """
-    if f is None:
+    if not isinstance(rule, str):
+        raise UsageError(f"rule must be a text such as 'krum' or 'nnm > median'; got {rule!r}.")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"device={device!r} is none that PyTorch can use here: {why}") from None
+    return make("aggregators", rule)
+
+
+def whole(what: str, value: Any, least: int) -> int | None:
+    """Return `value` as a whole number from `least`, or ``None`` if it is ``None``.
+
+    Raises
+    ------
+    UsageError
+        If it is something else; the message calls it `what`.
+    """
+    if value is None:
         return None
-    if isinstance(f, int | np.integer) and not isinstance(f, bool) and f >= 0:
-        return int(f)
-    raise UsageError(f"f is the number of clients assumed malicious, 0 or more; got {f!r}.")
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least:
+        return int(value)
+    raise UsageError(f"{what}, {least} or more; got {value!r}.")
 
 
 def whole_seed(seed: Any) -> int:
@@ -97,21 +116,6 @@ def whole_seed(seed: Any) -> int:
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         return int(seed)
     raise UsageError(f"seed must be a whole number; got {seed!r}.")
-
-
-def whole_threads(threads: Any) -> int | None:
-    """Return `threads` as a whole number, or ``None`` if it is ``None``.
-
-    Raises
-    ------
-    UsageError
-        If it is something else, or less than 1.
-    """
-    if threads is None:
-        return None
-    if isinstance(threads, int | np.integer) and not isinstance(threads, bool) and threads >= 1:
-        return int(threads)
-    raise UsageError(f"threads is how many threads a round may use, 1 or more; got {threads!r}.")
 
 
 def root_tensors(root: Any, device: str) -> tuple[Tensor, Tensor]:
