@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from robustbench_fl.sweep.config import Sweep, make_sweep, parse_seeds, read_swe
 
 PICKED, DEFAULTS = "picked", "defaults"
 """What a block's attacks are: as a pilot of its own picked them, or as the suite names them."""
+T = TypeVar("T", str, bool)
 CARRIED = "picks"
 """Folder, within a tier's, of picks that one block has of another."""
 _HOMES = (Path(), Path(__file__).resolve().parents[2])
@@ -232,10 +233,10 @@ def _folder(home: Path) -> Path:
 
 def _suite(table: Mapping[str, Any], where: str, times: SuiteTimes) -> Suite:
     _known(table, _SUITE_KEYS, where)
-    name, tiers = str(table.get("name")), table.get("tier")
-    version = table.get("version")
+    tiers, version = table.get("tier"), table.get("version")
+    name = _field(table, "name", "", where)
     seeds = tuple(parse_seeds(table.get("pilot_seeds", "1000:1004"), "pilot_seeds"))
-    if not isinstance(version, int) or not isinstance(tiers, dict) or not tiers:
+    if type(version) is not int or not isinstance(tiers, dict) or not tiers:
         raise UsageError(f"{where} is no suite: it needs a whole number as version, and [tier.NAME] tables.")
     if len(set(seeds)) < FEWEST_SEEDS:
         raise UsageError(f"pilot_seeds in {where}: a pilot takes at least {FEWEST_SEEDS} seeds.")
@@ -247,11 +248,12 @@ def _tier(suite: str, name: str, table: Any, where: str) -> Tier:
     if not isinstance(table, dict) or not isinstance(table.get("block"), list):
         raise UsageError(f"{where}: a tier has [[tier.{name}.block]] tables.")
     picks, members = table.get("picks", 2), table.get("members", [])
-    if type(picks) is not int or picks < 1 or not isinstance(members, list):
+    texts = isinstance(members, list) and all(isinstance(member, str) for member in members)
+    if type(picks) is not int or picks < 1 or not texts:
         raise UsageError(f"{where}: picks is a whole number from 1, members a list of attacks.")
     shared = {key: value for key, value in table.items() if key not in _TIER_KEYS}
     blocks = tuple(_block(shared, raw, where) for raw in table["block"])
-    tier = Tier(suite, name, _text(table, where), tuple(map(str, members)), picks, blocks)
+    tier = Tier(suite, name, _text(table, where), tuple(members), picks, blocks)
     if len({block.name for block in blocks}) < len(blocks):
         raise UsageError(f"{where}: two blocks have the same name.")
     for block in blocks:
@@ -268,17 +270,18 @@ def _block(shared: Mapping[str, Any], table: Any, where: str) -> Block:
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise UsageError(f"{where}: every block needs a name.")
     name = table["name"]
+    of_block = f"{where}, block {name}"
     rest = {key: value for key, value in table.items() if key not in _BLOCK_KEYS}
     if "local_steps" in rest or "local_epochs" in rest:
         shared = {key: value for key, value in shared.items() if key not in ("local_steps", "local_epochs")}
     block = Block(
         name,
-        _text(table, where),
-        bool(table.get("main", False)),
-        str(table.get("strengths", PICKED)),
-        bool(table.get("tune", False)),
-        str(table.get("joins", "")),
-        bool(table.get("open", True)),
+        _text(table, of_block),
+        _field(table, "main", False, of_block),
+        _field(table, "strengths", PICKED, of_block),
+        _field(table, "tune", False, of_block),
+        _field(table, "joins", "", of_block),
+        _field(table, "open", True, of_block),
         {**shared, **rest},
     )
     block.sweep()  # so that what is wrong with it is said now
@@ -292,10 +295,16 @@ def _known(table: Mapping[str, Any], keys: frozenset[str], where: str) -> None:
 
 
 def _text(table: Mapping[str, Any], where: str) -> str:
-    text = table.get("about", "")
-    if not isinstance(text, str):
-        raise UsageError(f"about in {where} is a text.")
-    return " ".join(text.split())
+    return " ".join(_field(table, "about", "", where).split())
+
+
+def _field(table: Mapping[str, Any], key: str, default: T, where: str) -> T:
+    """Return the value of a key, of the type that its `default` has."""
+    value = table.get(key, default)
+    if type(value) is not type(default):
+        wanted = "true or false, without quotes" if isinstance(default, bool) else "a text"
+        raise UsageError(f"{key} in {where} is {wanted}; got {value!r}.")
+    return value
 
 
 def _digest(table: Any) -> str:

@@ -83,6 +83,28 @@ def test_committed_results_are_what_the_suite_plans(path):
             assert marks == {suite.digest}, folder
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("main = true", 'main = "false"', "main in mine.toml, tier {}, block {} is true or false, without"),
+        ("main = true", "main = 1", "got 1."),
+        ("main = true", "tune = 0", "tune in"),
+        ("main = true", 'open = "no"', "open in"),
+        ("main = true", "joins = false", "joins in mine.toml, tier {}, block {} is a text; got False."),
+        ("main = true", "strengths = 3", "strengths in"),
+        ('name = "rbfl-1"', "name = 1", "name in mine.toml is a text; got 1."),
+        ("version = 1", "version = true", "a whole number as version"),
+        ("members = [", "members = [3, ", "members a list of attacks"),
+    ],
+)
+def test_a_field_of_another_type_is_refused(tmp_path, old, new, said):
+    text = (Path(__file__).parents[2] / "sweeps/suites/rbfl-1.toml").read_text()
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(UsageError, match=said.format(r"\w+", r"[\w.-]+")):
+        read_suite(str(tmp_path / "mine.toml"))
+
+
 def test_suites_are_found_by_name():
     assert suites() == ["rbfl-1"]
     with pytest.raises(UsageError, match=r"There is no suite 'rbfl-2'.*Did you mean rbfl-1"):
