@@ -15,6 +15,7 @@ from robustbench_fl.api.registry import PACKAGES
 from robustbench_fl.cli.options import plugin_option
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check(
     print_rows(_condensed(results) if condensed else [_row(*pair) for pair in results], format_)
     failed = sum(result.outcome is Outcome.FAIL for _, result in results)
     methods = len({(case.kind, case.subject) for case, _ in results})
-    say(f"{len(results)} checks of {methods} methods, {failed} failed.", err=True)
+    say(f"{counted(len(results), 'check')} of {counted(methods, 'method')}, {failed} failed.", err=True)
     if failed:
         say(
             "What a check asks: robustbench-fl check --list. What a method breaks on purpose its class "
@@ -103,7 +104,7 @@ def _with_progress(cases: Sequence[Case]) -> Iterator[Case]:
     for number, case in enumerate(cases):
         if time.monotonic() - printed >= _SECONDS_BETWEEN_LINES:
             printed = time.monotonic()
-            say(f"{number}/{len(cases)} checks, now {case}", err=True)
+            say(f"{number}/{counted(len(cases), 'check')}, now {case}", err=True)
         yield case
 
 

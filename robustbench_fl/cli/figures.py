@@ -9,6 +9,7 @@ import click
 
 from robustbench_fl.cli.options import data_dir_option, folder_argument, plugin_option, typed
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _row(learned: Learned, colour: str) -> Row:
     return Row(
         title=f"client {learned.client}, {'malicious' if learned.malicious else 'honest'}",
         note=f"{verdict} in round {learned.round} with error {learned.error:.2f} "
-        f"after {learned.iterations} iteration{'s' if learned.iterations > 1 else ''}",
+        f"after {counted(learned.iterations, 'iteration')}",
         images=learned.images,
         captions=[f"{label.argmax()}: {100 * label.max():.0f} %" for label in learned.labels],
         colour=colour,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.foreign import command
 from robustbench_fl.core.status import FAILURES, FINAL
 
@@ -134,7 +135,7 @@ def tell_failures(store: Store, failed: list[str], cells: int) -> None:
             say(f"{record['status']}: {key}  {what}: {record['reason']}", err=True)
     if failed:
         say(
-            f"{len(failed)} of {cells} cells failed. "
+            f"{len(failed)} of {counted(cells, 'cell')} failed. "
             f"See one with {command('robustbench-fl', 'show', 'KEY', store.folder)}. Its output is in "
             f"{store.folder / 'logs'}. Run them again with --retry-failed.",
             err=True,

@@ -18,6 +18,7 @@ from robustbench_fl.cli.options import (
 )
 from robustbench_fl.cli.output import figure_format, format_option, print_rows, rows_text
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.settings import Axes, Settings
 
@@ -204,7 +205,8 @@ def _draw(
 
     counts = label_counts(arrays.train_labels, clients, arrays.n_classes)
     note = (
-        f"{summary['clients']} clients, seed {seed}; samples {summary['min']} to {summary['max']}, "
+        f"{counted(summary['clients'], 'client')}, seed {seed}; "
+        f"samples {summary['min']} to {summary['max']}, "
         f"median {summary['median']:g}; label entropy {summary['label_entropy']:.2f} bits, "
         f"mean total variation {summary['total_variation']:.2f}"
     )
@@ -250,7 +252,8 @@ def _print_sanity(
     if format_ in ("md", "table"):
         epochs = settings.rounds * (settings.local_epochs or 1)
         say(
-            f"\nTest accuracy of {model} after {epochs} passes over the own data (alone: mean, least and "
+            f"\nTest accuracy of {model} after {epochs} "
+            f"{'pass' if epochs == 1 else 'passes'} over the own data (alone: mean, least and "
             f"most over the clients; central: all clients' data), batch {settings.batch_size}, "
             f"lr {settings.lr:g}, momentum {settings.momentum:g}, seed {seed}."
         )

@@ -18,6 +18,7 @@ from robustbench_fl.cli.running import Running, run_options
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.sweeping import headline, run_at
 from robustbench_fl.cli.where import Where, site_of, where_options
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.status import COUNTED, FAILURES, FINAL
 
@@ -178,7 +179,7 @@ class Trial:
             chosen = [planned.cell.key for planned in prepared.chosen]
             tell_failures(store, [key for key in chosen if statuses.get(key) in FAILURES], len(chosen))
             say(
-                f"Nothing is picked yet: {open_cells} of the pilot's {len(prepared.asked)} cells "
+                f"Nothing is picked yet: {open_cells} of the pilot's {counted(len(prepared.asked), 'cell')} "
                 "have no result.",
                 err=True,
             )
@@ -210,8 +211,8 @@ def _tune(trial: Trial, format_: str) -> int:
     better = sum((pick.picked, pick.picked_lr) != (pick.aggregator, pick.lr) for pick in found.picks)
     edge = sum(bool(pick.edge) for pick in found.picks)
     say(
-        f"\n{len(found.picks)} rules tuned on the validation split; {better} are better with other "
-        f"parameters or another learning rate than the sweep's; {edge} at the edge of a grid.\n"
+        f"\n{counted(len(found.picks), 'rule')} tuned on the validation split; {better} are better with "
+        f"other parameters or another learning rate than the sweep's; {edge} at the edge of a grid.\n"
         f"The tuned rules: {trial.folder / FILE}",
         err=True,
     )
@@ -224,7 +225,7 @@ def _enough(seeds: list[int]) -> list[int]:
     seeds = list(dict.fromkeys(seeds))
     if len(seeds) < FEWEST_SEEDS:
         raise UsageError(
-            f"--pilot-seeds names {len(seeds)} seed{'s' * (len(seeds) != 1)}; a pilot takes at least "
+            f"--pilot-seeds names {counted(len(seeds), 'seed')}; a pilot takes at least "
             f"{FEWEST_SEEDS}, such as 1000:1004 (the end is not included)."
         )
     return seeds
@@ -278,7 +279,7 @@ def _summary(found: Picks) -> str:
     picks = [pick for pick in found.picks if pick.members]
     edge = sum(pick.members[0].edge for pick in picks)
     worse = sum(pick.members[0].attack != pick.default for pick in picks)
-    text = f"{len(picks)} picks; in {worse} another strength than the default is worst."
+    text = f"{counted(len(picks), 'pick')}; in {worse} another strength than the default is worst."
     if edge:
         text += (
             f" {edge} lie at the edge of their grid: a still stronger attack may lie beyond. Name further "

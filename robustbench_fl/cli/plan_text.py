@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_fl.cli.output import rows_text
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
@@ -82,18 +83,17 @@ def _estimate_text(prepared: Prepared, times: Times, jobs: int) -> str:
         return "Time: nothing to run."
     if not found.known:
         return (
-            f"Time: unknown for {_cells(found.cells)}; none of their kind is finished. "
+            f"Time: unknown for {counted(found.cells, 'cell')}; none of their kind is finished. "
             "--calibrate runs two rounds of each kind to estimate it."
         )
-    workers = f"{jobs} worker{'s' if jobs > 1 else ''}"
+    workers = counted(jobs, "worker")
     text = (
         f"Time: about {duration_text(found.cpu_seconds)} of CPU time, "
         f"{duration_text(found.wall_seconds)} with {workers}"
     )
     if found.known < found.cells:
-        text += (
-            f" (the kinds of {found.known} of {_cells(found.cells)} are known; --calibrate runs the others)"
-        )
+        cells = counted(found.cells, "cell")
+        text += f" (the kinds of {found.known} of {cells} are known; --calibrate runs the others)"
     rows = [
         {
             **{axis: getattr(share, axis) for axis in _shown_axes(found.shares)},
@@ -132,7 +132,7 @@ def times_of(
         return Times()
     times = learnt(prepared.plan, prepared.statuses, store.summary)
     if calibrate and backend and (short := samples(prepared.pending, times)):
-        say(f"Calibrating: two rounds of each of {len(short)} kinds of cells.", err=True)
+        say(f"Calibrating: two rounds of each of {counted(len(short), 'kind')} of cells.", err=True)
         for failure in run_short(short, times, backend):
             say(f"Not calibrated: {failure}", err=True)
     return times
@@ -142,10 +142,6 @@ def _shown_axes(shares: Sequence[Share]) -> list[str]:
     """Return the axes in which the kinds differ; rule and attack always."""
     differing = [axis for axis in ("dataset", "model") if len({getattr(s, axis) for s in shares}) > 1]
     return [*differing, "aggregator", "attack"]
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robustbench_fl.cli.durations import duration_text
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.record import CellRecord
 from robustbench_fl.sweep.runner.backend import Event
 from robustbench_fl.sweep.runner.observers import Observer, Pace
@@ -49,8 +50,9 @@ class Progress(Observer):
             self._bar.close()
         if stopped:
             say(
-                f"Stopped with {self.pace.count - self.notes['interrupted']} of {self.pace.total} cells "
-                f"finished and stored in {self.folder} ({stopped}). The same command goes on from there.",
+                f"Stopped with {self.pace.count - self.notes['interrupted']} of "
+                f"{counted(self.pace.total, 'cell')} finished and stored in {self.folder} "
+                f"({stopped}). The same command goes on from there.",
                 err=True,
             )
 
@@ -71,8 +73,8 @@ class Progress(Observer):
         if now - self._printed >= _SECONDS_BETWEEN_LINES or self.pace.count == self.pace.total:
             self._printed = now
             say(
-                f"{self.pace.count}/{self.pace.total} cells in {duration_text(self.pace.elapsed)}, "
-                f"{self._speed()}",
+                f"{self.pace.count}/{counted(self.pace.total, 'cell')} in "
+                f"{duration_text(self.pace.elapsed)}, {self._speed()}",
                 err=True,
             )
 

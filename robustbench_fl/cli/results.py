@@ -11,6 +11,7 @@ import click
 from robustbench_fl.cli.options import PATH, folder_argument, missing_option, take_over_option
 from robustbench_fl.cli.output import format_option, rows_text
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.foreign import command
 
@@ -42,7 +43,7 @@ def tables(folder: Path, missing: Missing, also: tuple[str, ...]) -> None:
 def pack(folder: Path, take_over: bool) -> None:
     """Put a finished sweep's cell files into one compressed file."""
     store = _store(folder)
-    say(f"{store.pack(take_over=take_over)} cells in {folder / 'cells.jsonl.gz'}")
+    say(f"{counted(store.pack(take_over=take_over), 'cell')} in {folder / 'cells.jsonl.gz'}")
     for name, packed in store.code.pack().items():
         if packed:
             say(f"Plug-in {packed}")
@@ -55,7 +56,7 @@ def pack(folder: Path, take_over: bool) -> None:
 @take_over_option
 def unpack(folder: Path, take_over: bool) -> None:
     """Put a packed sweep's cells back into files of their own."""
-    say(f"{_store(folder).unpack(take_over=take_over)} cells in {folder / 'cells'}")
+    say(f"{counted(_store(folder).unpack(take_over=take_over), 'cell')} in {folder / 'cells'}")
 
 
 @click.command()

@@ -15,6 +15,7 @@ from robustbench_fl.cli.answers import of_folders
 from robustbench_fl.cli.options import folder_argument
 from robustbench_fl.cli.output import format_option, rows_text, terminal_width
 from robustbench_fl.cli.saying import say
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _tell_runs(store: Store) -> None:
     from robustbench_fl.store.claims import running
 
     for number, (run, cells) in enumerate(running(store.folder)):
-        say(f"{'' if number else chr(10)}Running: {run}, {cells} cells at work")
+        say(f"{'' if number else chr(10)}Running: {run}, {counted(cells, 'cell')} at work")
 
 
 def _text(store: Store, format_: str) -> str:
@@ -103,7 +104,7 @@ def _line(counts: Counter[str], store: Store) -> str:
     from robustbench_fl.store.claims import running
 
     total = counts.total()
-    parts = [f"{total - counts['missing']} of {total} cells stored"]
+    parts = [f"{total - counts['missing']} of {counted(total, 'cell')} stored"]
     parts += [f"{count} {status}" for status, count in sorted(counts.items()) if status != "missing"]
     if now := sum(cells for _, cells in running(store.folder)):
         parts.append(f"{now} running")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_fl.cli.durations import duration_text
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.tabling import table_text
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.status import FINAL
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def place(tier: Tier, blocks: Sequence[Block], home: Path, own: Path) -> None:
     spent = sum(map(_seconds, done))
     pilot = sum(_seconds(record) for block in blocks for record in _records(own / block.name / "pilot"))
     say(
-        f"\n{rule}: {len(done)} cells of its own, {duration_text(spent)} of CPU time, and "
+        f"\n{rule}: {counted(len(done), 'cell')} of its own, {duration_text(spent)} of CPU time, and "
         f"{duration_text(pilot)} for its pilot, in {own}. The other rules' {len(stored)} cells are those of "
         f"{home}: {duration_text(sum(map(_seconds, stored)))} of CPU time saved."
     )

@@ -16,6 +16,7 @@ from robustbench_fl.cli.plan_text import plan_text, times_of
 from robustbench_fl.cli.running import Running, Watch, run_options
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.where import Site, Where, environment_of, here_options, site_of, where_options
+from robustbench_fl.core.counted import counted
 
 if TYPE_CHECKING:
     from robustbench_fl.store import Store
@@ -147,7 +148,7 @@ def headline(prepared: Prepared, store: Store) -> str:
     """Return how many cells there are, how many of them are to run, and where."""
     infeasible = sum(planned.infeasible is not None for planned in prepared.chosen)
     due = sum(planned.infeasible is None for planned in prepared.pending)
-    text = f"{prepared.sweep.name}: {len(prepared.plan)} cells"
+    text = f"{prepared.sweep.name}: {counted(len(prepared.plan), 'cell')}"
     if len(prepared.chosen) < len(prepared.plan):
         text += f", {len(prepared.chosen)} chosen"
     text += f", {due} to run"

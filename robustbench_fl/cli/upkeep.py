@@ -12,6 +12,7 @@ from robustbench_fl.cli.options import PATH, folder_argument, plugin_option, tak
 from robustbench_fl.cli.output import format_option, print_rows
 from robustbench_fl.cli.saying import say
 from robustbench_fl.cli.where import Where, site_of, where_options
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import UsageError
 from robustbench_fl.core.foreign import command
 
@@ -102,7 +103,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
     from robustbench_fl.sweep.replan import existing
 
     done = merged(folders, out, lambda store: write_reports(store.records(), store.folder), existing)
-    say(f"{done.stored} of {done.planned} cells in {out}")
+    say(f"{done.stored} of {counted(done.planned, 'cell')} in {out}")
     if done.left_out:
         say(f"{done.left_out} stored cells are in no plan, and were left out.", err=True)
 
@@ -154,7 +155,7 @@ def verify(
     print_rows(rows, format_)
     verdicts = [row["verdict"] for row in rows]
     same, differing = verdicts.count("same"), verdicts.count("differs")
-    counts = [f"{same} of {len(rows)} cells the same, {differing} different"]
+    counts = [f"{same} of {counted(len(rows), 'cell')} the same, {differing} different"]
     for verdict, words in _NOT_RUN.items():
         if verdicts.count(verdict) or verdict == "other version":
             counts.append(f"{verdicts.count(verdict)} {words}")
@@ -208,4 +209,4 @@ def _show(removable: Removable, folder: Path) -> None:
 
 
 def _counted(removable: Removable) -> str:
-    return f"{len(removable.cells)} records, {len(removable.files)} files"
+    return f"{counted(len(removable.cells), 'record')}, {counted(len(removable.files), 'file')}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_fl.core.agreement import differences
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.errors import RobustbenchError, UsageError
 from robustbench_fl.core.files import WriteError
 from robustbench_fl.core.record import FINAL
@@ -171,7 +172,10 @@ def _refuse_conflicts(stores: Sequence[Store], shared: set[str]) -> None:
     if lines:
         dots = "\n  …" if len(lines) > _SHOWN else ""
         raise MergeConflict(
-            f"{len(lines)} cells have different results:\n" + "\n".join(lines[:_SHOWN]) + dots + "\n"
+            f"{counted(len(lines), 'cell')} with different results:\n"
+            + "\n".join(lines[:_SHOWN])
+            + dots
+            + "\n"
             "Nothing was written. robustbench-fl verify DIR runs stored cells again and shows which is right."
         )
 

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from robustbench_fl.core.cell import Planned
+from robustbench_fl.core.counted import counted
 from robustbench_fl.store import Store
 from robustbench_fl.sweep.expand import canonical, expand
 from robustbench_fl.sweep.runner.backend import Backend
@@ -39,7 +40,10 @@ def times_of_tier(
             _learn(times, Store.existing(folder).records())
     if backend is not None:
         short = samples([one for plan in plans.values() for cells in plan for one in cells], times)
-        say(f"{tier.name}: {len(short)} kinds of cells without a finished one are run for two rounds.")
+        say(
+            f"{tier.name}: {counted(len(short), 'kind')} of cells without a finished one "
+            "are run for two rounds."
+        )
         for problem in calibrate(short, times, backend):
             say(problem)
     return {name: _extent(tier.block(name), tier, *plan, times) for name, plan in plans.items()}

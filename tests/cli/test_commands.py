@@ -178,7 +178,7 @@ def test_plan_reads_no_data(call: Callable[..., Said], tmp_path: Path) -> None:
         "plan", "-d", "fashion_mnist", "-a", "mean", "-t", "none", "--name", "x", "-o", str(tmp_path / "x")
     )
     assert done.returncode == 0, done.stderr
-    assert "1 cells, 1 to run" in done.stdout
+    assert "1 cell, 1 to run" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["leaderboard", "matrix", "attacks", "costs", "report"])

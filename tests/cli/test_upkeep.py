@@ -91,7 +91,7 @@ def test_clean_failed_makes_them_missing(call: Call, folder: Path, monkeypatch: 
     assert f"cell {failed} is failed" in out
     assert len(Store(folder).statuses()) == 3
     code, out, _ = call("clean", folder, "--failed", "--yes")
-    assert (code, out.splitlines()[-1]) == (0, "Removed: 1 records, 0 files.")
+    assert (code, out.splitlines()[-1]) == (0, "Removed: 1 record, 0 files.")
     assert [record["status"] for record in Store(folder).records()] == ["done", "missing", "oom", "missing"]
     assert call("clean", folder, "--failed")[1] == "Nothing to remove.\n"
 
@@ -123,7 +123,7 @@ def test_clean_stale_takes_what_nothing_reads_and_never_a_whole_cell(call: Call,
     code, out, _ = call("clean", folder, "--stale", "--yes")
     assert code == 0
     assert out.splitlines()[0] == f"cell {failed['key']} is failed and not in the plan"
-    assert out.splitlines()[-1] == "Removed: 1 records, 4 files."
+    assert out.splitlines()[-1] == "Removed: 1 record, 4 files."
     assert not any(path.exists() for path in rubbish)
     assert all(path.exists() for path in [*kept, outside])
     assert not (folder / "claims").exists()

@@ -62,9 +62,9 @@ def test_batches_depend_on_seed_round_and_client_alone(world) -> None:
 
 def test_a_batch_is_as_wide_as_the_recipe_says(world) -> None:
     federation = world(*WORLD)
-    samples = make_jobs(federation, [0], Recipe(batch_size=512), 0, 0).samples
+    samples = make_jobs(federation, [0], Recipe(batch_size=300), 0, 0).samples
     own = len(federation.clients[0])
-    assert samples.shape == (1, 1, 512)
+    assert samples.shape == (1, 1, 300)
     assert (samples[0, 0, :own] >= 0).all()
     assert (samples[0, 0, own:] == -1).all()
 

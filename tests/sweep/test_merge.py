@@ -75,7 +75,7 @@ def test_conflicts_are_shown_with_both_values(tmp_path):
     with pytest.raises(MergeConflict) as caught:
         merge([one, two], tmp_path / "all")
     assert str(caught.value).splitlines()[:2] == [
-        "1 cells have different results:",
+        "1 cell with different results:",
         f"  {key}  median under alie: metrics.accuracy is 0.5 in {one}, 0.75 in {two}",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]

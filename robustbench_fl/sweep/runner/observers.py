@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from robustbench_fl.core.counted import counted
 from robustbench_fl.core.files import write_atomically
 from robustbench_fl.core.places import inside
 from robustbench_fl.core.record import FINAL, CellRecord
@@ -45,7 +46,7 @@ class FailureLimit(Observer):
         """Count a failure."""
         self.failures += record.status in FAILURES
         if self.failures >= self.limit:
-            self._stop.request(f"{self.failures} cell{'s' if self.failures > 1 else ''} failed")
+            self._stop.request(f"{counted(self.failures, 'cell')} failed")
 
 
 class Pace(Observer):
