@@ -87,7 +87,8 @@ def made_rule(rule: Any, device: Any) -> Aggregator:
     except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
         why = str(error).partition("\n")[0]
         raise UsageError(f"device={device!r} is none that PyTorch can use here: {why}") from None
-    return make("aggregators", rule)
+    made: Aggregator = make("aggregators", rule)
+    return made
 
 
 def whole(what: str, value: Any, least: int) -> int | None:
