@@ -146,9 +146,9 @@ class Server:
         self._checked = n_clients is not None
         if expected := wants.whole("n_clients is the number of clients of a round", n_clients, 1):
             wants.require_feasible(self.rule, self.text, expected, self.f or 0)
-        if self._model is not None and Need.MODEL in self.rule.needs:
-            if reason := self.rule.refuses(self._model):
-                raise InfeasibleError(f"{self.text}: {reason}.")
+        judges = Need.MODEL in self.rule.needs
+        if self._model is not None and judges and (reason := self.rule.refuses(self._model)):
+            raise InfeasibleError(f"{self.text}: {reason}.")
 
     @classmethod
     def load(
