@@ -339,26 +339,6 @@ def test_what_is_no_number_is_said_to_be_none(kwargs: dict[str, Any]) -> None:
         Server("median", seed=0.5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"n_clients": -1}, r"n_clients is the number of clients of a round, 1 or more; got -1\."),
-        ({"n_clients": 0}, "got 0"),
-        ({"n_clients": 2.5}, "got 2.5"),
-        ({"n_clients": True}, "got True"),
-        ({"f": -1}, "f is the number of clients assumed malicious, 0 or more; got -1"),
-        ({"rule": None}, r"rule must be a text such as 'krum' or 'nnm > median'; got None\."),
-        ({"rule": b"krum"}, "got b'krum'"),
-        ({"device": "cuda:99"}, "device='cuda:99' is none that PyTorch can use here: "),
-        ({"device": "gpu"}, "device='gpu' is none that PyTorch can use here: "),
-        ({"device": 1.5}, "device=1.5 is none that"),
-    ],
-)
-def test_what_no_server_can_be_is_refused_at_its_start(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        Server(**{"rule": "median", **given})
-
-
 def test_a_client_stops_no_round_with_a_type_that_the_network_has_not() -> None:
     start = {"w": torch.zeros(2), "seen": torch.tensor(0), "turn": torch.zeros(2, dtype=torch.complex64)}
 
