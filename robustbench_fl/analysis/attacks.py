@@ -7,8 +7,8 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN, effects
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.coverage import beyond_all, only_counted, shares
+from robustbench_fl.analysis.blocks import CLEAN, in_blocks
+from robustbench_fl.analysis.coverage import beyond_all, counted_cells, shares
 from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.analysis.scores import worst_pairs
 from robustbench_fl.analysis.table import Table
@@ -61,9 +61,8 @@ def attack_table(frame: pd.DataFrame) -> Table:
     .. [1] V. Shejwalkar et al., "Back to the Drawing Board: A Critical Evaluation of Poisoning
        Attacks on Production Federated Learning", IEEE S&P 2022, Section VI (attack impact).
     """
-    table = completed(frame)
-    table = table[~beyond_all(table)] if len(table) else table
-    cells = only_counted(table)
+    cells = counted_cells(frame)
+    cells = cells[~beyond_all(cells)] if len(cells) else cells
     cells = cells[cells["ranked"].astype(bool) & (cells["malicious"] > 0)]
     drops = _drops(in_blocks(cells)) if len(cells) else cells
     if drops.empty:

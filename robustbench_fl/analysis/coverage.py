@@ -41,9 +41,14 @@ def only_counted(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(accuracy=table["accuracy"].where(counted(table)))
 
 
+def counted_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of `frame`, completed, with the accuracies that count alone."""
+    return only_counted(completed(frame))
+
+
 def counted_blocks(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of `frame`, completed, in blocks, with the accuracies that count alone."""
-    return in_blocks(only_counted(completed(frame)))
+    """Return :func:`counted_cells` in blocks."""
+    return in_blocks(counted_cells(frame))
 
 
 def beyond_all(table: pd.DataFrame) -> pd.Series:

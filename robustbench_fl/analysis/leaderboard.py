@@ -9,9 +9,9 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN, credited, effective_drops, effects, unhurt_blocks
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
+from robustbench_fl.analysis.blocks import CLEAN, in_blocks
 from robustbench_fl.analysis.columns import bounds
-from robustbench_fl.analysis.coverage import Missing, check_policy, coverage, imputed, only_counted
+from robustbench_fl.analysis.coverage import Missing, check_policy, counted_cells, coverage, imputed
 from robustbench_fl.analysis.flags import Flag, flags
 from robustbench_fl.analysis.image_counts import COLUMN
 from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_interval
@@ -180,7 +180,7 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     if frame.empty:
         raise UsageError("There is no cell to compare: the frame is empty. Run the sweep first.")
     check_detection(frame)
-    as_run = only_counted(completed(frame))
+    as_run = counted_cells(frame)
     found = effects(as_run)
     cells = imputed(as_run, missing)
     blocks = in_blocks(cells[[name for name in _ASKED if name in cells]])

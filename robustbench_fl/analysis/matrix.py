@@ -10,9 +10,9 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import effects, losses
-from robustbench_fl.analysis.blocks import CLEAN, completed
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.columns import JUDGED, VALUES, sign
-from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.coverage import beyond_all, counted_cells
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.core.errors import UsageError, among
@@ -93,7 +93,7 @@ def matrix(
     _refuse_shared(row_names, col_names)
     if frame.empty:
         raise UsageError("There is no cell to show: the frame is empty. Run the sweep first.")
-    cells = only_counted(completed(frame))
+    cells = counted_cells(frame)
     found = effects(cells)
     if value == "accuracy_loss":
         cells[value] = losses(cells)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN
-from robustbench_fl.analysis.blocks import CLEAN, completed, in_blocks
-from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.blocks import CLEAN, in_blocks
+from robustbench_fl.analysis.coverage import beyond_all, counted_cells
 from robustbench_fl.analysis.image_counts import COLUMN
 from robustbench_fl.analysis.inference import mean_interval, pairwise, seeds_to_separate, worst_difference
 from robustbench_fl.analysis.picks import EQUAL
@@ -54,7 +54,7 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     UsageError
         If the rule is unknown, or no other has a block in common with it.
     """
-    cells = only_counted(completed(frame))
+    cells = counted_cells(frame)
     rules = sorted(cells["aggregator"].unique())
     if against not in rules:
         raise UsageError(f"No cell is of the rule {against!r}. {among(against, rules)}")

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from robustbench_fl.analysis.blocks import completed, in_blocks
-from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.blocks import in_blocks
+from robustbench_fl.analysis.coverage import beyond_all, counted_cells
 from robustbench_fl.analysis.picks import Array
 from robustbench_fl.analysis.scores import attacked, block_means
 from robustbench_fl.analysis.strengths import by_family, families_of
@@ -38,7 +38,7 @@ def gaps(frame: pd.DataFrame) -> pd.DataFrame:
         stands at its worst member, since a pilot may have picked others for it. Empty without such
         settings.
     """
-    cells = only_counted(completed(frame))
+    cells = counted_cells(frame)
     rows = attacked(in_blocks(cells[~beyond_all(cells)]))
     rows = rows[rows["ranked"]]
     entry = [rows["aggregator"], rows["_block"], rows["attack"].map(families_of(rows))]

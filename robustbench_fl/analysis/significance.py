@@ -16,8 +16,8 @@ import pandas as pd
 
 from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import credited, effects
-from robustbench_fl.analysis.blocks import completed, in_blocks
-from robustbench_fl.analysis.coverage import beyond_all, only_counted
+from robustbench_fl.analysis.blocks import in_blocks
+from robustbench_fl.analysis.coverage import beyond_all, counted_cells
 from robustbench_fl.analysis.leaderboard import leaderboard
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.strengths import by_family
@@ -106,7 +106,7 @@ def significance(frame: pd.DataFrame, score: Score = "worst") -> Significance:
     if score not in get_args(Score):
         raise UsageError(f"Unknown score {score!r}. {among(score, get_args(Score))}")
     posthocs = _posthocs()
-    cells = only_counted(completed(frame))
+    cells = counted_cells(frame)
     cells = cells[~beyond_all(cells)] if len(cells) else cells
     units, left_out = _units(cells, score)
     n_units, n_rules = units.shape
