@@ -6,6 +6,7 @@ import pandas as pd
 
 from robustbench_fl.analysis.attack_effect import PLAIN, ineffective
 from robustbench_fl.analysis.blocks import CLEAN
+from robustbench_fl.analysis.counting import Counting
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import SUITE, digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
@@ -25,18 +26,18 @@ POLICY = {
 
 
 def leaderboard(
-    cells: pd.DataFrame, found: pd.DataFrame, several: bool, missing: Missing, idle: int, nobody: bool
+    cells: pd.DataFrame, found: pd.DataFrame, several: bool, missing: Missing, counts: Counting
 ) -> tuple[str, ...]:
-    """Return the sentences under a leaderboard; in `idle` blocks no rule is hurt, `nobody`: in none."""
+    """Return the sentences under a leaderboard."""
     sentences = [
         "Sorted by worst_accuracy: accuracy under the worst attack of each block, mean over blocks.",
         *_intervals(cells, several),
         _extent(cells),
         *_apart(cells),
-        *_idle(idle, nobody),
+        *idle(counts, ": nothing is ranked"),
         f"Missing cells ({missing}): {POLICY[missing]}.",
-        *_effects(cells, found),
-        *_families(cells),
+        *credit(cells, found),
+        *families(cells),
         *_tuned(cells),
         *_attack_success(cells),
         *_losses(cells, found),
@@ -121,11 +122,12 @@ def _intervals(cells: pd.DataFrame, several: bool) -> list[str]:
     ]
 
 
-def _idle(idle: int, nobody: bool) -> list[str]:
-    if nobody:
-        return ["No attack hurts any rule in any block: nothing is ranked."]
-    plural = "s" if idle > 1 else ""
-    return [f"Left out: {idle} block{plural} in which no attack hurts any rule."] if idle else []
+def idle(counts: Counting, so: str = "") -> list[str]:
+    """Return a sentence if in some block no rule is hurt; `so`: what follows if in none one is."""
+    if counts.nobody:
+        return [f"No attack hurts any rule in any block{so}."]
+    text = f"Left out: {counts.n_idle} block{'s' * (counts.n_idle > 1)} in which no attack hurts any rule."
+    return [text] * bool(counts.n_idle)
 
 
 def _extent(cells: pd.DataFrame) -> str:
@@ -149,7 +151,8 @@ def _apart(cells: pd.DataFrame) -> list[str]:
     return [f"Adaptive attacks, apart in worst_adaptive: {', '.join(names)}."] if names else []
 
 
-def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+def credit(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """Return a sentence on the attacks that means leave out, if there are some or it is not known."""
     if not ((cells["attack"] != CLEAN).any()):
         return []
     if found.empty:
@@ -160,15 +163,11 @@ def _effects(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     return [f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."]
 
 
-def families_of_several(cells: pd.DataFrame) -> list[str]:
-    """Return the families of which several members, not adaptive, were run."""
+def families(cells: pd.DataFrame) -> list[str]:
+    """Return a sentence on families of which several members, not adaptive, were run, if there are some."""
     hurt = cells[(cells["attack"] != CLEAN) & ~cells["adaptive"] & (cells["family"] != "")]
     several = hurt.groupby("family")["attack"].nunique()
-    return sorted(several.index[several > 1])
-
-
-def _families(cells: pd.DataFrame) -> list[str]:
-    names = families_of_several(cells)
+    names = sorted(several.index[several > 1])
     said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
     return [f"{said}; several members: {', '.join(names)}."] if names else []
 

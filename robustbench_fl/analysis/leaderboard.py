@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from robustbench_fl.analysis import captions
-from robustbench_fl.analysis.attack_effect import PLAIN, credited, effective_drops, effects, unhurt_blocks
+from robustbench_fl.analysis.attack_effect import PLAIN, effects
 from robustbench_fl.analysis.blocks import CLEAN, in_blocks
 from robustbench_fl.analysis.columns import bounds
+from robustbench_fl.analysis.counting import Counting, counting
 from robustbench_fl.analysis.coverage import Missing, check_policy, counted_cells, coverage, imputed
 from robustbench_fl.analysis.flags import Flag, flags
 from robustbench_fl.analysis.image_counts import COLUMN
@@ -21,7 +22,6 @@ from robustbench_fl.analysis.ranking import ENOUGH_SEEDS, ranked
 from robustbench_fl.analysis.rates import binomial_interval
 from robustbench_fl.analysis.scores import (
     Seeded,
-    attacked,
     block_means,
     clean,
     interquartile_means,
@@ -29,7 +29,7 @@ from robustbench_fl.analysis.scores import (
     seeded,
     worst_attacks,
 )
-from robustbench_fl.analysis.strengths import by_family, filled, has_picks, is_default
+from robustbench_fl.analysis.strengths import filled, has_picks, is_default
 from robustbench_fl.analysis.table import Table
 from robustbench_fl.analysis.tracks import TRACKS, track_of
 from robustbench_fl.analysis.tuned import tuned_to
@@ -184,35 +184,27 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     found = effects(as_run)
     cells = imputed(as_run, missing)
     blocks = in_blocks(cells[[name for name in _ASKED if name in cells]])
-    drops = effective_drops(blocks)
-    idle = unhurt_blocks(drops)
-    meant = sorted(set(attacked(blocks)["_block"]))
-    nobody = bool(meant) and set(meant) <= idle
-    counted = blocks if nobody else blocks[~blocks["_block"].isin(idle)]
-    hurt = attacked(counted)
-    useful = by_family(credited(hurt, found))
-    table = _columns(cells, counted, hurt, useful)
-    by_seed = seeded(filled(hurt))
+    counts = counting(blocks, found)
+    table = _columns(cells, counts)
+    by_seed = seeded(filled(counts.worst))
     if by_seed is not None:
-        _add_intervals(table, by_seed, seeded(useful))
-    table = _with_notes(table, coverage(cells), cells, nobody)
+        _add_intervals(table, by_seed, seeded(counts.mean))
+    table = _with_notes(table, coverage(cells), cells, counts.nobody)
     enough = by_seed is not None and by_seed.values.shape[-1] >= ENOUGH_SEEDS
     _add_ranks(table, by_seed if enough else None)
     table = _in_order(table.reset_index(), mixed=False)
     check_worst_below_mean(table)
-    doubts = flags(frame, blocks, drops) if missing == "exclude" else flags(frame)
-    sentences = captions.leaderboard(cells, found, by_seed is not None, missing, len(idle), nobody)
+    doubts = flags(frame, blocks, counts.drops) if missing == "exclude" else flags(frame)
+    sentences = captions.leaderboard(cells, found, by_seed is not None, missing, counts)
     sentences = (*sentences, *(f"{FLAG}{flag.text}" for flag in doubts))
     said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
     return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
 
 
-def _columns(
-    cells: pd.DataFrame, blocks: pd.DataFrame, hurt: pd.DataFrame, useful: pd.DataFrame
-) -> pd.DataFrame:
+def _columns(cells: pd.DataFrame, counts: Counting) -> pd.DataFrame:
     """Return the scores and costs of every rule, indexed by rule."""
     table = pd.DataFrame(index=pd.Index(sorted(cells["aggregator"].unique()), name="aggregator"))
-    unhurt = clean(blocks)
+    blocks, hurt, unhurt = counts.blocks, counts.worst, clean(counts.blocks)
     adaptive = blocks[blocks["adaptive"] & (blocks["attack"] != CLEAN)]
     backdoor = hurt[hurt["category"] == "backdoor"]
     means, clean_means = block_means(hurt), block_means(unhurt)
@@ -222,8 +214,8 @@ def _columns(
         at_defaults = block_means(hurt[is_default(hurt)])
         table["worst_at_defaults"] = over_blocks(at_defaults, "accuracy", "min")
     table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
-    table[MEAN] = over_blocks(block_means(useful), "accuracy", "mean")
-    table["iqm_accuracy"] = interquartile_means(useful)
+    table[MEAN] = over_blocks(block_means(counts.mean), "accuracy", "mean")
+    table["iqm_accuracy"] = interquartile_means(counts.mean)
     table["clean_accuracy"] = over_blocks(clean_means, "accuracy", "mean")
     table["defence_tax"] = _below_plain(clean_means, clean_means).mean()
     table["max_accuracy_loss"] = _below_plain(means, clean_means).max()
