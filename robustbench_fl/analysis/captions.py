@@ -18,6 +18,11 @@ _SHOWN = 3
 INTERVAL = "95 % t interval over seeds"
 TEST = "a t-test over seeds, moderated over all pairs and corrected by Holm,"
 NO_RANKS = f"No ranks: they need {ENOUGH_SEEDS} seeds."
+_SCORES = {
+    "worst_accuracy": "accuracy under the worst attack of each block",
+    "worst_adaptive": "accuracy under the worst adaptive attack of each block",
+    "clean_accuracy": "accuracy without attack",
+}
 POLICY = {
     "exclude": "rules that lack cells, or were infeasible where others were not, are not ranked",
     "worst": "lacking and infeasible cells count as the lowest accuracy of any rule in their setting",
@@ -26,11 +31,11 @@ POLICY = {
 
 
 def leaderboard(
-    cells: pd.DataFrame, found: pd.DataFrame, several: bool, missing: Missing, counts: Counting
+    cells: pd.DataFrame, found: pd.DataFrame, several: bool, missing: Missing, counts: Counting, score: str
 ) -> tuple[str, ...]:
-    """Return the sentences under a leaderboard."""
+    """Return the sentences under a leaderboard that is sorted by `score`."""
     sentences = [
-        "Sorted by worst_accuracy: accuracy under the worst attack of each block, mean over blocks.",
+        f"Sorted by {score}: {_SCORES[score]}, mean over blocks.",
         *_intervals(cells, several),
         _extent(cells),
         *_apart(cells),
@@ -142,6 +147,8 @@ def _extent(cells: pd.DataFrame) -> str:
     if idle:
         use = "for clean accuracy only" if idle == len(apart) else "counted nowhere here"
         text += f" ({idle} without malicious clients, {use})"
+    if not names and cells["adaptive"].any():
+        return f"{text}, adaptive attacks alone."
     attacks = f"{len(names)} attack{'s' if len(names) != 1 else ''}"
     return f"{text}, {attacks}{': ' + ', '.join(names) if names else ''}."
 
@@ -156,7 +163,9 @@ def credit(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if not ((cells["attack"] != CLEAN).any()):
         return []
     if found.empty:
-        return [f"Whether the attacks hurt is not known: no finished cells of the rule {PLAIN}."]
+        run = cells.loc[cells["aggregator"] == PLAIN, "accuracy"].notna().any()
+        both = " both without attack and under one" * bool(run)
+        return [f"Whether the attacks hurt is not known: no finished cells of the rule {PLAIN}{both}."]
     names = ineffective(found)
     if not names:
         return []
@@ -186,9 +195,11 @@ def _attack_success(cells: pd.DataFrame) -> list[str]:
 
 
 def _losses(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    if cells.loc[cells["attack"] != CLEAN, "adaptive"].all():
+        return []
     said = ["iqm_accuracy: mean of the middle half of the cells in the mean."]
     if found.empty:
-        return said * bool((cells["attack"] != CLEAN).any())
+        return said
     loss = (
         "max_accuracy_loss: the largest drop in any block, "
         "from plain averaging without attack to the rule under one."

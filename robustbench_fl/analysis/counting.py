@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robustbench_fl.analysis.attack_effect import credited, effective_drops, unhurt_blocks
+from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.scores import attacked
 from robustbench_fl.analysis.strengths import by_family
 
@@ -53,7 +54,7 @@ def counting(blocks: pd.DataFrame, found: pd.DataFrame) -> Counting:
     """
     drops = effective_drops(blocks)
     idle = unhurt_blocks(drops)
-    meant = set(attacked(blocks)["_block"])
+    meant = set(blocks.loc[blocks["attack"] != CLEAN, "_block"])
     nobody = bool(meant) and meant <= idle
     kept = blocks if nobody else blocks[~blocks["_block"].isin(idle)]
     hurt = attacked(kept)

@@ -36,6 +36,7 @@ from robustbench_fl.analysis.tuned import tuned_to
 from robustbench_fl.core.errors import UsageError, among
 
 WORST, MEAN, LEFT_OUT = "worst_accuracy", "mean_accuracy", "worst_left_out"
+ADAPTIVE, UNHURT = "worst_adaptive", "clean_accuracy"
 BASELINE = "baseline"
 """The note of a rule that is shown for comparison and never ranked."""
 ROOT_ONLY, LOCAL_ONLY = "root_only", "local_only"
@@ -45,6 +46,9 @@ FLAG = "Flag: "
 """How the sentence of a flag begins."""
 NOBODY_HURT = "no attack hurts a rule"
 UNSCORED = "no attacked cell"
+ONLY_ADAPTIVE = "adaptive attacks alone"
+_WHOLE = (NOBODY_HURT, UNSCORED, ONLY_ADAPTIVE)
+"""Notes on a rule that is not ranked although it lacks nothing."""
 COLUMNS = (
     "track",
     *("rank", "tied", "rank_low", "rank_high"),
@@ -53,10 +57,10 @@ COLUMNS = (
     LEFT_OUT,
     "worst_at_defaults",
     "worst_attack",
-    "worst_adaptive",
+    ADAPTIVE,
     *(MEAN, "mean_low", "mean_high"),
     "iqm_accuracy",
-    "clean_accuracy",
+    UNHURT,
     "defence_tax",
     "max_accuracy_loss",
     "attack_success",
@@ -75,7 +79,7 @@ _OPTIONAL = frozenset(
     {
         *(LEFT_OUT, "worst_low", "worst_high", "mean_low", "mean_high", "rank_low", "rank_high"),
         "tuned_to",
-        *("worst_at_defaults", "worst_adaptive", "attack_success", "diverged", "imputed"),
+        *("worst_at_defaults", ADAPTIVE, "attack_success", "diverged", "imputed"),
     }
 )
 
@@ -131,14 +135,14 @@ class Leaderboard(Table):
         table = self.table
         own = table["track"] == track
         baselines = (table["track"] == "") & ((table["aggregator"] != ROOT_ONLY) | (track == "D"))
-        whole = table[table["note"].isin(["", NOBODY_HURT, UNSCORED]) & (table["track"] < track)]
+        whole = table[table["note"].isin(["", *_WHOLE]) & (table["track"] < track)]
         leaders = whole.drop_duplicates("track")["aggregator"]  # best first
         shown = table[own | baselines | table["aggregator"].isin(leaders)].copy()
         borrowed = shown["aggregator"].isin(leaders)
         shown.loc[borrowed, ["rank", "rank_low", "rank_high"]] = pd.NA
         shown.loc[borrowed, "tied"] = False
         shown.loc[borrowed, "note"] = "best of track " + shown.loc[borrowed, "track"]
-        return replace(self, table=_in_order(shown, mixed=True), only=track)
+        return replace(self, table=_in_order(shown, self.score_column, mixed=True), only=track)
 
 
 def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboard:
@@ -156,7 +160,9 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     -------
     Leaderboard
         ``worst_accuracy`` is the minimum over attacks of the mean over seeds, averaged over blocks;
-        ranks go by it, in each track alone, from five seeds on. ``worst_left_out`` is the mean over
+        ranks go by it, in each track alone, from five seeds on. Where adaptive attacks alone were run,
+        nothing is ranked, and rows are sorted by ``worst_adaptive``, the same minimum over adaptive
+        attacks; without any attack by ``clean_accuracy``. ``worst_left_out`` is the mean over
         seeds of the accuracy at the attack that is worst on the other seeds, ``worst_at_defaults`` the
         worst at the strengths that no pilot picked. ``mean_accuracy`` is the mean over the attacks that
         hurt plain averaging (over all in a block where none does), each family once, at its member that
@@ -192,13 +198,17 @@ def leaderboard(frame: pd.DataFrame, missing: Missing = "exclude") -> Leaderboar
     table = _with_notes(table, coverage(cells), cells, counts.nobody)
     enough = by_seed is not None and by_seed.values.shape[-1] >= ENOUGH_SEEDS
     _add_ranks(table, by_seed if enough else None)
-    table = _in_order(table.reset_index(), mixed=False)
+    score = next((name for name in (WORST, ADAPTIVE, UNHURT) if table[name].notna().any()), WORST)
+    table = _in_order(table.reset_index(), score, mixed=False)
     check_worst_below_mean(table)
     doubts = flags(frame, blocks, counts.drops) if missing == "exclude" else flags(frame)
-    sentences = captions.leaderboard(cells, found, by_seed is not None, missing, counts)
+    sentences = captions.leaderboard(cells, found, by_seed is not None, missing, counts, score)
     sentences = (*sentences, *(f"{FLAG}{flag.text}" for flag in doubts))
-    said = [name for name in COLUMNS if name in table and (name not in _OPTIONAL or _says(table[name]))]
-    return Leaderboard(table[said], "rank", WORST, sentences, found, doubts)
+    said = [
+        name for name in COLUMNS
+        if name in table and (name not in _OPTIONAL or name == score or _says(table[name]))
+    ]  # fmt: skip
+    return Leaderboard(table[said], "rank", score, sentences, found, doubts)
 
 
 def _columns(cells: pd.DataFrame, counts: Counting) -> pd.DataFrame:
@@ -213,10 +223,10 @@ def _columns(cells: pd.DataFrame, counts: Counting) -> pd.DataFrame:
     if has_picks(hurt):
         at_defaults = block_means(hurt[is_default(hurt)])
         table["worst_at_defaults"] = over_blocks(at_defaults, "accuracy", "min")
-    table["worst_adaptive"] = over_blocks(block_means(adaptive), "accuracy", "min")
+    table[ADAPTIVE] = over_blocks(block_means(adaptive), "accuracy", "min")
     table[MEAN] = over_blocks(block_means(counts.mean), "accuracy", "mean")
     table["iqm_accuracy"] = interquartile_means(counts.mean)
-    table["clean_accuracy"] = over_blocks(clean_means, "accuracy", "mean")
+    table[UNHURT] = over_blocks(clean_means, "accuracy", "mean")
     table["defence_tax"] = _below_plain(clean_means, clean_means).mean()
     table["max_accuracy_loss"] = _below_plain(means, clean_means).max()
     table["attack_success"] = _average(backdoor, "attack_success", "max")
@@ -279,8 +289,9 @@ def _with_notes(
     table["track"] = table["told"].map(track_of).mask(baseline, "")
     notes = pd.DataFrame({"baseline": baseline.map({True: BASELINE, False: ""})})
     notes["holes"] = covered["holes"]
-    unscored = table[WORST].isna() & (notes["holes"] == "")
-    notes["score"] = unscored.map({True: UNSCORED, False: ""})
+    unscored = table[WORST].isna() & (notes["holes"] == "") & (not nobody)
+    why = table[ADAPTIVE].isna().map({True: UNSCORED, False: ONLY_ADAPTIVE})
+    notes["score"] = why.where(unscored, "")
     root = float(table[WORST].get(ROOT_ONLY, np.nan))
     below = (table["track"] == "D") & (table[WORST] <= root)
     notes["root"] = below.map({True: BELOW_ROOT, False: ""})
@@ -304,15 +315,16 @@ def _add_ranks(table: pd.DataFrame, by_seed: Seeded | None) -> None:
         table.loc[rules, list(found)] = found.loc[rules]
 
 
-def _in_order(table: pd.DataFrame, mixed: bool) -> pd.DataFrame:
-    """Sort by score, rules with holes last; whole tracks one after another unless `mixed`."""
-    last = (table["note"] != "") & ~table["note"].str.fullmatch(f"{BASELINE}|best of track .|{NOBODY_HURT}")
+def _in_order(table: pd.DataFrame, score: str, mixed: bool) -> pd.DataFrame:
+    """Sort by `score`, rules with holes last; whole tracks one after another unless `mixed`."""
+    whole = "|".join(_WHOLE)
+    last = ~table["note"].str.fullmatch(f"|{BASELINE}|best of track .|({BASELINE}; )?({whole})")
     order = pd.DataFrame(
         {
             "track": "" if mixed else table["track"].replace("", "Z"),
             "last": last,
-            "by": -table[WORST].fillna(-1.0),
-            "clean": -table["clean_accuracy"].fillna(-1.0),
+            "by": -table[score].fillna(-1.0),
+            "clean": -table[UNHURT].fillna(-1.0),
             "name": table["aggregator"],
         }
     )

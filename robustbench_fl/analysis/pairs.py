@@ -75,7 +75,10 @@ def pair_table(frame: pd.DataFrame, against: str = PLAIN) -> Table:
     rows = [_row(rule, against, counts) for rule in rules if rule != against]
     found = pd.DataFrame([row for row in rows if row is not None])
     if found.empty:
-        raise UsageError(f"No other rule has a block without a hole in common with {against!r}.")
+        raise UsageError(
+            f"No other rule has a block without a hole in common with {against!r}, "
+            "with attacks that are not adaptive."
+        )
     verdicts = _verdicts(counts.worst, against)
     found.insert(1, "verdict", [verdicts.get(rule, "") for rule in found["aggregator"]])
     found = found.astype({"seeds_fewest": "Int64", "seeds_most": "Int64"})
