@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from robustbench_fl.core.claim import Claim, ClaimError
 from robustbench_fl.report.naming import safe
 from robustbench_fl.report.site.about import About
 from robustbench_fl.report.site.pages import index, pages
-from robustbench_fl.report.site.rule_page import curves_of_rule
+from robustbench_fl.report.site.rule_page import curves_of_rule, page_of_rule
 from robustbench_fl.store import Store
 
 QUICKSTART = Path(__file__).parents[2] / "results" / "quickstart"
@@ -128,3 +129,12 @@ def test_names_of_strangers_are_text(claims):
             assert "<img" not in page
             markdown = "\n".join(line for line in page.splitlines() if not line.startswith("<"))
             assert not re.search(r"(?<!\\)\]\(javascript|(?<![\\`])`c", markdown)
+
+
+def test_a_rank_is_one_of_the_ranks_of_its_track(board, claims):
+    of_rule = {"mean": ("A", 1), "krum": ("A", 2), "fltrust": ("A", None)}  # the last has no rank
+    table = board.leaderboard.table.assign(rank_low=1, rank_high=2, tied=False)
+    table["track"], table["rank"] = zip(*map(of_rule.__getitem__, table["aggregator"]), strict=True)
+    ranked = replace(board, leaderboard=replace(board.leaderboard, table=table))
+    assert "rank 2 of 2, between 1 and 2" in page_of_rule(ranked, "T", claims[1], {}, [])
+    assert "not ranked" in page_of_rule(ranked, "T", claims[2], {}, [])

@@ -73,7 +73,7 @@ def _headline(board: Board, title: str, claim: Claim) -> list[tuple[str, str]]:
     back = tag("a", text(title), href=f"../../{board.name}.html")
     rank = "not ranked" + (f" ({text(row['note'])})" if row["note"] else "")
     if not pd.isna(row["rank"]):
-        of = int((rows["track"] == row["track"]).sum())
+        of = int(rows.loc[rows["track"] == row["track"], "rank"].notna().sum())
         low, high = int(row["rank_low"]), int(row["rank_high"])
         rank = f"rank {int(row['rank'])}{'=' if row['tied'] else ''} of {of}, between {low} and {high}"
     track = f"{text(row['track'])}, the server knows {text(TRACKS[row['track']])}" if row["track"] else "none"
