@@ -11,7 +11,7 @@ from robustbench_fl.analysis.blocks import CLEAN, in_blocks
 from robustbench_fl.analysis.coverage import beyond_all, counted_cells, shares
 from robustbench_fl.analysis.inference import mean_interval
 from robustbench_fl.analysis.scores import worst_pairs
-from robustbench_fl.analysis.table import Table
+from robustbench_fl.analysis.table import Said, Table
 from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
@@ -135,9 +135,15 @@ def _sentences(cells: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
         "Sorted by mean_drop: a rule's accuracy without attack minus that under the attack, same block and "
         f"seed; mean over {rules} rule{'s' if rules != 1 else ''}, blocks and seeds; baselines left out.",
         f"{captions.runs(cells)}{brackets}.",
-        f"plain_drop: that of the rule {PLAIN}; effective: blocks in which it loses 2 points or more beyond "
-        "doubt, or a backdoor succeeds.",
-        "worst_share: of all pairs of rule and block, those to which this attack does most harm.",
+        Said(
+            f"plain_drop: that of the rule {PLAIN}; effective: blocks in which it loses 2 points or more "
+            "beyond doubt, or a backdoor succeeds.",
+            *("plain_drop", "effective"),
+        ),
+        Said(
+            "worst_share: of all pairs of rule and block, those to which this attack does most harm.",
+            "worst_share",
+        ),
         "Coverage: finished of feasible cells; a drop of fewer cells is not quite comparable.",
         *captions.mixed(cells),
         captions.origin(cells),

@@ -10,14 +10,17 @@ from robustbench_fl.analysis.counting import Counting
 from robustbench_fl.analysis.coverage import Missing, counted
 from robustbench_fl.analysis.frame import SUITE, digest
 from robustbench_fl.analysis.ranking import ENOUGH_SEEDS
+from robustbench_fl.analysis.table import Said
 from robustbench_fl.core.status import KEPT, OTHER_DATA
 from robustbench_fl.core.tuned import is_tuned
 
 _SHOWN = 3
 """Commits named, of several."""
+_RATES = Said("Brackets of rates: 95 % binomial over clients.", "tpr", "fpr", "clean_fpr")
 INTERVAL = "95 % t interval over seeds"
 TEST = "a t-test over seeds, moderated over all pairs and corrected by Holm,"
 NO_RANKS = f"No ranks: they need {ENOUGH_SEEDS} seeds."
+_MEANS = ("mean_accuracy", "iqm_accuracy", "mean_gain")
 _SCORES = {
     "worst_accuracy": "accuracy under the worst attack of each block",
     "worst_adaptive": "accuracy under the worst adaptive attack of each block",
@@ -104,7 +107,7 @@ def _commits(cells: pd.DataFrame) -> str:
 
 
 def _intervals(cells: pd.DataFrame, several: bool) -> list[str]:
-    rates = ["Brackets of rates: 95 % binomial over clients."] * bool(cells["fpr"].notna().any())
+    rates = [_RATES] * bool(cells["fpr"].notna().any())
     n_seeds = cells["seed"].nunique()
     if cells.loc[cells["attack"] != CLEAN, "adaptive"].all():
         return ["Only adaptive attacks or none were run: no worst case, no ranks.", *rates]
@@ -115,16 +118,20 @@ def _intervals(cells: pd.DataFrame, several: bool) -> list[str]:
             f"{seeds(cells)}, not the same in every block and attack: no interval.", *rates,
             "No ranks: they need the same seeds everywhere.",
         ]  # fmt: skip
-    said = [f"{seeds(cells)}. Brackets: {INTERVAL}.", *rates]
-    said.append("The upper end of the worst case is missed more often where many attacks tie.")
-    said.append("worst_left_out: for each seed the attack is picked on the other seeds.")
+    said = [
+        f"{seeds(cells)}.",
+        Said(f"Brackets: {INTERVAL}.", "worst_accuracy", "mean_accuracy"),
+        *rates,
+        Said(
+            "The upper end of the worst case is missed more often where many attacks tie.", "worst_accuracy"
+        ),
+        Said("worst_left_out: for each seed the attack is picked on the other seeds.", "worst_left_out"),
+    ]
     if n_seeds < ENOUGH_SEEDS:
         return [*said, NO_RANKS]
-    return [
-        *said,
-        f"Rules share a rank (=) where {TEST} cannot tell them from the leader of their group.",
-        "Brackets of ranks: the places that this test leaves open; each holds by itself, not all at once.",
-    ]
+    same = f"Rules share a rank (=) where {TEST} cannot tell them from the leader of their group."
+    each = "Brackets of ranks: the places that this test leaves open; each holds by itself, not all at once."
+    return [*said, Said(same, "rank"), Said(each, "rank")]
 
 
 def idle(counts: Counting, so: str = "") -> list[str]:
@@ -155,7 +162,8 @@ def _extent(cells: pd.DataFrame) -> str:
 
 def _apart(cells: pd.DataFrame) -> list[str]:
     names = sorted(cells.loc[cells["adaptive"] & (cells["attack"] != CLEAN), "attack"].unique())
-    return [f"Adaptive attacks, apart in worst_adaptive: {', '.join(names)}."] if names else []
+    said = f"Adaptive attacks, apart in worst_adaptive: {', '.join(names)}."
+    return [Said(said, "worst_adaptive")] if names else []
 
 
 def credit(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
@@ -165,11 +173,11 @@ def credit(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if found.empty:
         run = cells.loc[cells["aggregator"] == PLAIN, "accuracy"].notna().any()
         both = " both without attack and under one" * bool(run)
-        return [f"Whether the attacks hurt is not known: no finished cells of the rule {PLAIN}{both}."]
+        why = f"no finished cells of the rule {PLAIN}{both}"
+        return [Said(f"Whether the attacks hurt is not known: {why}.", *_MEANS)]
     names = ineffective(found)
-    if not names:
-        return []
-    return [f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."]
+    said = f"Ineffective, left out of means (plain averaging is not hurt): {', '.join(names)}."
+    return [Said(said, *_MEANS)] if names else []
 
 
 def families(cells: pd.DataFrame) -> list[str]:
@@ -178,7 +186,7 @@ def families(cells: pd.DataFrame) -> list[str]:
     several = hurt.groupby("family")["attack"].nunique()
     names = sorted(several.index[several > 1])
     said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
-    return [f"{said}; several members: {', '.join(names)}."] if names else []
+    return [Said(f"{said}; several members: {', '.join(names)}.", *_MEANS)] if names else []
 
 
 def _tuned(cells: pd.DataFrame) -> list[str]:
@@ -191,17 +199,19 @@ def _tuned(cells: pd.DataFrame) -> list[str]:
 
 def _attack_success(cells: pd.DataFrame) -> list[str]:
     backdoor = (cells["category"] == "backdoor") & cells["attack_success"].notna()
-    return ["attack_success: under the backdoor that succeeds best, lower is better."] * bool(backdoor.any())
+    said = Said("attack_success: under the backdoor that succeeds best, lower is better.", "attack_success")
+    return [said] * bool(backdoor.any())
 
 
 def _losses(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if cells.loc[cells["attack"] != CLEAN, "adaptive"].all():
         return []
-    said = ["iqm_accuracy: mean of the middle half of the cells in the mean."]
+    said = [Said("iqm_accuracy: mean of the middle half of the cells in the mean.", "iqm_accuracy")]
     if found.empty:
         return said
-    loss = (
+    loss = Said(
         "max_accuracy_loss: the largest drop in any block, "
-        "from plain averaging without attack to the rule under one."
+        "from plain averaging without attack to the rule under one.",
+        "max_accuracy_loss",
     )
     return [*said, loss]

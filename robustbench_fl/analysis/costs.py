@@ -8,7 +8,7 @@ from robustbench_fl.analysis import captions
 from robustbench_fl.analysis.attack_effect import PLAIN
 from robustbench_fl.analysis.blocks import CLEAN
 from robustbench_fl.analysis.coverage import counted, shares
-from robustbench_fl.analysis.table import Table
+from robustbench_fl.analysis.table import Said, Table
 from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
@@ -72,7 +72,7 @@ def _sentences(cells: pd.DataFrame, score: str) -> tuple[str, ...]:
         "Server ms: CPU milliseconds of the rule in one round, mean over cells; memory: the highest peak of "
         "any cell over what the imports took; train ms: local training of all clients in one round. "
         "Coverage: finished of feasible cells.",
-        f"times_plain: a multiple of {PLAIN}.",
+        Said(f"times_plain: a multiple of {PLAIN}.", "times_plain"),
         f"{captions.runs(cells)}.",
         *captions.mixed(cells),
         captions.origin(cells),

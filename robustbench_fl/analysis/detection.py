@@ -10,7 +10,7 @@ from robustbench_fl.analysis.coverage import counted, shares
 from robustbench_fl.analysis.frame import settings
 from robustbench_fl.analysis.invariants import check_detection
 from robustbench_fl.analysis.rates import binomial_interval
-from robustbench_fl.analysis.table import Table
+from robustbench_fl.analysis.table import Said, Table
 from robustbench_fl.core.errors import UsageError
 
 COLUMNS = (
@@ -111,7 +111,7 @@ def _sentences(cells: pd.DataFrame, score: str) -> tuple[str, ...]:
         f"Sorted by {score}. Rates are cumulative over the run: clients ever rejected among those ever seen; "
         "round_*: means over rounds; brackets: 95 % binomial over distinct clients.",
         "DACC = 1 − (m·FNR + (1 − m)·FPR), checked for every cell.",
-        "clean_fpr: without attack; everything else under attack.",
+        Said("clean_fpr: without attack; everything else under attack.", "clean_fpr"),
         "lost_clients: honest clients rejected in the last round they took part in, a mean a cell. "
         "Coverage: finished of feasible cells.",
         *([f"Attacks: {', '.join(attacks)}."] if attacks else []),

@@ -24,7 +24,7 @@ from robustbench_fl.analysis.inference import (
 from robustbench_fl.analysis.picks import EQUAL
 from robustbench_fl.analysis.scores import Seeded, block_means, clean, over_blocks, seeded
 from robustbench_fl.analysis.strengths import filled
-from robustbench_fl.analysis.table import Table
+from robustbench_fl.analysis.table import Said, Table
 from robustbench_fl.core.errors import UsageError, among
 
 _KEY = ["_block", "attack", "seed"]
@@ -33,6 +33,7 @@ _ASKED = (
     *("dataset", "malicious", "ranked", "adaptive", "category", "family", "attack_success"),
 )
 """The columns of which rows are asked: every copy costs by the column."""
+_SEEDS = "seeds_*: with how many seeds the two are probably told apart, from fewest to most."
 VERDICTS = {1.0: "better", -1.0: "worse", 0.0: "open"}
 """What the test of pairs says of a rule against another."""
 
@@ -163,8 +164,8 @@ def _sentences(
         *captions.credit(cells, hurting),
         *captions.families(cells),
         f"{captions.runs(cells)}{brackets}.",
-        *[f"verdict: {captions.TEST} over all pairs of rules in this table."] * several,
-        *["seeds_*: with how many seeds the two are probably told apart, from fewest to most."] * several,
+        *[Said(f"verdict: {captions.TEST} over all pairs of rules in this table.", "verdict")] * several,
+        *[Said(_SEEDS, "seeds_fewest", "seeds_most")] * several,
         "Wins, ties, losses: attacked cells; shared: cells compared, of the reference's.",
         *captions.mixed(cells),
         captions.origin(cells),

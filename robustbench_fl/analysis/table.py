@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
+
+
+class Said(str):
+    """A sentence that explains some columns and nothing else.
+
+    Parameters
+    ----------
+    text : str
+        The sentence.
+    *about : str
+        The columns, by name.
+    """
+
+    about: tuple[str, ...]
+
+    def __new__(cls, text: str, *about: str) -> Said:
+        """Return `text` as a sentence about columns."""
+        said = super().__new__(cls, text)
+        said.about = about
+        return said
+
+
+def explaining(sentences: Iterable[str], is_shown: Callable[[str], bool]) -> list[str]:
+    """Return `sentences` without those that explain columns of which none is shown."""
+    return [one for one in sentences if not isinstance(one, Said) or any(map(is_shown, one.about))]
 
 
 @dataclass(frozen=True)

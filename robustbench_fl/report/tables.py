@@ -17,7 +17,7 @@ from robustbench_fl.analysis.columns import DASH, LEAST_FIRST, WIDE, bounds, col
 from robustbench_fl.analysis.compare import Comparison
 from robustbench_fl.analysis.leaderboard import Leaderboard
 from robustbench_fl.analysis.matrix import Matrix
-from robustbench_fl.analysis.table import Sections, Table
+from robustbench_fl.analysis.table import Sections, Table, explaining
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.errors import UsageError, among
 from robustbench_fl.core.foreign import in_csv, on_terminal
@@ -82,14 +82,14 @@ def render(
         return on_terminal(json.dumps(_plain(table), indent=2, ensure_ascii=False, allow_nan=False))
     shown_whole = bool(columns) or (format_ != "table" if wide is None else wide)
     width = width if format_ == "table" and not wide and not columns else None
-    hidden = frozenset[str]() if shown_whole else WIDE
+    hidden = WIDE if not shown_whole and _are_leaderboards(table) else frozenset[str]()
     if isinstance(table, Leaderboard):
         return _sections(Sections((), (((), table),)), format_, hidden, width, columns)
     if isinstance(table, Sections):
         return _sections(table, format_, hidden, width, columns)
     if format_ == "table":
         text = readable(table)
-        if isinstance(table, Table) and (dropped := _no_room([table], hidden, width)):
+        if isinstance(table, Table) and (dropped := _no_room([table], frozenset(), width)):
             text = _table(table, frozenset(dropped), (*table.sentences, _left_out(dropped)))
         return terminal(text, bold, width)
     return WRITERS[format_](readable(table))
@@ -136,7 +136,9 @@ def _chosen(table: Renderable, columns: Sequence[str]) -> Renderable:
         return replace(table, parts=parts)
     assert isinstance(table, Table)
     wanted = [*ALWAYS, *(name for one in columns for name in (one, *bounds(one)))]
-    return replace(table, table=table.table[[name for name in wanted if name in table.table]])
+    sentences = tuple(explaining(table.sentences, wanted.__contains__))
+    shown = table.table[[name for name in wanted if name in table.table]]
+    return replace(table, table=shown, sentences=sentences)
 
 
 def _check_columns(table: Renderable, columns: Sequence[str]) -> None:
@@ -190,26 +192,33 @@ def _sections(
     dropped = _no_room([rows for *_, tracks in parts for _, rows in tracks], hidden, width)
     narrow = frozenset(dropped)
 
+    def said(sentences: Sequence[str]) -> list[str]:
+        is_shown = columns.__contains__ if columns else lambda name: name not in hidden | narrow
+        return explaining(sentences, is_shown)
+
     def written(text: Text) -> str:
         return terminal(text, width=width) if format_ == "table" else WRITERS[format_](text)
 
     texts = []
     for labels, part, tracks in parts:
-        own = tuple(sentence for sentence in part.sentences if sentence not in shared)
+        own = [sentence for sentence in part.sentences if sentence not in shared]
         named = ", ".join(f"{name} {_label(label)}" for name, label in zip(table.by, labels, strict=True))
         for title, rows in tracks:
             whole = titled(": ".join(filter(None, (named, title))), format_)
-            text = _table(
-                rows, narrow | (hidden if isinstance(part, Leaderboard) else frozenset()), (), columns
-            )
-            texts += [whole, written(text)]
-        if own:
-            texts.append(written(Text([], [], [], " ".join(_without(own, hidden)))))
-    sentences = _without(shared, hidden)
+            texts += [whole, written(_table(rows, narrow | hidden, (), columns))]
+        if own := said(own):
+            texts.append(written(Text([], [], [], " ".join(own))))
+    sentences = said(shared)
     if dropped:
-        sentences = [*(one for one in sentences if one != _MORE), _left_out(dropped)]
-    said = written(Text([], [], [], " ".join(sentences)))
-    return "\n\n".join([*texts, said])
+        sentences.append(_left_out(dropped))
+    elif any(hidden.intersection(visible(rows)) for *_, tracks in parts for _, rows in tracks):
+        sentences.append(_MORE)
+    return "\n\n".join([*texts, written(Text([], [], [], " ".join(sentences)))])
+
+
+def _are_leaderboards(table: Renderable) -> bool:
+    parts = [part for _, part in table.parts] if isinstance(table, Sections) else [table]
+    return all(isinstance(part, Leaderboard) for part in parts)
 
 
 def _tracks(table: Table) -> list[tuple[str, Table]]:
@@ -237,7 +246,7 @@ def _table(
         return _text(data, names, [_column(data, name) for name in names], " ".join(sentences))
     names = visible(table, hidden)
     columns = [_column(data, name) for name in names]
-    return _text(data, names, columns, " ".join(_without(sentences, hidden)))
+    return _text(data, names, columns, " ".join(explaining(sentences, lambda name: name not in hidden)))
 
 
 def visible(table: Table, hidden: frozenset[str] = frozenset()) -> list[str]:
@@ -245,12 +254,6 @@ def visible(table: Table, hidden: frozenset[str] = frozenset()) -> list[str]:
     left_out = hidden | {"tied"} | ({"track"} if isinstance(table, Leaderboard) else set())
     names = without_bounds(table.table)
     return [name for name in names if name not in left_out and not _empty(table.table[name])]
-
-
-def _without(sentences: tuple[str, ...], hidden: frozenset[str]) -> list[str]:
-    """Leave out what explains a hidden column; say that there are more columns."""
-    kept = [sentence for sentence in sentences if sentence.split(":")[0] not in hidden]
-    return [*kept, _MORE] if len(kept) < len(sentences) else kept
 
 
 def _column(data: pd.DataFrame, name: str) -> list[str]:

@@ -145,6 +145,28 @@ def test_a_plain_frame(grid):
     assert json.loads(render(table, "json"))["rows"][1] == {"attack": None, "accuracy": None}
 
 
+def test_a_caption_explains_the_columns_that_are_shown(board):
+    of_column = {
+        "rank": ("Rules share a rank (=)", "Brackets of ranks: "),
+        "worst_accuracy": ("Brackets: 95 % t interval over seeds.", "The upper end of the worst case"),
+        "worst_left_out": ("worst_left_out: ",),
+        "iqm_accuracy": ("iqm_accuracy: ",),
+        "max_accuracy_loss": ("max_accuracy_loss: ",),
+    }
+    for format_ in ("md", "json"):
+        for wanted in of_column:
+            text = render(board, format_, columns=[wanted])
+            assert "Sorted by worst_accuracy: " in text
+            assert "5 seeds. " in text
+            for name, sentences in of_column.items():
+                assert [one in text for one in sentences] == [name == wanted] * len(sentences)
+    assert "Brackets: 95 %" in render(board, "md", columns=["mean_accuracy"])
+    narrow = " ".join(render(board).split())  # a terminal, without the wide columns
+    assert "iqm_accuracy: " not in narrow
+    assert "Rules share a rank (=)" in narrow
+    assert narrow.endswith("More columns: --wide.")
+
+
 def test_an_unknown_format_is_refused(board):
     with pytest.raises(UsageError, match=r"Unknown format 'mdd'\. Did you mean md"):
         render(board, "mdd")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from robustbench_fl.analysis.boards import Board
 from robustbench_fl.analysis.leaderboard import FLAG
-from robustbench_fl.analysis.table import Table
+from robustbench_fl.analysis.table import Table, explaining
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.claim_file import text_of
 from robustbench_fl.report.naming import safe
@@ -70,7 +70,8 @@ def _leaderboard(board: Board, title: str) -> str:
         parts += [f"## Track {track}: the server knows {TRACKS[track]}"]
         parts += [sortable(Table(kept, "rank", "worst_accuracy", ()), links, needs="told")]
     doubts = [flag.text for flag in board.leaderboard.flags]
-    said = [one for one in board.leaderboard.sentences if not one.startswith(FLAG)]
+    sentences = explaining(board.leaderboard.sentences, _BOARD.__contains__)
+    said = [one for one in sentences if not one.startswith(FLAG)]
     if doubts:
         parts += ["## Reasons for doubt", tag("ul", "".join(tag("li", text(doubt)) for doubt in doubts))]
     parts += ["## How it was made", tag("p", text(" ".join(said)), class_="board-note")]
