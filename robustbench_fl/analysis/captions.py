@@ -180,11 +180,16 @@ def credit(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     return [Said(said, *_MEANS)] if names else []
 
 
-def families(cells: pd.DataFrame) -> list[str]:
-    """Return a sentence on families of which several members, not adaptive, were run, if there are some."""
+def families_of_several(cells: pd.DataFrame) -> list[str]:
+    """Return the families of which several members, not adaptive, were run."""
     hurt = cells[(cells["attack"] != CLEAN) & ~cells["adaptive"] & (cells["family"] != "")]
     several = hurt.groupby("family")["attack"].nunique()
-    names = sorted(several.index[several > 1])
+    return sorted(several.index[several > 1])
+
+
+def families(cells: pd.DataFrame) -> list[str]:
+    """Return a sentence on how means count families, if there are some of several members."""
+    names = families_of_several(cells)
     said = "Means count each family of attacks once, at the member that is worst for the rule in the block"
     return [Said(f"{said}; several members: {', '.join(names)}.", *_MEANS)] if names else []
 
