@@ -211,7 +211,9 @@ def _attack_success(cells: pd.DataFrame) -> list[str]:
 def _losses(cells: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if cells.loc[cells["attack"] != CLEAN, "adaptive"].all():
         return []
-    said = [Said("iqm_accuracy: mean of the middle half of the cells in the mean.", "iqm_accuracy")]
+    said: list[str] = [
+        Said("iqm_accuracy: mean of the middle half of the cells in the mean.", "iqm_accuracy")
+    ]
     if found.empty:
         return said
     loss = Said(

@@ -158,7 +158,7 @@ def mean_difference(
     found = checked(values, "rules", *_AXES)
     _check_two(found)
     several_seeds(found)
-    both = _present(found).any(axis=-1).all(axis=0)
+    both: NDArray[np.bool_] = np.logical_and.reduce(_present(found).any(axis=-1))
     found = np.where(both[:, None, None], found, np.nan)
     images: Tables = []
     if image_correct is not None:
