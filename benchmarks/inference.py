@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from robustbench_fl.analysis.frame import frame
-from robustbench_fl.analysis.inference import mean_interval, pairwise, worst_interval
+from robustbench_fl.analysis.inference import mean_difference, mean_interval, pairwise, worst_interval
 from robustbench_fl.analysis.picks import left_out_worst_by_seed
 from robustbench_fl.store import Store
 
@@ -124,6 +124,7 @@ def main() -> None:
     equal_rules(truth, noise, options)
     tied_attacks(options)
     shared_images(options)
+    differences_of_means(truth, noise, options)
     print(f"\n{time.process_time() - started:.0f} s of processor time.")
 
 
@@ -260,6 +261,34 @@ def shared_images(options: argparse.Namespace, n_images: int = 359) -> None:
         f"{n_images} test images shared by all seeds, four equal rules: coverage of the mean, and tables "
         "with any pair called different, with and without the variance over images",
         ["covered", "without", "tables wrong", "without"],
+        rows,
+    )
+
+
+def differences_of_means(
+    truth: Array, noise: Noise, options: argparse.Namespace, n_images: int = 359
+) -> None:
+    """Print how often the interval of a difference of two means covers it."""
+    rows = []
+    mean = truth.mean(axis=(1, 2))
+    for n in options.seeds:
+        rng = np.random.default_rng([4, n])
+        hits, alike = [], []
+        for _ in range(options.tables):
+            table = truth[..., None] + noise.draw(rng, n)
+            ends = np.array([mean_difference(table[[rule, 0]]) for rule in range(1, len(table))])
+            hits.append(np.abs(mean[1:] - mean[0] - ends[:, 0]) <= ends[:, 2] - ends[:, 0])
+            correct = _simulated_images(rng, n, n_images)[:2]
+            for images in (correct, None):
+                _, low, high = mean_difference(correct.mean(axis=-1), image_correct=images)
+                alike.append(low <= 0 <= high)
+        covered = np.mean(hits, axis=0)
+        of_images = [_percent(np.mean(alike[i::2])) for i in (0, 1)]
+        rows.append([n, f"{_percent(covered.mean())} ({_percent(covered.min())})", *of_images])
+    _print(
+        "Coverage of the difference of two means: each rule beside the first, all together (the least "
+        f"covered); and of two equal rules on {n_images} shared test images, with and without their variance",
+        ["covered", "images", "without"],
         rows,
     )
 
