@@ -201,7 +201,7 @@ def test_a_data_set_of_unknown_shape_is_planned_without_reading_it():
         ({"aggregator": "krum > mean"}, "'krum' in aggregator is a rule, not a pre-aggregator"),
         (
             {"partition": "dirichlet(alpha=0)"},
-            "dirichlet in partition: parameter 'alpha' must be a number in (0, inf)",
+            "dirichlet in partition: parameter 'alpha' must be a number in (0, 1e+100]",
         ),
     ],
 )
