@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = 4096
 """Columns sorted at a time on a CPU; the block stays in the cache."""
+_WORTH_A_THREAD = 2**19
+"""Values that a thread sorts at least; for fewer it costs more than it does."""
 _DEVICE_VALUES = 2**24
 """Values sorted at a time on other devices, where fewer and larger launches win."""
 
@@ -82,7 +84,8 @@ def _reduce_on_cpu(
 ) -> None:
     index = None if rows is None else rows.numpy()
     blocks = list(_slices(out.numel(), _COLUMNS))
-    threads = min(torch.get_num_threads(), len(blocks))
+    height = len(updates) if index is None else len(index)
+    threads = min(torch.get_num_threads(), len(blocks), height * out.numel() // _WORTH_A_THREAD)
     if threads <= 1:
         _reduce_blocks(updates, index, blocks, reduce, out)
         return

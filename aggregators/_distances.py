@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +120,9 @@ def _gram(updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | N
     """Return the products of the rows (those of `index`) minus `centre`, formed in `dtype`."""
     n = len(updates) if index is None else len(index)
     width = _width(n, on_cpu=updates.device.type == "cpu")
+    threads = min(torch.get_num_threads(), updates.shape[1] // width)
+    if threads > 1 and updates.device.type == "cpu" and updates.dtype in (torch.float32, torch.float64):
+        return _gram_by_threads(updates, centre, dtype, index, width, threads)
     buffer = updates.new_empty(n * min(width, updates.shape[1]), dtype=dtype)
     gram = updates.new_zeros((n, n), dtype=torch.float64)
     for start in range(0, updates.shape[1], width):
@@ -128,6 +132,37 @@ def _gram(updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | N
         difference -= centre[start : start + width]
         gram += _products(difference)
     return gram
+
+
+def _gram_by_threads(
+    updates: Tensor, centre: Tensor, dtype: torch.dtype, index: Tensor | None, width: int, threads: int
+) -> Tensor:
+    """Return the same to the bit: so many blocks at once, added up in their order.
+
+    All in NumPy: threads that PyTorch leaves waiting would take the cores from those of this pool.
+    """
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    middle = centre.numpy()
+    n = len(updates) if index is None else len(index)
+
+    def product(start: int, buffer: np.ndarray) -> np.ndarray:
+        block = columns_of(updates, start, start + width).numpy()
+        if index is not None:
+            block = block[index.numpy()]
+        difference = buffer[: block.size].reshape(block.shape)
+        np.subtract(block, middle[start : start + width], out=difference, dtype=kind)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found: np.ndarray = difference @ difference.T
+        return found
+
+    gram = np.zeros((n, n))
+    buffers = [np.empty(n * width, kind) for _ in range(threads)]
+    starts = range(0, updates.shape[1], width)
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(starts), threads):
+            for block in pool.map(product, starts[first : first + threads], buffers):
+                gram += block
+    return torch.from_numpy(gram)
 
 
 def _width(n: int, *, on_cpu: bool) -> int:

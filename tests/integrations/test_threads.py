@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import robustbench_fl as rb
 from robustbench_fl.core.errors import InfeasibleError, UsageError
@@ -23,7 +24,7 @@ def test_a_round_has_the_threads_that_it_was_given(monkeypatch: pytest.MonkeyPat
 
     served = server_module.serve
     monkeypatch.setattr(server_module, "serve", counting)
-    rows = np.random.default_rng(0).standard_normal((9, 9000), np.float32)
+    rows = np.random.default_rng(0).standard_normal((12, 200_000), np.float32)
     answers = [rb.aggregate("median", rows, threads=threads).tobytes() for threads in (1, 2, 3, None)]
     assert seen == [1, 2, 3, before]
     assert torch.get_num_threads() == before
@@ -39,3 +40,26 @@ def test_threads_are_given_back_after_an_error_and_must_be_a_number() -> None:
     for wrong in (0, -1, True, 1.5, "2"):
         with pytest.raises(UsageError, match="threads is how many threads a round may use"):
             rb.aggregate("mean", np.ones((4, 3)), threads=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rule", ["krum", "bulyan", "caf", "geometric_median", "nnm > trimmed_mean"])
+def test_threads_change_no_bit_of_distances(rule: str) -> None:
+    rows = np.random.default_rng(0).standard_normal((12, 50_000), np.float32)
+    rows[:2] = rows[2] + 1e-5 * rows[:2]  # so near that their distances are taken again in float64
+    answers = {rb.aggregate(rule, rows, f=2, threads=threads).tobytes() for threads in (1, 2, 3)}
+    assert len(answers) == 1
+
+
+def test_a_round_leaves_one_thread_to_the_linear_algebra_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[int]] = []
+
+    def looking(*given: Any, **named: Any) -> Any:
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return served(*given, **named)
+
+    served = server_module.serve
+    monkeypatch.setattr(server_module, "serve", looking)
+    with threadpool_limits(2, "blas"):
+        rb.aggregate("mean", np.ones((4, 3)), threads=2)
+        assert seen == [{1}]
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {2}
