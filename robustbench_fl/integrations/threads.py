@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -23,7 +24,7 @@ def at_most(threads: int | None) -> Iterator[None]:
         At least 1; by default PyTorch is left as it is.
     """
     before = torch.get_num_threads()
-    with _libraries().limit(limits=1, user_api="blas"):
+    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         torch.set_num_threads(threads or before)
         try:
             yield
@@ -31,7 +32,7 @@ def at_most(threads: int | None) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """Return the libraries that are loaded; to look for them takes milliseconds."""
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:
+    """Return the libraries that are loaded; to look for them takes milliseconds, so once a set of modules."""
     return ThreadpoolController()
