@@ -151,9 +151,7 @@ def _gram_by_threads(
             block = block[index.numpy()]
         difference = buffer[: block.size].reshape(block.shape)
         np.subtract(block, middle[start : start + width], out=difference, dtype=kind)
-        with np.errstate(over="ignore", invalid="ignore"):
-            found: np.ndarray = difference @ difference.T
-        return found
+        return _products(torch.from_numpy(difference)).numpy()
 
     gram = np.zeros((n, n))
     buffers = [np.empty(n * width, kind) for _ in range(threads)]
