@@ -9,6 +9,7 @@ from robustbench_fl.analysis.leaderboard import FLAG
 from robustbench_fl.analysis.table import Table, explaining
 from robustbench_fl.analysis.tracks import TRACKS
 from robustbench_fl.core.claim_file import text_of
+from robustbench_fl.core.counted import counted
 from robustbench_fl.report.naming import safe
 from robustbench_fl.report.site.about import Known, attack_page, attacks_of, plain, rule_page
 from robustbench_fl.report.site.attack_page import page_of_attack
@@ -88,8 +89,7 @@ def _extent(board: Board) -> str:
         else ""
     )
     seeds, n_cells = board.cells["seed"].nunique(), len(board.records)
-    plural = "s" if seeds != 1 else ""
-    said = f"{of}{len(board.claims)} rules, {n_cells} cells, {seeds} seed{plural}. "
+    said = f"{of}{len(board.claims)} rules, {n_cells} cells, {counted(seeds, 'seed')}. "
     return (
         tag("p", text(said) + "Every row is a " + tag("a", "claim", href="../claims.html") + " that anybody "
             "can check; a click on a header sorts.")
